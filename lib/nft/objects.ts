@@ -1,0 +1,178 @@
+// The nouns of nf_tables that Innermesh uses: tables, sets, maps, chains, rules and changes to them.
+// Values only: `text.ts` prints them as nft text, `encode.ts` as nfnetlink bytes, `trace.ts` walks
+// packets through them. The three must agree, so each closed choice here is handled in all three.
+
+/** The address family of a table; `ip` and `ip6` tables are planned independently. */
+export type Family = "ip" | "ip6";
+
+/** What a key or data field holds; printed in `typeof`, so `nft list` shows readable values. */
+export type Field =
+  | "saddr" // ip saddr or ip6 saddr, by the table's family
+  | "daddr" // ip daddr or ip6 daddr, by the table's family
+  | "th dport"
+  | "meta l4proto"
+  | "meta priority" // a 32-bit scratch register: the endpoint-set id
+  | "meta iifname"
+  | "index"; // `numgen random mod N`: a position in an endpoint set, 32 bits host order
+
+/**
+ * A named set or map. `data` makes it a map: a verdict map, or fields.
+ * `interval` sets hold prefixes; `dynamic` maps are written by the packet path.
+ */
+export interface SetSpec {
+  readonly name: string;
+  readonly key: readonly Field[];
+  readonly data?: "verdict" | readonly Field[];
+  readonly interval?: true;
+  readonly dynamic?: { readonly timeoutSeconds: number; readonly size: number };
+  readonly comment?: string;
+}
+
+/**
+ * One element, in nft's own text: fields joined by " . ".
+ * Addresses are canonical (RFC 5952), prefixes `a/n`, priorities `major:minor` in hex without
+ * leading zeros, protocols by name, ports and indices in decimal.
+ * Data is fields in the same form, or a verdict: `goto X`, `jump X`, `drop`, `accept`.
+ */
+export interface Element {
+  readonly key: string;
+  readonly data?: string;
+  /** At most 127 bytes; shown by `nft list`, carries the identity that ids are recovered from. */
+  readonly comment?: string;
+}
+
+export type Hook = "prerouting" | "input" | "forward" | "output" | "postrouting";
+
+/** A chain; with `base` it hangs on a netfilter hook. Base policies are always accept. */
+export interface ChainSpec {
+  readonly name: string;
+  readonly base?: {
+    readonly type: "nat" | "filter" | "route";
+    readonly hook: Hook;
+    readonly priority: number;
+  };
+}
+
+/** A value read from the packet or made up on the spot. */
+export type Operand =
+  | { readonly kind: "field"; readonly field: Exclude<Field, "index"> }
+  | { readonly kind: "masked-priority"; readonly mask: number }
+  | { readonly kind: "random"; readonly modulus: number };
+
+export type Verdict =
+  | { readonly kind: "accept" }
+  | { readonly kind: "drop" }
+  | { readonly kind: "return" }
+  | { readonly kind: "jump"; readonly chain: string }
+  | { readonly kind: "goto"; readonly chain: string };
+
+/** One statement of a rule. A lookup that finds nothing ends the rule, as in nft. */
+export type Statement =
+  /** `ip saddr . meta priority @set`; `negate` puts `!=` before the set. */
+  | {
+      readonly kind: "in-set";
+      readonly key: readonly Operand[];
+      readonly set: string;
+      readonly negate?: true;
+    }
+  /** `meta mark & MASK == MASK` */
+  | { readonly kind: "mark-has"; readonly mask: number }
+  /** `ct state new` */
+  | { readonly kind: "ct-new" }
+  /** `ct status dnat` */
+  | { readonly kind: "ct-dnat" }
+  /** `fib saddr type local` / `fib daddr type local` */
+  | { readonly kind: "fib-local"; readonly field: "saddr" | "daddr" }
+  /** `iifname != "NAME"`; a trailing `*` matches a prefix. */
+  | { readonly kind: "iifname"; readonly name: string; readonly negate?: true }
+  /** `ip daddr != PREFIX` / `ip daddr PREFIX` */
+  | {
+      readonly kind: "prefix";
+      readonly field: "saddr" | "daddr";
+      readonly prefix: string;
+      readonly negate?: true;
+    }
+  /** `meta mark set meta mark | MASK`, or `& MASK`, or `^ MASK` */
+  | { readonly kind: "set-mark"; readonly operator: "|" | "&" | "^"; readonly mask: number }
+  /** `meta priority set KEY map @MAP` */
+  | { readonly kind: "set-priority"; readonly key: readonly Operand[]; readonly map: string }
+  /** `meta priority set meta priority & MASK` */
+  | { readonly kind: "mask-priority"; readonly mask: number }
+  /** `meta priority set 0` */
+  | { readonly kind: "clear-priority" }
+  /** `KEY vmap @MAP` */
+  | { readonly kind: "vmap"; readonly key: readonly Operand[]; readonly map: string }
+  /** `meta l4proto { tcp, udp, sctp } dnat to KEY map @MAP`; map data is `daddr . th dport` */
+  | { readonly kind: "dnat"; readonly key: readonly Operand[]; readonly map: string }
+  /** `masquerade fully-random` */
+  | { readonly kind: "masquerade" }
+  /** `reject with icmp port-unreachable` (icmpv6 for ip6) */
+  | { readonly kind: "reject" }
+  /** `update @MAP { KEY timeout Ns : meta priority }` or `delete @MAP { KEY : meta priority }` */
+  | {
+      readonly kind: "remember";
+      readonly operation: "update" | "delete";
+      readonly key: readonly Operand[];
+      readonly map: string;
+      readonly timeoutSeconds?: number;
+    }
+  | { readonly kind: "verdict"; readonly verdict: Verdict };
+
+export type Rule = readonly Statement[];
+
+/** One change to a table. Order within a transaction is the order of application. */
+export type Change =
+  | { readonly kind: "add-table"; readonly comment?: string }
+  | { readonly kind: "delete-table" }
+  | { readonly kind: "add-set"; readonly set: SetSpec }
+  | { readonly kind: "delete-set"; readonly set: string }
+  | { readonly kind: "add-chain"; readonly chain: ChainSpec }
+  | { readonly kind: "flush-chain"; readonly chain: string }
+  | { readonly kind: "delete-chain"; readonly chain: string }
+  | { readonly kind: "add-rule"; readonly chain: string; readonly rule: Rule }
+  | { readonly kind: "add-elements"; readonly set: SetSpec; readonly elements: readonly Element[] }
+  | { readonly kind: "delete-elements"; readonly set: SetSpec; readonly keys: readonly string[] };
+
+/** Changes to one table that take effect together or not at all. Does nothing until committed. */
+export interface Transaction {
+  readonly family: Family;
+  readonly table: string;
+  readonly changes: readonly Change[];
+}
+
+/** What a table holds in the kernel, decoded; the shape that audits and restarts compare with. */
+export interface TableContents {
+  /** By set name, then element key; elements of dynamic maps are left out. */
+  readonly sets: ReadonlyMap<string, ReadonlyMap<string, Element>>;
+  /**
+   * By chain name: one opaque text per rule, in order, equal for equal rules of one kernel.
+   * Differs between backends, so compare only what the same door returned.
+   */
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+}
+
+/** The door to nf_tables. One contract suite runs against every implementation. */
+export interface NftKernel {
+  /**
+   * Applies the transactions in order as one atomic batch.
+   * @throws NftError when the kernel refuses; nothing has changed then
+   */
+  commit(transactions: readonly Transaction[]): Promise<void>;
+  /** Reads one table; undefined when it does not exist. Never called on the sync path. */
+  read(family: Family, table: string): Promise<TableContents | undefined>;
+  /** The ruleset generation: grows by one with each commit by anybody in this namespace. */
+  generation(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** The kernel refused a batch, or could not be asked. `code` is the errno name, as in `ENOENT`. */
+export class NftError extends Error {
+  override readonly name = "NftError";
+  readonly code: string;
+
+  constructor(action: string, code: string, options?: { detail?: string; cause?: unknown }) {
+    const detail = options?.detail === undefined ? "" : ` (${options.detail})`;
+    super(`Cannot ${action}: kernel returned ${code}${detail}`, { cause: options?.cause });
+    this.code = code;
+  }
+}
