@@ -160,6 +160,8 @@ export interface NftKernel {
   commit(transactions: readonly Transaction[]): Promise<void>;
   /** Reads one table; undefined when it does not exist. Never called on the sync path. */
   read(family: Family, table: string): Promise<TableContents | undefined>;
+  /** Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist. */
+  readRules(family: Family, table: string): Promise<ReadonlyMap<string, readonly string[]>>;
   /** The ruleset generation: grows by one with each commit by anybody in this namespace. */
   generation(): Promise<number>;
   close(): Promise<void>;

@@ -1,0 +1,245 @@
+// One function per nf_tables expression (include/uapi/linux/netfilter/nf_tables.h), each writing
+// one instruction of a rule's register program. Attribute order is nft's.
+
+import type { NetlinkWriter } from "../netlink/attribute.ts";
+import { DATA, LIST_ITEM } from "./nftables-abi.ts";
+import { encodeVerdict } from "./verdict-codec.ts";
+
+export const META = { priority: 2, mark: 3, iifname: 6, l4proto: 16 } as const;
+export const CONNTRACK = { state: 0, status: 2 } as const;
+export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
+export const COMPARE = { equal: 0, notEqual: 1 } as const;
+export const FIB_KEY = { saddr: 1, daddr: 2 } as const;
+export const REMEMBER = { update: 1, delete: 2 } as const;
+
+const VERDICT_REGISTER = 0;
+const EXPRESSION = { name: 1, data: 2 } as const;
+const FIB_RESULT_ADDRESS_TYPE = 3;
+const LOOKUP_INVERT = 1;
+const NUMGEN_RANDOM = 1;
+const HOST_TO_NETWORK = 1;
+const NAT_DESTINATION = 1;
+const MASQUERADE_FULLY_RANDOM = 0x10;
+const REJECT_ICMP_UNREACHABLE = 0;
+
+/** A set as an expression names it: by its name, an anonymous one by its id within the batch. */
+export interface SetReference {
+  readonly name: string;
+  readonly id?: number;
+}
+
+export function loadPayload(
+  writer: NetlinkWriter,
+  register: number,
+  source: { readonly base: number; readonly offset: number; readonly lengthBytes: number },
+): void {
+  const at = begin(writer, "payload");
+  writer.u32(1, register);
+  writer.u32(2, source.base);
+  writer.u32(3, source.offset);
+  writer.u32(4, source.lengthBytes);
+  end(writer, at);
+}
+
+export function loadMeta(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "meta");
+  writer.u32(2, key);
+  writer.u32(1, register);
+  end(writer, at);
+}
+
+export function storeMeta(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "meta");
+  writer.u32(2, key);
+  writer.u32(3, register);
+  end(writer, at);
+}
+
+export function loadConntrack(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "ct");
+  writer.u32(2, key);
+  writer.u32(1, register);
+  end(writer, at);
+}
+
+/** The type of an address (local, unicast, …) by the routing table. */
+export function loadAddressType(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "fib");
+  writer.u32(3, key);
+  writer.u32(2, FIB_RESULT_ADDRESS_TYPE);
+  writer.u32(1, register);
+  end(writer, at);
+}
+
+/** A random number below `modulus`. */
+export function loadRandom(writer: NetlinkWriter, register: number, modulus: number): void {
+  const at = begin(writer, "numgen");
+  writer.u32(1, register);
+  writer.u32(2, modulus);
+  writer.u32(3, NUMGEN_RANDOM);
+  writer.u32(4, 0);
+  end(writer, at);
+}
+
+/** `register = (register & mask) ^ xor` */
+export function maskAndXor(
+  writer: NetlinkWriter,
+  register: number,
+  mask: Uint8Array,
+  xor: Uint8Array,
+): void {
+  const at = begin(writer, "bitwise");
+  writer.u32(1, register);
+  writer.u32(2, register);
+  writer.u32(3, mask.length);
+  value(writer, 4, mask);
+  value(writer, 5, xor);
+  end(writer, at);
+}
+
+/** Turns a 32-bit number into network order, as keys of interval sets want it. */
+export function toNetworkOrder(writer: NetlinkWriter, register: number): void {
+  const at = begin(writer, "byteorder");
+  writer.u32(1, register);
+  writer.u32(2, register);
+  writer.u32(3, HOST_TO_NETWORK);
+  writer.u32(4, 4);
+  writer.u32(5, 4);
+  end(writer, at);
+}
+
+/** Ends the rule unless the register compares so. */
+export function compare(
+  writer: NetlinkWriter,
+  register: number,
+  operator: number,
+  data: Uint8Array,
+): void {
+  const at = begin(writer, "cmp");
+  writer.u32(1, register);
+  writer.u32(2, operator);
+  value(writer, 3, data);
+  end(writer, at);
+}
+
+export function loadConstant(writer: NetlinkWriter, register: number, data: Uint8Array): void {
+  const at = begin(writer, "immediate");
+  writer.u32(1, register);
+  value(writer, 2, data);
+  end(writer, at);
+}
+
+/** Ends the rule with a verdict, given as text. */
+export function setVerdict(writer: NetlinkWriter, text: string): void {
+  const at = begin(writer, "immediate");
+  writer.u32(1, VERDICT_REGISTER);
+  const data = writer.begin(2);
+  encodeVerdict(writer, text);
+  writer.end(data);
+  end(writer, at);
+}
+
+/** Ends the rule unless the key is in the set (or, inverted, unless it is not). */
+export function matchSet(
+  writer: NetlinkWriter,
+  register: number,
+  set: SetReference,
+  invert: boolean,
+): void {
+  const at = begin(writer, "lookup");
+  writer.u32(2, register);
+  reference(writer, set, 1, 4);
+  if (invert) writer.u32(5, LOOKUP_INVERT);
+  end(writer, at);
+}
+
+/** Loads what the map holds for the key; ends the rule when it holds nothing. */
+export function loadFromMap(
+  writer: NetlinkWriter,
+  register: number,
+  set: SetReference,
+  target: number | "verdict",
+): void {
+  const at = begin(writer, "lookup");
+  writer.u32(2, register);
+  writer.u32(3, target === "verdict" ? VERDICT_REGISTER : target);
+  reference(writer, set, 1, 4);
+  end(writer, at);
+}
+
+/** Writes to a dynamic map from the packet path. */
+export function rememberInMap(
+  writer: NetlinkWriter,
+  registers: { readonly key: number; readonly data: number },
+  set: SetReference,
+  action: { readonly operation: number; readonly timeoutMs: number | undefined },
+): void {
+  const at = begin(writer, "dynset");
+  writer.u32(4, registers.key);
+  writer.u32(5, registers.data);
+  writer.u32(3, action.operation);
+  if (action.timeoutMs !== undefined) writer.u64(6, action.timeoutMs);
+  reference(writer, set, 1, 2);
+  end(writer, at);
+}
+
+/** `family` is AF_INET or AF_INET6. */
+export function translateDestination(
+  writer: NetlinkWriter,
+  family: number,
+  registers: { readonly address: number; readonly port: number },
+): void {
+  const at = begin(writer, "nat");
+  writer.u32(1, NAT_DESTINATION);
+  writer.u32(2, family);
+  writer.u32(3, registers.address);
+  writer.u32(5, registers.port);
+  end(writer, at);
+}
+
+/** Source translation to the outgoing address, with a random source port. */
+export function masquerade(writer: NetlinkWriter): void {
+  const at = begin(writer, "masq");
+  writer.u32(1, MASQUERADE_FULLY_RANDOM);
+  end(writer, at);
+}
+
+/** `code` is that of ICMP or ICMPv6 destination unreachable. */
+export function reject(writer: NetlinkWriter, code: number): void {
+  const at = begin(writer, "reject");
+  writer.u32(1, REJECT_ICMP_UNREACHABLE);
+  writer.u8(2, code);
+  end(writer, at);
+}
+
+interface Open {
+  readonly item: number;
+  readonly data: number;
+}
+
+function begin(writer: NetlinkWriter, name: string): Open {
+  const item = writer.begin(LIST_ITEM);
+  writer.string(EXPRESSION.name, name);
+  return { item, data: writer.begin(EXPRESSION.data) };
+}
+
+function end(writer: NetlinkWriter, open: Open): void {
+  writer.end(open.data);
+  writer.end(open.item);
+}
+
+function value(writer: NetlinkWriter, type: number, data: Uint8Array): void {
+  const at = writer.begin(type);
+  writer.bytes(DATA.value, data);
+  writer.end(at);
+}
+
+function reference(
+  writer: NetlinkWriter,
+  set: SetReference,
+  nameType: number,
+  idType: number,
+): void {
+  writer.string(nameType, set.name);
+  if (set.id !== undefined) writer.u32(idType, set.id);
+}

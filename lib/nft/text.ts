@@ -1,0 +1,220 @@
+// Prints transactions as text that `nft -f` (1.0.6 and later) reads: what `innermesh plan` shows,
+// what goldens hold and what the command backend loads. `encode.ts` says the same in bytes.
+
+import assert from "node:assert/strict";
+import type {
+  ChainSpec,
+  Change,
+  Element,
+  Family,
+  Field,
+  Operand,
+  Rule,
+  SetSpec,
+  Statement,
+  Transaction,
+  Verdict,
+} from "./objects.ts";
+
+const NFT_REFUSES_IPV6_REMEMBER = "nft 1.0.6 aborts on map updates keyed by an IPv6 address";
+
+/** The transaction as a script, one command a line (elements one a line below theirs). */
+export function formatTransaction(transaction: Transaction): string {
+  const { family, table } = transaction;
+  const lines = transaction.changes.map((change) => formatChange(family, table, change));
+  return `${lines.join("\n")}\n`;
+}
+
+/** One rule as `nft list` would print it. */
+export function formatRule(family: Family, rule: Rule): string {
+  return rule.map((statement) => formatStatement(family, statement)).join(" ");
+}
+
+/** A set or map declaration: the keyword, the name and the block. */
+export function formatSet(family: Family, set: SetSpec): string {
+  const key = formatFields(family, set.key);
+  const data = set.data === undefined ? "" : ` : ${formatData(family, set.data)}`;
+  const lines = [`typeof ${key}${data};`];
+  if (set.interval === true) lines.push("flags interval;");
+  if (set.dynamic !== undefined) {
+    const { timeoutSeconds, size } = set.dynamic;
+    lines.push("flags dynamic,timeout;", `timeout ${timeoutSeconds}s;`, `size ${size};`);
+  }
+  if (set.comment !== undefined) lines.push(`comment ${quote(set.comment)};`);
+  return `${set.data === undefined ? "set" : "map"} ${set.name} { ${lines.join(" ")} }`;
+}
+
+/** One element of `set`, as it stands between the braces of `add element`. */
+export function formatElement(set: SetSpec, element: Element): string {
+  const comment = element.comment === undefined ? "" : ` comment ${quote(element.comment)}`;
+  const data = element.data === undefined ? "" : ` : ${formatElementData(set, element.data)}`;
+  return `${quoteNames(set.key, element.key)}${comment}${data}`;
+}
+
+/** One change as an nft command, or as a comment when nft 1.0.6 cannot read the command. */
+export function formatChange(family: Family, table: string, change: Change): string {
+  const place = `${family} ${table}`;
+  switch (change.kind) {
+    case "add-table": {
+      const comment = change.comment === undefined ? "" : ` { comment ${quote(change.comment)}; }`;
+      return `add table ${place}${comment}`;
+    }
+    case "delete-table":
+      return `delete table ${place}`;
+    case "add-set":
+      return `add ${formatSet(family, change.set).replace(" ", ` ${place} `)}`;
+    case "delete-set":
+      return `delete set ${place} ${change.set}`;
+    case "add-chain":
+      return `add chain ${place} ${formatChain(change.chain)}`;
+    case "flush-chain":
+      return `flush chain ${place} ${change.chain}`;
+    case "delete-chain":
+      return `delete chain ${place} ${change.chain}`;
+    case "add-rule":
+      return formatAddRule(family, table, change.chain, change.rule);
+    case "add-elements": {
+      const elements = change.elements.map((element) => formatElement(change.set, element));
+      return formatElements("add", place, change.set, elements);
+    }
+    case "delete-elements": {
+      const keys = change.keys.map((key) => quoteNames(change.set.key, key));
+      return formatElements("delete", place, change.set, keys);
+    }
+    default:
+      return change satisfies never;
+  }
+}
+
+/** One statement of a rule. */
+export function formatStatement(family: Family, statement: Statement): string {
+  switch (statement.kind) {
+    case "in-set": {
+      const not = statement.negate === true ? "!= " : "";
+      return `${formatKey(family, statement.key)} ${not}@${statement.set}`;
+    }
+    case "mark-has":
+      return `meta mark & ${hex(statement.mask)} == ${hex(statement.mask)}`;
+    case "ct-new":
+      return "ct state new";
+    case "ct-dnat":
+      return "ct status dnat";
+    case "fib-local":
+      return `fib ${statement.field} type local`;
+    case "iifname":
+      return `iifname ${statement.negate === true ? "!= " : ""}${quote(statement.name)}`;
+    case "prefix": {
+      const not = statement.negate === true ? "!= " : "";
+      return `${family} ${statement.field} ${not}${statement.prefix}`;
+    }
+    case "set-mark":
+      return `meta mark set meta mark ${statement.operator} ${hex(statement.mask)}`;
+    case "set-priority":
+      return `meta priority set ${formatKey(family, statement.key)} map @${statement.map}`;
+    case "mask-priority":
+      return `meta priority set meta priority & ${hex(statement.mask)}`;
+    case "clear-priority":
+      return "meta priority set 0";
+    case "vmap":
+      return `${formatKey(family, statement.key)} vmap @${statement.map}`;
+    case "dnat":
+      // Ports need a guard that nft takes for a transport match; it knows no cheaper form.
+      return `meta l4proto { tcp, udp, sctp } dnat ${family} to ${formatKey(family, statement.key)} map @${statement.map}`;
+    case "masquerade":
+      return "masquerade fully-random";
+    case "reject":
+      return `reject with ${family === "ip" ? "icmp" : "icmpv6"} port-unreachable`;
+    case "remember": {
+      const { operation, map, timeoutSeconds } = statement;
+      const timeout = timeoutSeconds === undefined ? "" : ` timeout ${timeoutSeconds}s`;
+      return `${operation} @${map} { ${formatKey(family, statement.key)}${timeout} : meta priority }`;
+    }
+    case "verdict":
+      return formatVerdict(statement.verdict);
+    default:
+      return statement satisfies never;
+  }
+}
+
+function formatAddRule(family: Family, table: string, chain: string, rule: Rule): string {
+  const command = `add rule ${family} ${table} ${chain} ${formatRule(family, rule)}`;
+  const unreadable = family === "ip6" && rule.some(({ kind }) => kind === "remember");
+  return unreadable ? `# ${command} # ${NFT_REFUSES_IPV6_REMEMBER}` : command;
+}
+
+function formatChain(chain: ChainSpec): string {
+  if (chain.base === undefined) return chain.name;
+  const { type, hook, priority } = chain.base;
+  return `${chain.name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`;
+}
+
+function formatElements(
+  verb: "add" | "delete",
+  place: string,
+  set: SetSpec,
+  elements: readonly string[],
+): string {
+  // nft takes empty braces for a syntax error.
+  if (elements.length === 0) return `# nothing to ${verb} in ${set.name}`;
+  return `${verb} element ${place} ${set.name} {\n  ${elements.join(",\n  ")}\n}`;
+}
+
+/** A verdict, as in rules and in verdict maps. */
+export function formatVerdict(verdict: Verdict): string {
+  return verdict.kind === "jump" || verdict.kind === "goto"
+    ? `${verdict.kind} ${verdict.chain}`
+    : verdict.kind;
+}
+
+function formatKey(family: Family, key: readonly Operand[]): string {
+  return key.map((operand) => formatOperand(family, operand)).join(" . ");
+}
+
+function formatOperand(family: Family, operand: Operand): string {
+  switch (operand.kind) {
+    case "field":
+      return formatField(family, operand.field);
+    case "masked-priority":
+      return `meta priority & ${hex(operand.mask)}`;
+    case "random":
+      return `numgen random mod ${operand.modulus}`;
+    default:
+      return operand satisfies never;
+  }
+}
+
+function formatFields(family: Family, fields: readonly Field[]): string {
+  return fields.map((field) => formatField(family, field)).join(" . ");
+}
+
+function formatData(family: Family, data: "verdict" | readonly Field[]): string {
+  return data === "verdict" ? "verdict" : formatFields(family, data);
+}
+
+function formatField(family: Family, field: Field): string {
+  if (field === "saddr" || field === "daddr") return `${family} ${field}`;
+  // Declares an integer in host order; the modulus in a declaration means nothing.
+  return field === "index" ? "numgen random mod 2" : field;
+}
+
+function formatElementData(set: SetSpec, data: string): string {
+  return set.data === undefined || set.data === "verdict" ? data : quoteNames(set.data, data);
+}
+
+/** Interface names need quotes: nft would read `eth0.100` or `any` as something else. */
+function quoteNames(fields: readonly Field[], text: string): string {
+  if (!fields.includes("meta iifname")) return text;
+  return text
+    .split(" . ")
+    .map((part, i) => (fields[i] === "meta iifname" ? quote(part) : part))
+    .join(" . ");
+}
+
+function quote(text: string): string {
+  assert(!/["\\\n]/.test(text), `nft text cannot hold ${JSON.stringify(text)}`);
+  return `"${text}"`;
+}
+
+function hex(mask: number): string {
+  return `0x${(mask >>> 0).toString(16)}`;
+}

@@ -1,0 +1,313 @@
+// Walks one packet through planned tables and says every step: which rule matched, what it looked
+// up, what became of the packet. The same claims run against the real kernel in test/netns.
+
+import { cidrContains } from "../ip/cidr.ts";
+import type { FakeTable } from "./fake-kernel.ts";
+import type { Operand, Rule, Statement } from "./objects.ts";
+import { formatPriority, parsePriority } from "./priority.ts";
+import { formatRule } from "./text.ts";
+
+/** A packet that starts a new connection. */
+export interface TracePacket {
+  /** The interface it entered through; undefined when a process of this node sent it. */
+  readonly interface?: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: "tcp" | "udp" | "sctp" | "icmp";
+  readonly destinationPort: number;
+}
+
+/** What the trace needs to know about the node around the table. */
+export interface TraceWorld {
+  /** Addresses of this node, for `fib … type local`. */
+  readonly localAddresses: ReadonlySet<string>;
+  /** A number in [0, modulus), for `numgen random`. */
+  readonly random: (modulus: number) => number;
+}
+
+export interface TraceStep {
+  readonly chain: string;
+  readonly rule: string;
+  /** e.g. `10.96.0.10 . tcp . 80 → 0:1`, or `no match` */
+  readonly note: string;
+}
+
+export interface TraceResult {
+  readonly verdict: "accept" | "drop" | "reject";
+  /** Where the packet goes after DNAT; its own destination when nothing rewrote it. */
+  readonly destination: string;
+  readonly destinationPort: number;
+  readonly translated: boolean;
+  /** True when the source becomes this node's address. */
+  readonly masquerade: boolean;
+  readonly mark: number;
+  /** The scratch register as the packet leaves; anything but 0 is a leak. */
+  readonly priority: number;
+  readonly steps: readonly TraceStep[];
+}
+
+type Outcome = "accept" | "drop" | "reject" | "fallthrough" | "return";
+
+/** Traces a packet through one table's hooks in netfilter's order. Never throws on real plans. */
+export function tracePacket(table: FakeTable, packet: TracePacket, world: TraceWorld): TraceResult {
+  const walk = new Walk(table, packet, world);
+  const hooks = packet.interface === undefined ? ["output"] : ["prerouting"];
+  let verdict = walk.hook(hooks[0] ?? "output", ["nat"]);
+  if (verdict === "accept") {
+    const forwarded = packet.interface !== undefined && !world.localAddresses.has(walk.destination);
+    const filter = packet.interface === undefined ? "output" : forwarded ? "forward" : "input";
+    verdict = walk.hook(filter, ["filter"]);
+    if (verdict === "accept" && filter !== "input") verdict = walk.hook("postrouting", ["nat"]);
+  }
+  return {
+    verdict,
+    destination: walk.destination,
+    destinationPort: walk.destinationPort,
+    translated: walk.translated,
+    masquerade: walk.masquerade,
+    mark: walk.mark,
+    priority: walk.priority,
+    steps: walk.steps,
+  };
+}
+
+class Walk {
+  destination: string;
+  destinationPort: number;
+  translated = false;
+  masquerade = false;
+  mark = 0;
+  priority = 0;
+  readonly steps: TraceStep[] = [];
+  readonly #table: FakeTable;
+  readonly #packet: TracePacket;
+  readonly #world: TraceWorld;
+
+  constructor(table: FakeTable, packet: TracePacket, world: TraceWorld) {
+    this.#table = table;
+    this.#packet = packet;
+    this.#world = world;
+    this.destination = packet.destination;
+    this.destinationPort = packet.destinationPort;
+  }
+
+  hook(hook: string, types: readonly string[]): "accept" | "drop" | "reject" {
+    const chains = [...this.#table.chains.values()]
+      .filter(({ spec }) => spec.base?.hook === hook && types.includes(spec.base.type))
+      .sort((a, b) => (a.spec.base?.priority ?? 0) - (b.spec.base?.priority ?? 0));
+    for (const chain of chains) {
+      const outcome = this.#chain(chain.spec.name);
+      if (outcome === "drop" || outcome === "reject") return outcome;
+    }
+    return "accept";
+  }
+
+  #chain(name: string): Outcome {
+    const chain = this.#table.chains.get(name);
+    if (chain === undefined) throw new Error(`Cannot trace into chain "${name}": not planned`);
+    for (const rule of chain.rules) {
+      const outcome = this.#rule(name, rule);
+      if (outcome === "return") return "fallthrough";
+      if (outcome !== "fallthrough") return outcome;
+    }
+    return "fallthrough";
+  }
+
+  #rule(chain: string, rule: Rule): Outcome {
+    const notes: string[] = [];
+    const step = { chain, rule: formatRule(this.#table.family, rule), note: "" };
+    const index = this.steps.push(step) - 1;
+    let outcome: Outcome | "next" = "next";
+    for (const statement of rule) {
+      outcome = this.#statement(statement, (note) => {
+        notes.push(note);
+        this.steps[index] = { ...step, note: notes.join("; ") };
+      });
+      if (outcome !== "next") return outcome;
+    }
+    return "fallthrough";
+  }
+
+  /** "next" goes on in the rule; "fallthrough" ends the rule. */
+  #statement(statement: Statement, note: (text: string) => void): Outcome | "next" {
+    const match = (matched: boolean, why: string): "next" | "fallthrough" => {
+      note(matched ? why : `no match: ${why}`);
+      return matched ? "next" : "fallthrough";
+    };
+    switch (statement.kind) {
+      case "in-set": {
+        const found = this.#find(statement.set, statement.key);
+        const inside = found.element !== undefined;
+        const relation = inside ? "in" : "not in";
+        return match(
+          inside !== (statement.negate ?? false),
+          `${found.key} ${relation} @${statement.set}`,
+        );
+      }
+      case "mark-has":
+        return match((this.mark & statement.mask) === statement.mask, `mark ${hex(this.mark)}`);
+      case "ct-new":
+        return "next";
+      case "ct-dnat":
+        return match(this.translated, "ct status dnat");
+      case "fib-local": {
+        const address = statement.field === "saddr" ? this.#packet.source : this.destination;
+        return match(this.#world.localAddresses.has(address), `${address} is of this node`);
+      }
+      case "iifname": {
+        const matched = matchesInterface(statement.name, this.#packet.interface ?? "");
+        return match(
+          matched !== (statement.negate ?? false),
+          `iif "${this.#packet.interface ?? ""}"`,
+        );
+      }
+      case "prefix": {
+        const address = statement.field === "saddr" ? this.#packet.source : this.destination;
+        const inside = cidrContains(statement.prefix, address);
+        return match(inside !== (statement.negate ?? false), address);
+      }
+      default:
+        return this.#action(statement, note);
+    }
+  }
+
+  #action(
+    statement: Exclude<
+      Statement,
+      { kind: "in-set" | "mark-has" | "ct-new" | "ct-dnat" | "fib-local" | "iifname" | "prefix" }
+    >,
+    note: (text: string) => void,
+  ): Outcome | "next" {
+    switch (statement.kind) {
+      case "set-mark":
+        this.mark = applyMask(this.mark, statement.operator, statement.mask);
+        note(`mark ${hex(this.mark)}`);
+        return "next";
+      case "set-priority": {
+        const found = this.#find(statement.map, statement.key);
+        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
+        if (found.element === undefined) return "fallthrough";
+        this.priority = parsePriority(found.element.data ?? "0:0");
+        return "next";
+      }
+      case "mask-priority":
+        this.priority = (this.priority & statement.mask) >>> 0;
+        return "next";
+      case "clear-priority":
+        this.priority = 0;
+        return "next";
+      case "vmap": {
+        const found = this.#find(statement.map, statement.key);
+        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
+        return found.element === undefined
+          ? "fallthrough"
+          : this.#verdict(found.element.data ?? "");
+      }
+      case "dnat": {
+        const found = this.#find(statement.map, statement.key);
+        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
+        if (found.element === undefined) return "fallthrough";
+        const [address = "", port = "0"] = (found.element.data ?? "").split(" . ");
+        this.destination = address;
+        this.destinationPort = Number(port);
+        this.translated = true;
+        return "accept";
+      }
+      case "masquerade":
+        this.masquerade = true;
+        return "accept";
+      case "reject":
+        return "reject";
+      case "remember":
+        this.#remember(statement, note);
+        return "next";
+      case "verdict":
+        return this.#verdict(
+          "chain" in statement.verdict
+            ? `${statement.verdict.kind} ${statement.verdict.chain}`
+            : statement.verdict.kind,
+        );
+      default:
+        return statement satisfies never;
+    }
+  }
+
+  #verdict(text: string): Outcome | "next" {
+    const [word = "", chain = ""] = text.split(" ");
+    if (word === "accept" || word === "drop" || word === "return") return word;
+    const outcome = this.#chain(chain);
+    if (word === "jump" && outcome === "fallthrough") return "next";
+    return outcome === "fallthrough" ? "return" : outcome;
+  }
+
+  #remember(
+    statement: Extract<Statement, { kind: "remember" }>,
+    note: (text: string) => void,
+  ): void {
+    const key = this.#keyText(statement.key);
+    const set = this.#table.sets.get(statement.map);
+    note(`${statement.operation} @${statement.map} ${key}`);
+    if (statement.operation === "delete") set?.elements.delete(key);
+    else set?.elements.set(key, { key, data: formatPriority(this.priority) });
+  }
+
+  #find(
+    name: string,
+    operands: readonly Operand[],
+  ): { key: string; element: { readonly data?: string } | undefined } {
+    const key = this.#keyText(operands);
+    const set = this.#table.sets.get(name);
+    if (set === undefined) throw new Error(`Cannot look up @${name}: not planned`);
+    const exact = set.elements.get(key);
+    if (exact !== undefined || set.spec.interval !== true) return { key, element: exact };
+    const fields = key.split(" . ");
+    for (const element of set.elements.values()) {
+      const parts = element.key.split(" . ");
+      const inside = parts.every((part, i) =>
+        part.includes("/") ? cidrContains(part, fields[i] ?? "") : part === fields[i],
+      );
+      if (inside) return { key, element };
+    }
+    return { key, element: undefined };
+  }
+
+  #keyText(operands: readonly Operand[]): string {
+    return operands.map((operand) => this.#operandText(operand)).join(" . ");
+  }
+
+  #operandText(operand: Operand): string {
+    if (operand.kind === "random") return String(this.#world.random(operand.modulus));
+    if (operand.kind === "masked-priority") {
+      return formatPriority((this.priority & operand.mask) >>> 0);
+    }
+    switch (operand.field) {
+      case "saddr":
+        return this.#packet.source;
+      case "daddr":
+        return this.destination;
+      case "th dport":
+        return String(this.destinationPort);
+      case "meta l4proto":
+        return this.#packet.protocol;
+      case "meta priority":
+        return formatPriority(this.priority);
+      case "meta iifname":
+        return this.#packet.interface ?? "";
+      default:
+        return operand.field satisfies never;
+    }
+  }
+}
+
+function matchesInterface(pattern: string, name: string): boolean {
+  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}
+
+function applyMask(value: number, operator: "|" | "&" | "^", mask: number): number {
+  if (operator === "|") return (value | mask) >>> 0;
+  return (operator === "&" ? value & mask : value ^ mask) >>> 0;
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,116 @@
+// The playground's hands: makes, wires, lists and removes network namespaces.
+
+import { existsSync } from "node:fs";
+import { readdir, readlink, stat } from "node:fs/promises";
+
+import { runOrThrow } from "./command.ts";
+import type { NamespaceSetup, NetworkPlan } from "./network-plan.ts";
+
+const directory = "/run/netns";
+/** More at a time would only queue for the kernel's one configuration lock. */
+const parallelSetups = 4;
+
+/** Path of a namespace: what `setns` wants opened. */
+export function netnsPath(netns: string): string {
+  return `${directory}/${netns}`;
+}
+
+/** argv that runs `argv` inside a namespace, as the same process (no fork: the pid stays). */
+export function insideNetns(netns: string, argv: readonly string[]): string[] {
+  return ["nsenter", `--net=${netnsPath(netns)}`, "--", ...argv];
+}
+
+/**
+ * Makes the plan's namespaces and links and sets everything up.
+ * @throws PlaygroundError `command-failed`; what was made by then stays
+ */
+export async function applyPlan(plan: NetworkPlan): Promise<void> {
+  const lines = [...plan.namespaces.map((name) => `netns add ${name}`), ...plan.links];
+  await ipBatch(lines);
+  const queue = [...plan.setups];
+  const work = async (): Promise<void> => {
+    for (let setup = queue.shift(); setup !== undefined; setup = queue.shift()) {
+      await applySetup(setup);
+    }
+  };
+  await Promise.all(Array.from({ length: parallelSetups }, work));
+}
+
+/** Removes a link from a namespace, and with it its peer. */
+export async function removeLink(netns: string | undefined, name: string): Promise<void> {
+  const argv = ["ip", "link", "delete", name];
+  await runOrThrow(netns === undefined ? argv : insideNetns(netns, argv));
+}
+
+/** True when the root namespace has such an interface. */
+export function machineHasLink(name: string): boolean {
+  return existsSync(`/sys/class/net/${name}`);
+}
+
+/** Names of all namespaces that start so; empty when there are none. */
+export async function listNamespaces(start: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => []);
+  return names.filter((name) => name.startsWith(start));
+}
+
+/** Deletes names; the kernel takes the namespaces apart afterwards, in the background. */
+export async function removeNamespaces(names: readonly string[]): Promise<void> {
+  await ipBatch(names.map((name) => `netns delete ${name}`));
+}
+
+/**
+ * Ends every process whose main thread is in one of these namespaces, with SIGKILL. Whoever is in
+ * a playground's namespace was started for it: this finds grandchildren and what a crash left.
+ * @returns their process ids
+ */
+export async function killInside(names: readonly string[]): Promise<number[]> {
+  const inodes = new Set(await Promise.all(names.map((name) => inodeOf(netnsPath(name)))));
+  const killed: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const link = await readlink(`/proc/${entry}/ns/net`).catch(() => "");
+    const inode = /^net:\[(\d+)\]$/.exec(link)?.[1];
+    if (inode !== undefined && inodes.has(inode) && kill(pid)) killed.push(pid);
+  }
+  return killed;
+}
+
+async function applySetup(setup: NamespaceSetup): Promise<void> {
+  const script = [
+    ...setup.sysctls.map(sysctlLine),
+    ...(setup.ip.length === 0 ? [] : ["ip -batch - <<'END'", ...setup.ip, "END"]),
+    ...(setup.nft === "" ? [] : ["nft -f - <<'END'", setup.nft, "END"]),
+  ].join("\n");
+  const shell = ["sh", "-e", "-s"];
+  const argv = setup.netns === undefined ? shell : insideNetns(setup.netns, shell);
+  await runOrThrow(argv, { input: `${script}\n` });
+}
+
+/** Written by the shell itself: a `sysctl` process per value would double the time to build. */
+function sysctlLine(assignment: string): string {
+  const [key = "", value = ""] = assignment.split("=");
+  const path = `/proc/sys/${key.replaceAll(".", "/")}`;
+  return `for file in ${path}; do echo ${value} > $file; done`;
+}
+
+async function ipBatch(lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return;
+  await runOrThrow(["ip", "-batch", "-"], { input: `${lines.join("\n")}\n` });
+}
+
+/** Undefined when the name is gone by now, or is a leftover file on which nothing is mounted. */
+async function inodeOf(path: string): Promise<string | undefined> {
+  return stat(path).then(
+    ({ ino }) => String(ino),
+    () => undefined,
+  );
+}
+
+function kill(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false; // It ended by itself in the meantime.
+  }
+}

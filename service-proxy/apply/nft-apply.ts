@@ -1,0 +1,239 @@
+// Brings the kernel's tables to the plan: small atomic batches from the in-memory difference, a
+// whole comparison after a failure, and a slow audit that mends what others broke. The only place
+// that decides between them.
+
+import type { Logger } from "../../lib/log/logger.ts";
+import {
+  type Change,
+  type Family,
+  NftError,
+  type NftKernel,
+  type TableContents,
+  type Transaction,
+} from "../../lib/nft/objects.ts";
+import {
+  chainChanges,
+  elementBatches,
+  REMOVAL,
+  staleChains,
+  structureChanges,
+  transaction,
+  wholeTransaction,
+} from "../plan/changes.ts";
+import type { FamilyPlan } from "../plan/family-plan.ts";
+import { demandedChains, fixedChains, TABLE } from "../plan/ruleset.ts";
+
+/** What one sync did. */
+export interface SyncReport {
+  /** "full" compared with the kernel's contents, "partial" trusted memory. */
+  readonly kind: "full" | "partial" | "nothing";
+  readonly elements: number;
+  readonly batches: number;
+}
+
+/** What an audit found; `drift` lists differences in words, few of them. */
+export interface AuditReport {
+  readonly drift: readonly string[];
+}
+
+/** Rules as the kernel told them right after we wrote them: by chain name. */
+type Fingerprints = ReadonlyMap<string, readonly string[]>;
+
+const MAXIMUM_DRIFT_LINES = 20;
+
+/** Owns the tables `innermesh` of both families. Calls must not overlap. */
+export class NftApply {
+  readonly #kernel: NftKernel;
+  readonly #log: Logger;
+  readonly #chains = new Map<Family, Set<string>>();
+  readonly #fingerprints = new Map<Family, Fingerprints>();
+  /** Families whose contents must be compared before the next change. */
+  readonly #unsure = new Set<Family>(["ip", "ip6"]);
+  #generation = -1;
+
+  constructor(kernel: NftKernel, log: Logger) {
+    this.#kernel = kernel;
+    this.#log = log;
+  }
+
+  /** What an earlier run left, to recover ids from; undefined when there is no table. */
+  recover(family: Family): Promise<TableContents | undefined> {
+    return this.#kernel.read(family, TABLE);
+  }
+
+  /**
+   * Applies the plans' pending differences.
+   * @throws NftError when the kernel refused; the next sync then compares with the kernel
+   */
+  async sync(plans: readonly FamilyPlan[]): Promise<SyncReport> {
+    const unsure = plans.filter((plan) => this.#unsure.has(plan.options.family));
+    const sure = plans.filter((plan) => !this.#unsure.has(plan.options.family));
+    const reports: SyncReport[] = [];
+    for (const plan of unsure) reports.push(await this.#full(plan));
+    reports.push(await this.#partial(sure));
+    return reports.reduce((sum, report) => ({
+      kind: sum.kind === "full" ? "full" : report.kind === "nothing" ? sum.kind : report.kind,
+      elements: sum.elements + report.elements,
+      batches: sum.batches + report.batches,
+    }));
+  }
+
+  /**
+   * Compares the kernel with what was installed and mends it. Cheap while nobody else has touched
+   * nf_tables: the ruleset generation tells.
+   * @param force compare even when the generation says that nothing happened
+   */
+  async audit(plans: readonly FamilyPlan[], force: boolean): Promise<AuditReport> {
+    const generation = await this.#kernel.generation();
+    if (!force && generation === this.#generation) return { drift: [] };
+    const drift: string[] = [];
+    for (const plan of plans) {
+      if (this.#unsure.has(plan.options.family)) continue;
+      const found = await this.#driftOf(plan);
+      drift.push(...found);
+      if (found.length > 0) this.#unsure.add(plan.options.family);
+    }
+    if (drift.length > 0) await this.sync(plans);
+    else this.#generation = generation;
+    return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
+  }
+
+  /** Removes our tables. */
+  async remove(): Promise<void> {
+    await this.#kernel.commit([transaction("ip", REMOVAL), transaction("ip6", REMOVAL)]);
+  }
+
+  /** Makes the next sync compare with the kernel first. */
+  distrust(): void {
+    this.#unsure.add("ip").add("ip6");
+  }
+
+  async #full(plan: FamilyPlan): Promise<SyncReport> {
+    const { family } = plan.options;
+    const contents = await this.#kernel.read(family, TABLE);
+    plan.ledger.compare(contents);
+    const difference = plan.ledger.takeDifference();
+    const [first = [], ...others] = elementBatches(difference);
+    const batches = [[...structureChanges(plan), ...first], ...others];
+    try {
+      for (const batch of batches) await this.#commit([transaction(family, batch)]);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      // A table of another layout, or one edited beyond recognition: replaced whole, in one batch.
+      this.#log.warn("replacing the nftables table", { family, cause: error.message });
+      const whole = wholeTransaction(plan);
+      await this.#commit([transaction(family, [...REMOVAL, ...whole.changes])]);
+    }
+    this.#chains.set(family, new Set(namesOf(plan)));
+    if (contents !== undefined) await this.#removeStale(plan, contents);
+    this.#fingerprints.set(family, await this.#kernel.readRules(family, TABLE));
+    this.#unsure.delete(family);
+    return { kind: "full", elements: countElements(batches), batches: batches.length };
+  }
+
+  async #partial(plans: readonly FamilyPlan[]): Promise<SyncReport> {
+    const small: Transaction[] = [];
+    const batchesByPlan: { family: Family; batches: readonly (readonly Change[])[] }[] = [];
+    const rewritten: Family[] = [];
+    let elements = 0;
+    for (const plan of plans) {
+      const { family } = plan.options;
+      const chains = this.#newChains(plan);
+      const [first = [], ...others] = elementBatches(plan.ledger.takeDifference());
+      elements += countElements([first, ...others]);
+      if (chains.length > 0) rewritten.push(family);
+      if (chains.length + first.length > 0) {
+        small.push(transaction(family, [...chains, ...first]));
+      }
+      if (others.length > 0) batchesByPlan.push({ family, batches: others });
+    }
+    if (small.length === 0) return { kind: "nothing", elements: 0, batches: 0 };
+    let batches = 1;
+    try {
+      await this.#commit(small);
+      for (const { family, batches: more } of batchesByPlan) {
+        for (const batch of more) {
+          await this.#commit([transaction(family, batch)]);
+          batches++;
+        }
+      }
+    } catch (error) {
+      for (const plan of plans) this.#unsure.add(plan.options.family);
+      throw error;
+    }
+    for (const family of rewritten) {
+      this.#fingerprints.set(family, await this.#kernel.readRules(family, TABLE));
+    }
+    return { kind: "partial", elements, batches };
+  }
+
+  /** Commits, and keeps count of the generation while nobody else changes the ruleset. */
+  async #commit(transactions: readonly Transaction[]): Promise<void> {
+    await this.#kernel.commit(transactions);
+    this.#generation = this.#generation < 0 ? -1 : this.#generation + 1;
+  }
+
+  #newChains(plan: FamilyPlan): readonly Change[] {
+    const { family } = plan.options;
+    const known = this.#chains.get(family) ?? new Set<string>();
+    const fresh = demandedChains(plan.demand()).filter(({ spec }) => !known.has(spec.name));
+    for (const { spec } of fresh) known.add(spec.name);
+    return chainChanges(fresh);
+  }
+
+  /** Chains an earlier run needed. Kernels before 6.2 may say EBUSY: they stay until next time. */
+  async #removeStale(plan: FamilyPlan, contents: TableContents): Promise<void> {
+    const stale = staleChains(plan, contents);
+    if (stale.length === 0) return;
+    const flush = stale.map((chain): Change => ({ kind: "flush-chain", chain }));
+    const remove = stale.map((chain): Change => ({ kind: "delete-chain", chain }));
+    try {
+      await this.#commit([transaction(plan.options.family, [...flush, ...remove])]);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      this.#log.info("stale chains stay for now", { cause: error.message });
+    }
+  }
+
+  async #driftOf(plan: FamilyPlan): Promise<string[]> {
+    const { family } = plan.options;
+    const contents = await this.#kernel.read(family, TABLE);
+    if (contents === undefined) return [`table ${family} ${TABLE} is gone`];
+    const drift: string[] = [];
+    const expected = this.#fingerprints.get(family) ?? new Map<string, readonly string[]>();
+    for (const [chain, rules] of expected) {
+      const actual = contents.chains.get(chain);
+      if (actual === undefined) drift.push(`chain ${family} ${chain} is gone`);
+      else if (actual.join("\n") !== rules.join("\n"))
+        drift.push(`chain ${family} ${chain} differs`);
+    }
+    for (const chain of contents.chains.keys()) {
+      if (!expected.has(chain)) drift.push(`chain ${family} ${chain} is not ours`);
+    }
+    plan.ledger.compare(contents);
+    for (const [set, keys] of plan.ledger.takeDifference()) {
+      for (const [key, { before, after }] of keys) {
+        const what =
+          before === undefined ? "lacks" : after === undefined ? "has extra" : "differs in";
+        drift.push(`set ${family} ${set} ${what} ${key}`);
+      }
+    }
+    return drift;
+  }
+}
+
+function namesOf(plan: FamilyPlan): string[] {
+  const chains = [...fixedChains(plan.options), ...demandedChains(plan.demand())];
+  return chains.map(({ spec }) => spec.name);
+}
+
+function countElements(batches: readonly (readonly Change[])[]): number {
+  let count = 0;
+  for (const batch of batches) {
+    for (const change of batch) {
+      if (change.kind === "add-elements") count += change.elements.length;
+      else if (change.kind === "delete-elements") count += change.keys.length;
+    }
+  }
+  return count;
+}

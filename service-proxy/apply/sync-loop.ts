@@ -1,0 +1,220 @@
+// The one loop that turns changes into kernel state: wait, plan, apply, report. Events only mark;
+// this loop acts at its own pace. On failure the last good rules stay and it tries again.
+
+import { type Backoff, backoffMs } from "../../lib/clock/backoff.ts";
+import type { Clock } from "../../lib/clock/clock.ts";
+import type { KubeStore, StoreChanges } from "../../lib/kube/store.ts";
+import type { Logger } from "../../lib/log/logger.ts";
+import type { Family, TableContents } from "../../lib/nft/objects.ts";
+import type { TableSettings } from "../plan/family-facts.ts";
+import { NodePlan } from "../plan/node-plan.ts";
+import type { NftApply, SyncReport } from "./nft-apply.ts";
+
+export interface SyncLoopOptions {
+  readonly settings: TableSettings;
+  /** Families the kernel has. */
+  readonly families: readonly Family[];
+  /** Between the end of one sync and the start of the next. */
+  readonly minSyncPeriodMs: number;
+  /** Between looks at the kernel for drift. */
+  readonly auditPeriodMs: number;
+  /** Between comparisons of everything, whatever the generation says. */
+  readonly fullAuditPeriodMs: number;
+}
+
+export interface SyncLoopParts {
+  readonly store: KubeStore;
+  readonly apply: NftApply;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly hostAddresses: () => readonly string[];
+  /** Registers for changes of `hostAddresses`. */
+  readonly onHostChange: (listener: () => void) => () => void;
+  readonly observer: SyncObserver;
+}
+
+/** Who wants to know how syncing goes; metrics, health, conntrack and status hang on it. */
+export interface SyncObserver {
+  /** Changes wait to be applied since now. */
+  queued(atMs: number): void;
+  synced(outcome: SyncOutcome): void;
+  failed(error: unknown): void;
+  /** An audit found and mended differences. */
+  repaired(drift: readonly string[]): void;
+}
+
+export interface SyncOutcome {
+  readonly plan: NodePlan;
+  readonly report: SyncReport;
+  readonly changes: StoreChanges;
+  readonly durationMs: number;
+  readonly finishedAtMs: number;
+}
+
+const RETRY: Backoff = { minMs: 100, maxMs: 30_000, jitter: 0.2 };
+const NOTHING: StoreChanges = { services: new Set(), node: false, serviceCidrs: false };
+
+/** Runs until `signal` aborts. Rules stay in the kernel then: connections outlive the agent. */
+export async function runSyncLoop(
+  options: SyncLoopOptions,
+  parts: SyncLoopParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, clock, observer } = parts;
+  const dirty = new Flag(signal);
+  const mark = (): void => {
+    dirty.raise();
+    observer.queued(clock.monotonicMs());
+  };
+  const stops = [store.onChange(mark), parts.onHostChange(mark)];
+  try {
+    // Old rules stay until every list is whole: a partial list would withdraw good rules.
+    while (!store.synced && !signal.aborted) await dirty.wait();
+    if (signal.aborted) return;
+    const recovered = await recover(options, parts);
+    let changes = store.takeChanges();
+    const plan = new NodePlan(
+      options.settings,
+      store,
+      parts.hostAddresses(),
+      recovered,
+      options.families,
+    );
+    const auditor = new Auditor(options, parts);
+    for (let failures = 0; !signal.aborted; ) {
+      dirty.lower();
+      if (await applied(plan, changes, parts)) {
+        failures = 0;
+        changes = NOTHING;
+        await clock.sleep(options.minSyncPeriodMs, signal);
+        await auditor.runIfDue(plan);
+        while (!dirty.raised && !signal.aborted) {
+          await dirty.wait(auditor.dueInMs(), clock);
+          await auditor.runIfDue(plan);
+        }
+      } else {
+        await clock.sleep(backoffMs(RETRY, failures++, parts.random()), signal);
+      }
+      const fresh = store.takeChanges();
+      plan.update(store, fresh, parts.hostAddresses());
+      changes = merge(changes, fresh);
+    }
+  } finally {
+    for (const stop of stops) stop();
+  }
+}
+
+async function applied(
+  plan: NodePlan,
+  changes: StoreChanges,
+  { apply, clock, observer, log }: SyncLoopParts,
+): Promise<boolean> {
+  const startMs = clock.monotonicMs();
+  try {
+    const report = await apply.sync(plan.families);
+    const finishedAtMs = clock.monotonicMs();
+    observer.synced({ plan, report, changes, durationMs: finishedAtMs - startMs, finishedAtMs });
+    return true;
+  } catch (error) {
+    observer.failed(error);
+    log.error("sync failed; the rules of before stay", { error: String(error) });
+    return false;
+  }
+}
+
+async function recover(
+  { families }: SyncLoopOptions,
+  { apply, log }: SyncLoopParts,
+): Promise<ReadonlyMap<Family, TableContents>> {
+  const recovered = new Map<Family, TableContents>();
+  for (const family of families) {
+    const contents = await apply.recover(family);
+    if (contents !== undefined) recovered.set(family, contents);
+  }
+  if (recovered.size > 0) log.info("took over the table of an earlier run", {});
+  return recovered;
+}
+
+/** Looks for drift from time to time. */
+class Auditor {
+  readonly #options: SyncLoopOptions;
+  readonly #parts: SyncLoopParts;
+  #nextMs: number;
+  #nextFullMs: number;
+
+  constructor(options: SyncLoopOptions, parts: SyncLoopParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#nextMs = parts.clock.monotonicMs() + options.auditPeriodMs;
+    this.#nextFullMs = parts.clock.monotonicMs() + options.fullAuditPeriodMs;
+  }
+
+  dueInMs(): number {
+    return Math.max(0, this.#nextMs - this.#parts.clock.monotonicMs());
+  }
+
+  /** Waits longer after an audit that cost much: at most a twentieth of the time goes here. */
+  async runIfDue(plan: NodePlan): Promise<void> {
+    const { clock, apply, observer, log } = this.#parts;
+    const startMs = clock.monotonicMs();
+    if (startMs < this.#nextMs) return;
+    const force = startMs >= this.#nextFullMs;
+    try {
+      const { drift } = await apply.audit(plan.families, force);
+      if (drift.length > 0) {
+        log.warn("somebody changed our table; repaired", { drift });
+        observer.repaired(drift);
+      }
+    } catch (error) {
+      apply.distrust();
+      observer.failed(error);
+      log.error("audit failed", { error: String(error) });
+    }
+    const endMs = clock.monotonicMs();
+    this.#nextMs = endMs + Math.max(this.#options.auditPeriodMs, 20 * (endMs - startMs));
+    if (force) this.#nextFullMs = endMs + this.#options.fullAuditPeriodMs;
+  }
+}
+
+/** A mark that waits to be seen. */
+class Flag {
+  raised = false;
+  #wake: (() => void) | undefined;
+  readonly #signal: AbortSignal;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener("abort", () => this.#wake?.(), { once: true });
+  }
+
+  raise(): void {
+    this.raised = true;
+    this.#wake?.();
+  }
+
+  lower(): void {
+    this.raised = false;
+  }
+
+  /** Resolves at the next raise or abort, or after `durationMs` when that is given. */
+  async wait(durationMs?: number, clock?: Clock): Promise<void> {
+    if (this.#signal.aborted) return;
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    if (durationMs === undefined || clock === undefined) return woken;
+    const timer = new AbortController();
+    await Promise.race([woken, clock.sleep(durationMs, timer.signal)]);
+    timer.abort();
+  }
+}
+
+function merge(a: StoreChanges, b: StoreChanges): StoreChanges {
+  return {
+    services: new Set([...a.services, ...b.services]),
+    node: a.node || b.node,
+    serviceCidrs: a.serviceCidrs || b.serviceCidrs,
+  };
+}

@@ -1,0 +1,77 @@
+// The one model of how this node is to run: flags and file end up here, fully defaulted.
+
+import type { Address } from "../../lib/ip/address.ts";
+import type { Cidr } from "../../lib/ip/cidr.ts";
+import type { HostPort } from "./host-port.ts";
+import type { NodePortAddresses } from "./network-type.ts";
+
+export type NodeAction =
+  | { readonly kind: "run" | "cleanup" | "init-only" | "version" | "help" }
+  | { readonly kind: "write-config"; readonly path: string };
+
+export type SourceSettings =
+  /** Without kubeconfig and master: the pod's own service account. */
+  | { readonly kind: "kube"; readonly kubeconfigPath?: string; readonly masterUrl?: string }
+  | { readonly kind: "directory"; readonly path: string };
+
+export type DetectLocal =
+  /** At most one prefix per family; a family without one has no detector. */
+  | { readonly kind: "ClusterCIDR"; readonly cidrs: readonly Cidr[] }
+  /** The Node's own podCIDRs. */
+  | { readonly kind: "NodeCIDR" }
+  | { readonly kind: "BridgeInterface"; readonly interfaceName: string }
+  | { readonly kind: "InterfaceNamePrefix"; readonly prefix: string };
+
+/** 0 everywhere means: leave the kernel's value alone. */
+export interface ConntrackSettings {
+  readonly maxPerCore: number;
+  readonly minEntries: number;
+  readonly tcpEstablishedTimeoutMs: number;
+  readonly tcpCloseWaitTimeoutMs: number;
+  readonly tcpBeLiberal: boolean;
+  readonly udpTimeoutMs: number;
+  readonly udpStreamTimeoutMs: number;
+}
+
+export interface NodeSettings {
+  readonly action: NodeAction;
+  /** To be watched: kube-proxy exits when its file changes, and so do we. */
+  readonly configFilePath?: string;
+  readonly source: SourceSettings;
+  /** Lower case; the host's name in its place when missing. */
+  readonly nodeNameOverride?: string;
+  /** Wins over the Node object's address of its family. */
+  readonly nodeAddressOverride?: Address;
+  readonly proxyMode: "auto" | "kernel";
+  readonly nftBackend: "netlink" | "command";
+  /** Retry after a failed sync; twice this with changes pending is unhealthy. */
+  readonly syncPeriodMs: number;
+  /** Never more than `syncPeriodMs`. */
+  readonly minSyncPeriodMs: number;
+  /** 0 means no audit. */
+  readonly auditPeriodMs: number;
+  readonly detectLocal: DetectLocal;
+  readonly nodePortAddresses: NodePortAddresses;
+  readonly masqueradeAll: boolean;
+  /** 0–31; never a bit that other marks of ours use. */
+  readonly masqueradeBit: number;
+  /** Missing: no health server. */
+  readonly healthzAddress?: HostPort;
+  /** Missing: no metrics server. */
+  readonly metricsAddress?: HostPort;
+  readonly bindAddressHardFail: boolean;
+  readonly conntrack: ConntrackSettings;
+  /** -1000–1000 */
+  readonly oomScoreAdj: number;
+  readonly log: { readonly verbosity: number; readonly format: "text" | "json" };
+}
+
+/** The packet mark that asks for masquerading: one bit. */
+export function masqueradeMark(settings: NodeSettings): number {
+  return (1 << settings.masqueradeBit) >>> 0;
+}
+
+/** @param hostname the machine's own name, used when nothing overrides it */
+export function nodeNameOf(settings: NodeSettings, hostname: string): string {
+  return settings.nodeNameOverride ?? hostname.trim().toLowerCase();
+}

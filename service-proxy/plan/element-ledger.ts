@@ -1,0 +1,165 @@
+// What every shared map should hold, who asked for it, and what differs from the kernel. Several
+// Services may name one element: they share it when they agree; where they do not, the older
+// Service has it and the other is told. A value holder: no I/O, no clock.
+
+import type { Element, TableContents } from "../../lib/nft/objects.ts";
+import type { PlannedElement } from "./service-plan.ts";
+
+/** Who owns elements, ordered by right of way: the older Service, then the name. */
+export interface Owner {
+  /** `namespace/name`, or a word for what the node itself owns. */
+  readonly name: string;
+  readonly createdMs: number;
+}
+
+/** One key of one set: what the kernel has and what it should have. */
+export interface ElementDifference {
+  readonly before: Element | undefined;
+  readonly after: Element | undefined;
+}
+
+/** By set name, then element key. */
+export type Difference = ReadonlyMap<string, ReadonlyMap<string, ElementDifference>>;
+
+/** Two owners named one element and disagree. */
+export interface Conflict {
+  readonly set: string;
+  readonly key: string;
+  readonly winner: string;
+  readonly loser: string;
+}
+
+interface Claim {
+  readonly owner: Owner;
+  readonly element: Element;
+}
+
+/** Sets whose keys more than one owner can name; the keys of all others carry an owned id. */
+const SHARED_SETS: ReadonlySet<string> = new Set(["vips", "nodeports", "cluster-ips", "hairpin"]);
+
+export class ElementLedger {
+  readonly #wanted = new Map<string, Map<string, Element>>();
+  readonly #claims = new Map<string, Claim[]>();
+  /** Names of elements that more than one owner asks for. */
+  readonly #contested = new Set<string>();
+  #pending = new Map<string, Map<string, ElementDifference>>();
+
+  /** Replaces what one owner asks for. */
+  replace(owner: Owner, before: readonly PlannedElement[], after: readonly PlannedElement[]): void {
+    const kept = new Map<string, PlannedElement>();
+    for (const element of after) kept.set(`${element.set} ${element.key}`, element);
+    for (const element of before) {
+      const same = kept.get(`${element.set} ${element.key}`);
+      if (same !== undefined && same.data === element.data && same.comment === element.comment) {
+        kept.delete(`${element.set} ${element.key}`);
+      } else if (SHARED_SETS.has(element.set)) {
+        this.#unclaim(owner, element);
+      } else if (same === undefined) {
+        this.#want(element.set, element.key, undefined);
+      }
+    }
+    for (const element of kept.values()) {
+      if (SHARED_SETS.has(element.set)) this.#claim(owner, element);
+      else this.#want(element.set, element.key, element);
+    }
+  }
+
+  /** What the tables should hold, by set name and key. */
+  get wanted(): ReadonlyMap<string, ReadonlyMap<string, Element>> {
+    return this.#wanted;
+  }
+
+  /** Elements that are not as wanted by one of their claimants. */
+  conflicts(): Conflict[] {
+    const conflicts: Conflict[] = [];
+    for (const name of this.#contested) {
+      const [winner, ...others] = this.#claims.get(name) ?? [];
+      if (winner === undefined) continue;
+      const space = name.indexOf(" ");
+      const [set, key] = [name.slice(0, space), name.slice(space + 1)];
+      for (const other of others) {
+        if (other.element.data === winner.element.data) continue;
+        conflicts.push({ set, key, winner: winner.owner.name, loser: other.owner.name });
+      }
+    }
+    return conflicts;
+  }
+
+  /** Returns and forgets the difference since the last call, or since `compare`. */
+  takeDifference(): Difference {
+    const taken = this.#pending;
+    this.#pending = new Map();
+    return taken;
+  }
+
+  /** Starts over from what the kernel really holds: the pending difference becomes exact. */
+  compare(contents: TableContents | undefined): void {
+    this.#pending = new Map();
+    const names = new Set([...this.#wanted.keys(), ...(contents?.sets.keys() ?? [])]);
+    for (const set of names) {
+      const actual = contents?.sets.get(set) ?? new Map<string, Element>();
+      const wanted = this.#wanted.get(set) ?? new Map<string, Element>();
+      for (const [key, element] of wanted) {
+        const before = actual.get(key);
+        if (!sameElement(before, element)) this.#record(set, key, before, element);
+      }
+      for (const [key, before] of actual) {
+        if (!wanted.has(key)) this.#record(set, key, before, undefined);
+      }
+    }
+  }
+
+  #claim(owner: Owner, element: PlannedElement): void {
+    const others = this.#claimsOfOthers(owner, element);
+    others.push({ owner, element });
+    others.sort((a, b) => byRightOfWay(a.owner, b.owner));
+    this.#settle(element, others);
+  }
+
+  #unclaim(owner: Owner, element: PlannedElement): void {
+    this.#settle(element, this.#claimsOfOthers(owner, element));
+  }
+
+  #claimsOfOthers(owner: Owner, { set, key }: PlannedElement): Claim[] {
+    const claims = this.#claims.get(`${set} ${key}`) ?? [];
+    return claims.filter((claim) => claim.owner.name !== owner.name);
+  }
+
+  #settle({ set, key }: PlannedElement, claims: Claim[]): void {
+    const name = `${set} ${key}`;
+    if (claims.length === 0) this.#claims.delete(name);
+    else this.#claims.set(name, claims);
+    if (claims.length > 1) this.#contested.add(name);
+    else this.#contested.delete(name);
+    this.#want(set, key, claims[0]?.element);
+  }
+
+  #want(set: string, key: string, element: Element | undefined): void {
+    let elements = this.#wanted.get(set);
+    if (elements === undefined) this.#wanted.set(set, (elements = new Map()));
+    const before = elements.get(key);
+    if (sameElement(before, element)) return;
+    if (element === undefined) elements.delete(key);
+    else elements.set(key, element);
+    this.#record(set, key, before, element);
+  }
+
+  #record(set: string, key: string, before: Element | undefined, after: Element | undefined): void {
+    let differences = this.#pending.get(set);
+    if (differences === undefined) this.#pending.set(set, (differences = new Map()));
+    const earlier = differences.get(key);
+    const installed = earlier === undefined ? before : earlier.before;
+    if (sameElement(installed, after)) differences.delete(key);
+    else differences.set(key, { before: installed, after });
+  }
+}
+
+function byRightOfWay(a: Owner, b: Owner): number {
+  if (a.createdMs !== b.createdMs) return a.createdMs - b.createdMs;
+  return a.name < b.name ? -1 : 1;
+}
+
+function sameElement(a: Element | undefined, b: Element | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.data === b.data && a.comment === b.comment;
+}

@@ -1,0 +1,219 @@
+// Everything one address family's table should hold, kept up to date one Service at a time. Two
+// of these, one for each family, make the node's plan. A value holder: no I/O, no clock.
+
+import { type Cidr, mergeCidrs } from "../../lib/ip/cidr.ts";
+import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
+import type { Service } from "../../lib/kube/api/service.ts";
+import type { Problem } from "../../lib/kube/store.ts";
+import type { TableContents } from "../../lib/nft/objects.ts";
+import { ElementLedger, type Owner } from "./element-ledger.ts";
+import type { Demand, RulesetOptions } from "./ruleset.ts";
+import {
+  type PlannedElement,
+  planService,
+  type ServicePlan,
+  type UdpEntry,
+} from "./service-plan.ts";
+import { SetBook } from "./set-book.ts";
+import type { Place } from "./usable-endpoints.ts";
+import { refuseVip } from "./vip-guard.ts";
+
+/** What the node knows about itself in one family. */
+export interface FamilyFacts {
+  readonly place: Place;
+  /** This node's own address, for source ranges. */
+  readonly nodeAddress?: string;
+  /** Where NodePorts answer; ignored when the ruleset lets them answer everywhere. */
+  readonly nodePortAddresses: readonly string[];
+  readonly localPodCidrs: readonly Cidr[];
+  readonly serviceCidrs: readonly Cidr[];
+  /** Addresses no Service may claim as external VIP. */
+  readonly nodeAddresses: ReadonlySet<string>;
+  readonly apiServerAddresses: ReadonlySet<string>;
+}
+
+interface Planned {
+  readonly owner: Owner;
+  readonly plan: ServicePlan;
+  readonly clusterIps: readonly string[];
+  readonly externalVips: readonly string[];
+}
+
+const NODE: Owner = { name: "node", createdMs: 0 };
+
+export class FamilyPlan {
+  readonly options: RulesetOptions;
+  readonly ledger = new ElementLedger();
+  readonly #book = new SetBook();
+  readonly #planned = new Map<string, Planned>();
+  readonly #clusterIps = new Map<string, number>();
+  /** Address → Services that claim it from outside; they are looked at again when it changes. */
+  readonly #claimants = new Map<string, Set<string>>();
+  readonly #counts = new Map<string, Map<number, number>>();
+  #facts: FamilyFacts;
+  #nodeElements: readonly PlannedElement[] = [];
+
+  constructor(options: RulesetOptions, facts: FamilyFacts, recovered?: TableContents) {
+    this.options = options;
+    this.#facts = facts;
+    if (recovered !== undefined) this.#book.recover(recovered);
+    this.#planNode();
+  }
+
+  /**
+   * Takes new facts about the node.
+   * @returns keys of the Services that must be planned again
+   */
+  setFacts(facts: FamilyFacts): Iterable<string> {
+    const before = this.#facts;
+    this.#facts = facts;
+    this.#planNode();
+    if (differ(placing(before), placing(facts))) return this.#planned.keys();
+    if (!differ(guarding(before), guarding(facts))) return [];
+    return new Set([...this.#claimants.values()].flatMap((services) => [...services]));
+  }
+
+  /**
+   * Plans one Service again, or forgets it when `service` is undefined.
+   * @returns other Services that must be planned again because an address changed hands
+   */
+  plan(
+    key: string,
+    service: Service | undefined,
+    slices: ReadonlyMap<string, EndpointSlice>,
+  ): readonly string[] {
+    const before = this.#planned.get(key);
+    if (service === undefined && before === undefined) return [];
+    const context = {
+      family: this.options.family,
+      place: this.#facts.place,
+      ...(this.#facts.nodeAddress === undefined ? {} : { nodeAddress: this.#facts.nodeAddress }),
+      refuseVip: (address: string) => this.#refuseVip(address),
+    };
+    const plan =
+      service === undefined ? undefined : planService(service, slices, context, this.#book);
+    const owner: Owner = {
+      name: key,
+      createdMs: service?.createdMs ?? before?.owner.createdMs ?? 0,
+    };
+    if (before !== undefined && before.owner.createdMs !== owner.createdMs) {
+      this.ledger.replace(before.owner, before.plan.elements, []);
+      this.ledger.replace(owner, [], plan?.elements ?? []);
+    } else {
+      this.ledger.replace(owner, before?.plan.elements ?? [], plan?.elements ?? []);
+    }
+    const kept = new Set(plan?.setNames);
+    for (const name of before?.plan.setNames ?? []) if (!kept.has(name)) this.#book.release(name);
+    this.#count(before?.plan, -1);
+    this.#count(plan, 1);
+    const next =
+      service === undefined || plan === undefined ? undefined : describe(service, owner, plan);
+    if (next === undefined) this.#planned.delete(key);
+    else this.#planned.set(key, next);
+    return this.#moveAddresses(key, before, next);
+  }
+
+  get services(): ReadonlyMap<string, { readonly plan: ServicePlan }> {
+    return this.#planned;
+  }
+
+  /** Endpoint counts and timeouts that chains must exist for. */
+  demand(): Demand {
+    const keys = (name: string): ReadonlySet<number> => new Set(this.#counts.get(name)?.keys());
+    return {
+      counts: keys("count"),
+      affinityCounts: keys("affinity"),
+      affinitySeconds: keys("seconds"),
+    };
+  }
+
+  /** What is wrong with Services in this family; a lost conflict names the winner. */
+  problems(): Problem[] {
+    const problems = [...this.#planned.values()].flatMap(({ plan }) => plan.problems);
+    for (const { set, key, winner, loser } of this.ledger.conflicts()) {
+      const what = key.split(" . ").join(" ");
+      problems.push({
+        object: `Service ${loser}`,
+        field: set === "nodeports" ? "spec.ports.nodePort" : "spec.externalIPs",
+        message: `${what} is already served for Service ${winner}: choose another`,
+      });
+    }
+    return problems;
+  }
+
+  *udpEntries(): Generator<UdpEntry> {
+    for (const { plan } of this.#planned.values()) yield* plan.udp;
+  }
+
+  #refuseVip(address: string): string | undefined {
+    const { serviceCidrs, nodeAddresses, apiServerAddresses } = this.#facts;
+    const clusterIps = this.#clusterIps;
+    return refuseVip({ clusterIps, serviceCidrs, nodeAddresses, apiServerAddresses }, address);
+  }
+
+  #planNode(): void {
+    const facts = this.#facts;
+    const elements = [
+      ...facts.nodePortAddresses.map((key) => ({ set: "nodeport-ips", key })),
+      ...mergeCidrs(facts.localPodCidrs).map((key) => ({ set: "local-pods", key })),
+      ...mergeCidrs(facts.serviceCidrs).map((key) => ({ set: "service-cidrs", key })),
+    ];
+    this.ledger.replace(NODE, this.#nodeElements, elements);
+    this.#nodeElements = elements;
+  }
+
+  #count(plan: ServicePlan | undefined, step: 1 | -1): void {
+    if (plan === undefined) return;
+    const add = (name: string, value: number): void => {
+      let counts = this.#counts.get(name);
+      if (counts === undefined) this.#counts.set(name, (counts = new Map()));
+      const total = (counts.get(value) ?? 0) + step;
+      if (total === 0) counts.delete(value);
+      else counts.set(value, total);
+    };
+    for (const count of plan.counts) add("count", count);
+    for (const count of plan.affinityCounts) add("affinity", count);
+    if (plan.affinitySeconds !== undefined) add("seconds", plan.affinitySeconds);
+  }
+
+  #moveAddresses(key: string, before?: Planned, after?: Planned): readonly string[] {
+    const again = new Set<string>();
+    for (const address of before?.externalVips ?? []) this.#claimants.get(address)?.delete(key);
+    for (const address of after?.externalVips ?? []) {
+      const claimants = this.#claimants.get(address) ?? new Set();
+      this.#claimants.set(address, claimants.add(key));
+    }
+    const step = (addresses: readonly string[], by: 1 | -1): void => {
+      for (const address of addresses) {
+        const owners = this.#clusterIps.get(address) ?? 0;
+        if (owners + by === 0) this.#clusterIps.delete(address);
+        else this.#clusterIps.set(address, owners + by);
+        const moved = owners === 0 || owners + by === 0;
+        if (moved) for (const name of this.#claimants.get(address) ?? []) again.add(name);
+      }
+    };
+    const [old, now] = [before?.clusterIps ?? [], after?.clusterIps ?? []];
+    step(now, 1);
+    step(old, -1);
+    return [...again];
+  }
+}
+
+function describe(service: Service, owner: Owner, plan: ServicePlan): Planned {
+  const externalVips = [...service.externalIPs, ...service.loadBalancerVips];
+  return { owner, plan, clusterIps: service.clusterIPs, externalVips };
+}
+
+/** The facts that change the plan of any Service. */
+function placing({ place, nodeAddress }: FamilyFacts): readonly unknown[] {
+  return [place, nodeAddress];
+}
+
+/** The facts that change only Services with addresses from outside. */
+function guarding(facts: FamilyFacts): readonly unknown[] {
+  return [facts.serviceCidrs, [...facts.nodeAddresses], [...facts.apiServerAddresses]];
+}
+
+function differ(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return JSON.stringify(a) !== JSON.stringify(b);
+}

@@ -1,0 +1,92 @@
+// The plan of a whole node: one FamilyPlan for each family, fed from the store's changes.
+
+import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
+import type { Family, TableContents } from "../../lib/nft/objects.ts";
+import {
+  familyFacts,
+  type NodeSituation,
+  rulesetOptions,
+  type TableSettings,
+} from "./family-facts.ts";
+import { FamilyPlan } from "./family-plan.ts";
+
+/** What a NodePlan reads of a store. */
+export type PlanSource = Pick<KubeStore, "services" | "slicesOf" | "nodes" | "serviceCidrs">;
+
+/** The Service whose endpoints are the API servers. */
+const API_SERVICE = "default/kubernetes";
+
+export class NodePlan {
+  readonly families: readonly FamilyPlan[];
+  readonly #settings: TableSettings;
+
+  /**
+   * Plans everything the store holds.
+   * @param recovered what an earlier run left in the kernel, by family
+   */
+  constructor(
+    settings: TableSettings,
+    source: PlanSource,
+    hostAddresses: readonly string[],
+    recovered: ReadonlyMap<Family, TableContents>,
+    families: readonly Family[] = ["ip", "ip6"],
+  ) {
+    this.#settings = settings;
+    const situation = situationOf(settings, source, hostAddresses);
+    this.families = families.map(
+      (family) =>
+        new FamilyPlan(
+          rulesetOptions(settings, family),
+          familyFacts(settings, situation, family),
+          recovered.get(family),
+        ),
+    );
+    for (const plan of this.families) planServices(plan, source, source.services.keys());
+  }
+
+  /** Plans again what changed, and everything where the node itself moved. */
+  update(source: PlanSource, changes: StoreChanges, hostAddresses: readonly string[]): void {
+    const situation = situationOf(this.#settings, source, hostAddresses);
+    for (const plan of this.families) {
+      const facts = familyFacts(this.#settings, situation, plan.options.family);
+      const moved = [...plan.setFacts(facts)];
+      planServices(plan, source, [...moved, ...changes.services]);
+    }
+  }
+
+  problems(): Problem[] {
+    return this.families.flatMap((plan) => plan.problems());
+  }
+}
+
+function planServices(plan: FamilyPlan, source: PlanSource, keys: Iterable<string>): void {
+  const queue = new Set(keys);
+  const planned = new Map<string, number>();
+  for (const key of queue) {
+    queue.delete(key);
+    const again = plan.plan(key, source.services.get(key), source.slicesOf(key));
+    for (const other of again) {
+      const times = planned.get(other) ?? 0;
+      // Two Services that claim each other's ClusterIP would go on for ever.
+      if (times < 2) queue.add(other);
+      planned.set(other, times + 1);
+    }
+  }
+}
+
+function situationOf(
+  settings: TableSettings,
+  source: PlanSource,
+  hostAddresses: readonly string[],
+): NodeSituation {
+  const apiServerAddresses: string[] = [];
+  for (const slice of source.slicesOf(API_SERVICE).values()) {
+    for (const { address } of slice.endpoints) apiServerAddresses.push(address);
+  }
+  return {
+    node: source.nodes.get(settings.nodeName),
+    hostAddresses,
+    serviceCidrs: [...source.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs),
+    apiServerAddresses,
+  };
+}

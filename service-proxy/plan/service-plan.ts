@@ -1,0 +1,312 @@
+// One Service in one address family → the elements it owns in the shared maps. Pure but for the
+// SetBook, which remembers ids and positions.
+
+import { familyOf } from "../../lib/ip/address.ts";
+import { type Cidr, cidrContains, hostCidr, mergeCidrs } from "../../lib/ip/cidr.ts";
+import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
+import type { IpFamily, Service, ServicePort } from "../../lib/kube/api/service.ts";
+import type { Problem } from "../../lib/kube/store.ts";
+import type { Element, Family } from "../../lib/nft/objects.ts";
+import { formatPriority } from "../../lib/nft/priority.ts";
+import { type Endpoint, gatherEndpoints } from "../model/endpoint.ts";
+import { type SetBook, setName } from "./set-book.ts";
+import { type Place, type UsableEndpoints, usableEndpoints } from "./usable-endpoints.ts";
+
+/** An element and the set it belongs to. */
+export interface PlannedElement extends Element {
+  readonly set: string;
+}
+
+/** A UDP entry point and the backends whose conntrack entries are still right. */
+export interface UdpEntry {
+  /** `address:port` of a VIP, or `:port` of a NodePort. */
+  readonly entry: string;
+  /** `address:port` of every serving endpoint, whatever the policies. */
+  readonly serving: readonly string[];
+}
+
+export interface ServicePlan {
+  readonly elements: readonly PlannedElement[];
+  /** Names held in the SetBook. */
+  readonly setNames: readonly string[];
+  /** Endpoint counts that need a `mod-N` chain. */
+  readonly counts: readonly number[];
+  /** Endpoint counts that need an `aff-N` chain. */
+  readonly affinityCounts: readonly number[];
+  /** Affinity timeout that needs an `aff-use-T` chain. */
+  readonly affinitySeconds?: number;
+  readonly udp: readonly UdpEntry[];
+  /** Distinct addresses of local ready endpoints; what healthCheckNodePort counts. */
+  readonly localReady: readonly string[];
+  /** Ports whose Local policy has endpoints elsewhere only; by policy, for the metric. */
+  readonly noLocalInternal: number;
+  readonly noLocalExternal: number;
+  readonly problems: readonly Problem[];
+}
+
+export interface ServiceContext {
+  readonly family: Family;
+  readonly place: Place;
+  /** This node's address in the family, for source ranges; undefined when unknown. */
+  readonly nodeAddress?: string;
+  /** Why an address may not be an external VIP, or undefined when it may (see vip-guard). */
+  readonly refuseVip: (address: string) => string | undefined;
+}
+
+export const IP_FAMILY: Readonly<Record<Family, IpFamily>> = { ip: "IPv4", ip6: "IPv6" };
+
+/**
+ * Plans one Service.
+ * @param slices all slices of the Service, both families
+ * @returns the elements in no order that matters; problems name the Service and the field
+ */
+export function planService(
+  service: Service,
+  slices: ReadonlyMap<string, EndpointSlice>,
+  context: ServiceContext,
+  book: SetBook,
+): ServicePlan {
+  return new Builder(service, slices, context, book).build();
+}
+
+/** A growing ServicePlan. */
+class Builder {
+  readonly #service: Service;
+  readonly #key: string;
+  readonly #slices: ReadonlyMap<string, EndpointSlice>;
+  readonly #context: ServiceContext;
+  readonly #book: SetBook;
+  readonly #elements: PlannedElement[] = [];
+  readonly #setNames: string[] = [];
+  readonly #counts = new Set<number>();
+  readonly #affinityCounts = new Set<number>();
+  readonly #udp: UdpEntry[] = [];
+  readonly #localReady = new Set<string>();
+  readonly #hairpins = new Set<string>();
+  readonly #problems: Problem[] = [];
+  #noLocalInternal = 0;
+  #noLocalExternal = 0;
+
+  constructor(
+    service: Service,
+    slices: ReadonlyMap<string, EndpointSlice>,
+    context: ServiceContext,
+    book: SetBook,
+  ) {
+    this.#service = service;
+    this.#key = `${service.namespace}/${service.name}`;
+    this.#slices = slices;
+    this.#context = context;
+    this.#book = book;
+  }
+
+  build(): ServicePlan {
+    const seconds = this.#service.affinitySeconds;
+    const clusterIp = this.#ofFamily(this.#service.clusterIPs)[0];
+    const externalIps = this.#externalVips("spec.externalIPs", this.#service.externalIPs);
+    const balancerIps = this.#externalVips(
+      "status.loadBalancer.ingress",
+      this.#service.loadBalancerVips,
+    );
+    if (clusterIp !== undefined) this.#add("cluster-ips", clusterIp);
+    for (const port of this.#service.ports) {
+      this.#port(port, clusterIp, externalIps, balancerIps);
+    }
+    for (const address of this.#hairpins) this.#add("hairpin", `${address} . ${address}`);
+    return {
+      elements: this.#elements,
+      setNames: this.#setNames,
+      counts: [...this.#counts],
+      affinityCounts: [...this.#affinityCounts],
+      ...(seconds === undefined || this.#affinityCounts.size === 0
+        ? {}
+        : { affinitySeconds: seconds }),
+      udp: this.#udp,
+      localReady: [...this.#localReady],
+      noLocalInternal: this.#noLocalInternal,
+      noLocalExternal: this.#noLocalExternal,
+      problems: this.#problems,
+    };
+  }
+
+  #port(
+    port: ServicePort,
+    clusterIp: string | undefined,
+    externalIps: readonly string[],
+    balancerIps: readonly string[],
+  ): void {
+    const hasNodePort = clusterIp !== undefined && port.nodePort !== 0;
+    const external = hasNodePort || externalIps.length > 0 || balancerIps.length > 0;
+    if (clusterIp === undefined && !external) return;
+    const endpoints = gatherEndpoints(this.#slices.values(), {
+      portName: port.name,
+      protocol: port.protocol,
+      family: IP_FAMILY[this.#context.family],
+      nodeName: this.#context.place.nodeName,
+    });
+    this.#note(endpoints);
+    const usable = usableEndpoints(endpoints, this.#context.place);
+    const protocol = port.protocol.toLowerCase();
+    const entries: string[] = [];
+    const vip = (address: string, id: number): void => {
+      this.#add("vips", `${address} . ${protocol} . ${port.port}`, formatPriority(id));
+      entries.push(`${address}:${port.port}`);
+    };
+    if (clusterIp !== undefined) vip(clusterIp, this.#internalSet(port, usable));
+    if (hasNodePort || externalIps.length > 0) {
+      const id = this.#externalId(port, usable, "external");
+      for (const address of externalIps) vip(address, id);
+      if (hasNodePort) {
+        this.#add("nodeports", `${protocol} . ${port.nodePort}`, formatPriority(id));
+        entries.push(`:${port.nodePort}`);
+      }
+    }
+    if (balancerIps.length > 0) this.#balancer(port, usable, balancerIps, vip);
+    if (port.protocol === "UDP") {
+      const serving = endpoints.filter((e) => e.serving).map((e) => `${e.address}:${e.port}`);
+      for (const entry of entries) this.#udp.push({ entry, serving });
+    }
+  }
+
+  #balancer(
+    port: ServicePort,
+    usable: UsableEndpoints,
+    addresses: readonly string[],
+    vip: (address: string, id: number) => void,
+  ): void {
+    const ranges = this.#sourceRanges(addresses);
+    const id = this.#externalId(port, usable, ranges === undefined ? "external" : "balancer");
+    for (const range of ranges ?? []) this.#add("lb-allow", `${formatPriority(id)} . ${range}`);
+    for (const address of addresses) vip(address, id);
+  }
+
+  /** The set behind the ClusterIP. */
+  #internalSet(port: ServicePort, usable: UsableEndpoints): number {
+    if (this.#service.internalTrafficPolicy === "Cluster") return this.#clusterSet(port, usable);
+    if (usable.local.length === 0 && usable.anywhere) this.#noLocalInternal++;
+    return this.#localSet(port, usable);
+  }
+
+  #clusterSet(port: ServicePort, usable: UsableEndpoints): number {
+    return this.#endpointSet(port, "cluster", usable.cluster, "goto refuse");
+  }
+
+  #localSet(port: ServicePort, usable: UsableEndpoints): number {
+    const empty = usable.anywhere ? "drop" : "goto refuse";
+    return this.#endpointSet(port, "local", usable.local, empty);
+  }
+
+  /** The id of an external entry point: NodePort and externalIPs share one, as do open VIPs. */
+  #externalId(port: ServicePort, usable: UsableEndpoints, role: "external" | "balancer"): number {
+    const name = setName(this.#key, port, role);
+    const id = this.#book.idOf(name);
+    if (this.#setNames.includes(name)) return id;
+    this.#setNames.push(name);
+    const local = this.#service.externalTrafficPolicy === "Local" && usable.anywhere;
+    const chain = `${role === "balancer" ? "lb" : "etp"}-${local ? "local" : "cluster"}`;
+    const key = formatPriority(id);
+    this.#add("ext", key, `jump ${chain}`, name);
+    this.#add("cluster-of", key, formatPriority(this.#clusterSet(port, usable)));
+    if (local) {
+      if (usable.local.length === 0) this.#noLocalExternal++;
+      this.#add("local-of", key, formatPriority(this.#localSet(port, usable)));
+    }
+    return id;
+  }
+
+  #endpointSet(
+    port: ServicePort,
+    role: "cluster" | "local",
+    endpoints: readonly Endpoint[],
+    empty: string,
+  ): number {
+    const targets = endpoints.map((e) => `${e.address} . ${e.port}`);
+    const wanted = this.#service.affinitySeconds;
+    const sticky = setName(this.#key, port, `${role}-affinity`);
+    const stickySet = wanted === undefined ? undefined : this.#book.placeSticky(sticky, targets);
+    if (wanted !== undefined && stickySet === undefined) this.#noRoom(port);
+    const seconds = stickySet === undefined ? undefined : wanted;
+    const name = stickySet === undefined ? setName(this.#key, port, role) : sticky;
+    const set = stickySet ?? this.#book.placePlain(name, targets);
+    if (this.#setNames.includes(name)) return set.id;
+    this.#setNames.push(name);
+    const key = formatPriority(set.id);
+    const count = set.targets.length;
+    if (count === 0) {
+      this.#add("esets", key, empty, name);
+    } else if (seconds === undefined) {
+      this.#counts.add(count);
+      this.#add("esets", key, `goto mod-${count}`, name);
+      set.targets.forEach((target, i) => this.#add("endpoints", `${key} . ${i}`, target));
+    } else {
+      this.#affinityCounts.add(count);
+      this.#add("esets", key, `goto aff-${count}`, name);
+      set.targets.forEach((target, i) => {
+        const endpoint = formatPriority(set.id + (set.numbers.get(target) ?? 0));
+        this.#add("aff-choice", `${key} . ${i}`, endpoint);
+        this.#add("aff-live", endpoint, `goto aff-use-${seconds}`);
+        this.#add("aff-ep", endpoint, target);
+      });
+    }
+    return set.id;
+  }
+
+  #noRoom(port: ServicePort): void {
+    this.#problems.push({
+      object: `Service ${this.#key}`,
+      field: "spec.sessionAffinity",
+      message: `port ${port.port} has no affinity: this node holds no more sets of that kind`,
+    });
+  }
+
+  /** Remembers what is counted per address, whatever the policies. */
+  #note(endpoints: readonly Endpoint[]): void {
+    for (const endpoint of endpoints) {
+      if (!endpoint.local) continue;
+      this.#hairpins.add(endpoint.address);
+      if (endpoint.ready && !endpoint.terminating) this.#localReady.add(endpoint.address);
+    }
+  }
+
+  /**
+   * Allowed sources for LB VIPs, or undefined when everybody is: no range of this family, or one
+   * that covers it all. A range with this node in it also admits the VIPs, so that a pod here
+   * whose traffic the node made look like the VIP's is not shut out.
+   */
+  #sourceRanges(vips: readonly string[]): readonly Cidr[] | undefined {
+    const ranges = this.#service.loadBalancerSourceRanges;
+    if (ranges.length === 0 || ranges.some((range) => range.endsWith("/0"))) return undefined;
+    const own = ranges.filter((range) => familyOf(range) === this.#context.family);
+    if (own.length === 0) return undefined;
+    const { nodeAddress } = this.#context;
+    const nodeInside = nodeAddress !== undefined && own.some((r) => cidrContains(r, nodeAddress));
+    return mergeCidrs(nodeInside ? [...own, ...vips.map(hostCidr)] : own);
+  }
+
+  #externalVips(field: string, addresses: readonly string[]): readonly string[] {
+    return this.#ofFamily(addresses).filter((address) => {
+      const why = this.#context.refuseVip(address);
+      if (why === undefined) return true;
+      this.#problems.push({
+        object: `Service ${this.#key}`,
+        field,
+        message: `${address} ${why}; it is not served: choose an address that nobody else has`,
+      });
+      return false;
+    });
+  }
+
+  #ofFamily(addresses: readonly string[]): readonly string[] {
+    const own = addresses.filter((address) => familyOf(address) === this.#context.family);
+    return [...new Set(own)];
+  }
+
+  #add(set: string, key: string, data?: string, comment?: string): void {
+    this.#elements.push({
+      set,
+      key,
+      ...(data === undefined ? {} : { data }),
+      ...(comment === undefined ? {} : { comment }),
+    });
+  }
+}
