@@ -92,12 +92,16 @@ export class Claims {
   }
 }
 
-/** Start time of a process in clock ticks since boot; undefined when there is none. proc(5). */
+/**
+ * Start time of a process in clock ticks since boot; undefined when there is none, or only a
+ * zombie whose parent has not noticed yet. See proc(5).
+ */
 function startTicks(pid: number): string | undefined {
   try {
     const line = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The program's name may hold spaces and brackets, so count from behind its last bracket.
-    return line.slice(line.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? undefined : fields[19];
   } catch {
     return undefined;
   }

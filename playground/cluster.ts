@@ -16,9 +16,11 @@ import {
   insideNetns,
   killInside,
   listNamespaces,
-  machineHasLink,
+  loadBridgeNetfilter,
   removeLink,
+  removeMachineLink,
   removeNamespaces,
+  setSysctls,
 } from "./namespaces.ts";
 import { hostInterfaceName, mergePlans, planCluster, planPod } from "./network-plan.ts";
 import { PlaygroundError } from "./playground-error.ts";
@@ -140,6 +142,7 @@ export class Playground implements AsyncDisposable {
 
   /** Creates everything that the constructor described. Called once, by `createPlayground`. */
   async build(): Promise<void> {
+    if (this.cni === "bridge") await loadBridgeNetfilter();
     const cluster = planCluster({
       prefix: this.prefix,
       cni: this.cni,
@@ -199,6 +202,15 @@ export class Playground implements AsyncDisposable {
     await Promise.all(hosts.map(({ netns }) => runOrThrow(insideNetns(netns, argv))));
   }
 
+  /**
+   * Sets values in one namespace.
+   * @param sysctls `key=value`; `*` in a key means every interface, so that
+   *   `net.ipv4.conf.*.rp_filter=0` is all it takes
+   */
+  sysctl(netns: string, sysctls: readonly string[]): Promise<void> {
+    return setSysctls(netns, sysctls);
+  }
+
   /** Runs a program inside a namespace to its end. See `runCommand`. */
   exec(
     netns: string,
@@ -229,9 +241,9 @@ export class Playground implements AsyncDisposable {
   }
 
   async #dispose(): Promise<void> {
-    const exits = [...this.#children]
-      .filter((child) => child.pid !== undefined)
-      .map((child) => once(child, "exit"));
+    const living = [...this.#children].filter((child) => child.pid !== undefined);
+    const exits = living.map((child) => once(child, "exit"));
+    for (const child of living) child.kill("SIGKILL");
     await destroy(new Claims(claimDirectory), this.prefix);
     await Promise.all(exits);
   }
@@ -259,8 +271,7 @@ async function takePrefix(claims: Claims, prefix: string): Promise<void> {
 async function destroy(claims: Claims, prefix: string): Promise<void> {
   const names = await listNamespaces(`${prefix}-`);
   await killInside(names);
-  const link = hostInterfaceName(prefix);
-  if (machineHasLink(link)) await removeLink(undefined, link);
+  await removeMachineLink(hostInterfaceName(prefix));
   await removeNamespaces(names);
   claims.release(prefix);
 }

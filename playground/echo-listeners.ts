@@ -22,29 +22,36 @@ export interface EchoListeners {
  * @throws Error from node:net or node:dgram when a port is taken; the others are closed again
  */
 export async function openEchoListeners(identity: EchoIdentity): Promise<EchoListeners> {
+  const { addresses, ports } = identity;
   const sockets = new Set<Socket>();
-  const http = identity.ports.http.map((port) => track(httpEcho(identity), sockets).listen(port));
-  const tcp = identity.ports.tcp.map((port) => track(tcpEcho(identity), sockets).listen(port));
-  const udp = identity.ports.udp.flatMap((port) =>
-    identity.addresses.map((address) => udpEcho(identity, address, port)),
+  const http = ports.http.map((port) => ({ port, server: track(httpEcho(identity), sockets) }));
+  const tcp = ports.tcp.map((port) => ({ port, server: track(tcpEcho(identity), sockets) }));
+  const udp = ports.udp.map((port) =>
+    addresses.map((address) => ({ port, address, server: udpEcho(identity, address) })),
   );
+  const servers = [...http, ...tcp, ...udp.flat()].map(({ server }) => server);
+  // Asked for before anything listens: with the look-up below, a UDP socket does so at once.
+  const listening = Promise.all(servers.map((server) => once(server, "listening")));
+  for (const { server, port } of [...http, ...tcp]) server.listen(port);
+  for (const { server, port, address } of udp.flat()) server.bind(port, address);
   const close = (): void => {
-    for (const server of [...http, ...tcp, ...udp]) server.close();
+    for (const server of servers) server.close();
     for (const socket of sockets) socket.destroy();
   };
   try {
-    await Promise.all([...http, ...tcp, ...udp].map((server) => once(server, "listening")));
+    await listening;
   } catch (error) {
     close();
     throw error;
   }
-  const perPort = identity.addresses.length;
-  const ports = {
-    http: http.map(portOf),
-    tcp: tcp.map(portOf),
-    udp: udp.filter((_, index) => index % perPort === 0).map((socket) => socket.address().port),
+  return {
+    ports: {
+      http: http.map(({ server }) => portOf(server)),
+      tcp: tcp.map(({ server }) => portOf(server)),
+      udp: udp.flatMap(([first]) => (first === undefined ? [] : first.server.address().port)),
+    },
+    close,
   };
-  return { ports, close };
 }
 
 function httpEcho(identity: EchoIdentity): HttpServer {
@@ -63,7 +70,7 @@ function tcpEcho(identity: EchoIdentity): Server {
 }
 
 /** Bound to one address: a wildcard socket could not tell where a datagram arrived. */
-function udpEcho(identity: EchoIdentity, address: Address, port: number): UdpSocket {
+function udpEcho(identity: EchoIdentity, address: Address): UdpSocket {
   const socket = createSocket({
     type: familyOf(address) === "ip" ? "udp4" : "udp6",
     // The usual look-up answers later, and the socket would be made in another namespace.
@@ -74,7 +81,6 @@ function udpEcho(identity: EchoIdentity, address: Address, port: number): UdpSoc
     const reply = { pod: identity.pod, node: identity.node, client, clientPort, local };
     socket.send(JSON.stringify(reply), clientPort, client, () => {});
   });
-  socket.bind(port, address);
   return socket;
 }
 

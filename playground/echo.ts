@@ -24,7 +24,9 @@ export async function startEchoServers(
   ports: EchoPorts = defaultEchoPorts,
 ): Promise<EchoServers> {
   const program = fileURLToPath(new URL("./echo-server.ts", import.meta.url));
-  const child = playground.spawn(playground.underlay, [process.execPath, program]);
+  // node:ffi would announce itself in every test.
+  const argv = [process.execPath, "--disable-warning=ExperimentalWarning", program];
+  const child = playground.spawn(playground.underlay, argv);
   const servers = new EchoServers(new LineCaller(child));
   try {
     await Promise.all(hosts.map((host) => servers.start(host, ports)));

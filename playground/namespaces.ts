@@ -3,8 +3,9 @@
 import { existsSync } from "node:fs";
 import { readdir, readlink, stat } from "node:fs/promises";
 
-import { runOrThrow } from "./command.ts";
+import { runCommand, runOrThrow } from "./command.ts";
 import type { NamespaceSetup, NetworkPlan } from "./network-plan.ts";
+import { PlaygroundError } from "./playground-error.ts";
 
 const directory = "/run/netns";
 /** More at a time would only queue for the kernel's one configuration lock. */
@@ -21,30 +22,39 @@ export function insideNetns(netns: string, argv: readonly string[]): string[] {
 }
 
 /**
- * Makes the plan's namespaces and links and sets everything up.
+ * Makes the plan's namespaces and links, sets everything up, and waits until every wire has a
+ * signal at both ends.
  * @throws PlaygroundError `command-failed`; what was made by then stays
  */
 export async function applyPlan(plan: NetworkPlan): Promise<void> {
   const lines = [...plan.namespaces.map((name) => `netns add ${name}`), ...plan.links];
   await ipBatch(lines);
-  const queue = [...plan.setups];
-  const work = async (): Promise<void> => {
-    for (let setup = queue.shift(); setup !== undefined; setup = queue.shift()) {
-      await applySetup(setup);
-    }
-  };
-  await Promise.all(Array.from({ length: parallelSetups }, work));
+  await forEachSetup(plan, applySetup);
+  await forEachSetup(plan, awaitSignal);
+}
+
+/** Sets values in one namespace; see `NamespaceSetup.sysctls`. */
+export async function setSysctls(netns: string, sysctls: readonly string[]): Promise<void> {
+  await applySetup({ netns, sysctls, ip: [], nft: "" });
+}
+
+/** Loads br_netfilter unless it is there: a bridged node is none without it. */
+export async function loadBridgeNetfilter(): Promise<void> {
+  if (!existsSync("/proc/sys/net/bridge")) await runOrThrow(["modprobe", "br_netfilter"]);
 }
 
 /** Removes a link from a namespace, and with it its peer. */
-export async function removeLink(netns: string | undefined, name: string): Promise<void> {
-  const argv = ["ip", "link", "delete", name];
-  await runOrThrow(netns === undefined ? argv : insideNetns(netns, argv));
+export async function removeLink(netns: string, name: string): Promise<void> {
+  await runOrThrow(insideNetns(netns, ["ip", "link", "delete", name]));
 }
 
-/** True when the root namespace has such an interface. */
-export function machineHasLink(name: string): boolean {
-  return existsSync(`/sys/class/net/${name}`);
+/** Removes a link from the root namespace unless it is gone; its peer's end may just be going. */
+export async function removeMachineLink(name: string): Promise<void> {
+  const isThere = (): boolean => existsSync(`/sys/class/net/${name}`);
+  if (!isThere()) return;
+  const { code, stderr } = await runCommand(["ip", "link", "delete", name]);
+  if (code === 0 || !isThere()) return;
+  throw new PlaygroundError("command-failed", `Cannot remove link "${name}": ${stderr.trim()}`);
 }
 
 /** Names of all namespaces that start so; empty when there are none. */
@@ -76,6 +86,17 @@ export async function killInside(names: readonly string[]): Promise<number[]> {
   return killed;
 }
 
+async function forEachSetup(
+  plan: NetworkPlan,
+  act: (setup: NamespaceSetup) => Promise<void>,
+): Promise<void> {
+  const queue = [...plan.setups];
+  const work = async (): Promise<void> => {
+    for (let setup = queue.shift(); setup !== undefined; setup = queue.shift()) await act(setup);
+  };
+  await Promise.all(Array.from({ length: parallelSetups }, work));
+}
+
 async function applySetup(setup: NamespaceSetup): Promise<void> {
   const script = [
     ...setup.sysctls.map(sysctlLine),
@@ -87,11 +108,25 @@ async function applySetup(setup: NamespaceSetup): Promise<void> {
   await runOrThrow(argv, { input: `${script}\n` });
 }
 
+/**
+ * The kernel notices a carrier in the background, up to a second after the second end of a veth
+ * came up. Until then IPv6 sends nothing at all.
+ */
+async function awaitSignal(setup: NamespaceSetup): Promise<void> {
+  if (setup.netns === undefined) return; // Its one link ends in the switch, which is looked at.
+  const script =
+    "for try in $(seq 500); do " +
+    "ip -o link show up type veth | grep -q -e NO-CARRIER -e 'state DOWN' " +
+    "|| exit 0; sleep 0.01; done; echo 'a veth has no carrier' >&2; exit 1";
+  await runOrThrow(insideNetns(setup.netns, ["sh", "-c", script]));
+}
+
 /** Written by the shell itself: a `sysctl` process per value would double the time to build. */
 function sysctlLine(assignment: string): string {
-  const [key = "", value = ""] = assignment.split("=");
+  const [, optional, key = "", value = ""] = /^(-?)([^=]+)=(.*)$/.exec(assignment) ?? [];
   const path = `/proc/sys/${key.replaceAll(".", "/")}`;
-  return `for file in ${path}; do echo ${value} > $file; done`;
+  const write = `echo ${value} > $file`;
+  return `for file in ${path}; do ${optional === "-" ? `[ ! -e $file ] || ${write}` : write}; done`;
 }
 
 async function ipBatch(lines: readonly string[]): Promise<void> {

@@ -20,7 +20,10 @@ import {
 export interface NamespaceSetup {
   /** Undefined is the root namespace. */
   readonly netns: string | undefined;
-  /** `key=value`; `*` in a key means every interface that is there. */
+  /**
+   * `key=value`; `*` in a key means every interface that is there, `all` and `default`; with a
+   * `-` before it the key may be missing, as in sysctl.d(5).
+   */
   readonly sysctls: readonly string[];
   /** Lines for `ip -batch`. */
   readonly ip: readonly string[];
@@ -56,10 +59,15 @@ export interface ClusterDescription {
 export function planCluster(cluster: ClusterDescription): NetworkPlan {
   const hosts = [cluster.client, cluster.loadBalancer, ...cluster.nodes];
   const underlay = underlayNetns(cluster.prefix);
-  const links = hosts.map(
-    ({ name, netns }) =>
-      `link add name eth0 netns ${netns} type veth peer name ${name} netns ${underlay}`,
-  );
+  const links = [
+    // First, so that no port shares its index with the eth0 at its other end: the kernel takes
+    // such a pair for one device and may let a second pass before it reports the carrier.
+    `link add name br0 netns ${underlay} type bridge stp_state 0 mcast_snooping 0`,
+    ...hosts.map(
+      ({ name, netns }) =>
+        `link add name eth0 netns ${netns} type veth peer name ${name} netns ${underlay}`,
+    ),
+  ];
   const setups = [
     planSwitch(cluster, hosts),
     planClient(cluster),
@@ -87,15 +95,18 @@ export function planPod(
   cni: CniShape,
 ): NetworkPlan {
   const [nodeSide, podSide] = cni === "routed" ? planRoutedVeth(pod) : planBridgePort(node, pod);
+  // By number: who gets a removed pod's address must not wait for neighbours to forget its MAC.
+  const mac = `02:71:00:00:${hexByte(node.number)}:${hexByte(pod.number)}`;
+  const podStart = ["link set lo up", `link set eth0 address ${mac} addrgenmode none`];
   return {
     namespaces: [pod.netns],
     links: [
-      `link add name ${pod.hostInterface} address ${routerMac} netns ${node.netns} type veth ` +
+      `link add name ${pod.hostInterface} netns ${node.netns} type veth ` +
         `peer name eth0 netns ${pod.netns}`,
     ],
     setups: [
       { netns: node.netns, sysctls: [], ip: nodeSide, nft: "" },
-      { netns: pod.netns, sysctls: [], ip: ["link set lo up", ...podSide], nft: "" },
+      { netns: pod.netns, sysctls: [], ip: [...podStart, ...podSide], nft: "" },
     ],
   };
 }
@@ -132,14 +143,19 @@ const routerSysctls = [
   "net.ipv4.conf.*.accept_redirects=0",
 ];
 
+/** What Kubernetes asks of a bridged node: without it same-bridge packets pass unseen. */
+const bridgeSysctls = [
+  "net.bridge.bridge-nf-call-iptables=1",
+  "net.bridge.bridge-nf-call-ip6tables=1",
+];
+
 function planSwitch(cluster: ClusterDescription, hosts: readonly PlaygroundHost[]): NamespaceSetup {
   const ports = hosts.map(({ name }) => name).concat(cluster.hostLink ? ["machine"] : []);
   return {
     netns: underlayNetns(cluster.prefix),
-    // A switch has no conntrack: without this, every frame would be tracked a second time.
-    sysctls: ["net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"],
+    // A switch has no conntrack: with br_netfilter, every frame would be tracked a second time.
+    sysctls: ["-net.bridge.bridge-nf-call-iptables=0", "-net.bridge.bridge-nf-call-ip6tables=0"],
     ip: [
-      "link add br0 type bridge stp_state 0 mcast_snooping 0",
       ...["br0", ...ports].map((name) => `link set ${name} addrgenmode none`),
       ...ports.map((name) => `link set ${name} master br0 up`),
       "link set br0 up",
@@ -179,11 +195,7 @@ function planNode(node: PlaygroundNode, cluster: ClusterDescription): NamespaceS
   const others = cluster.nodes.filter((other) => other.number !== node.number);
   return {
     netns: node.netns,
-    sysctls: [
-      ...routerSysctls,
-      "net.bridge.bridge-nf-call-iptables=1",
-      "net.bridge.bridge-nf-call-ip6tables=1",
-    ],
+    sysctls: cluster.cni === "bridge" ? [...routerSysctls, ...bridgeSysctls] : routerSysctls,
     ip: [
       ...uplink(node.addresses),
       // Without a default route a process on the node could not even send to a VIP.
@@ -218,10 +230,15 @@ function uplink({ ip, ip6 }: AddressPair): string[] {
   ];
 }
 
+function hexByte(value: number): string {
+  return value.toString(16).padStart(2, "0");
+}
+
 function bridge(nodeNumber: number): string[] {
   const { ip, ip6 } = bridgeAddresses(nodeNumber);
   return [
-    "link add cni0 type bridge stp_state 0 mcast_snooping 0",
+    // Left to itself, a bridge takes the smallest address of its ports: it changes with each pod.
+    "link add cni0 address 02:71:00:00:00:00 type bridge stp_state 0 mcast_snooping 0",
     "link set cni0 addrgenmode none",
     `addr add ${ip}/24 dev cni0`,
     `addr add ${ip6}/64 dev cni0 nodad`,
@@ -235,14 +252,13 @@ function planRoutedVeth(pod: PlaygroundPod): [string[], string[]] {
   const link = pod.hostInterface;
   return [
     [
-      `link set ${link} addrgenmode none`,
+      `link set ${link} address ${routerMac} addrgenmode none`,
       `addr add ${routedGateways.ip6}/64 dev ${link} nodad`,
       `link set ${link} up`,
       `route add ${ip}/32 dev ${link} scope link`,
       `route add ${ip6}/128 dev ${link}`,
     ],
     [
-      "link set eth0 addrgenmode none",
       `addr add ${ip}/32 dev eth0`,
       `addr add ${ip6}/128 dev eth0 nodad`,
       "addr add fe80::2/64 dev eth0 nodad",
@@ -270,7 +286,6 @@ function planBridgePort(
       `link set ${pod.hostInterface} type bridge_slave hairpin on`,
     ],
     [
-      "link set eth0 addrgenmode none",
       `addr add ${ip}/24 dev eth0`,
       `addr add ${ip6}/64 dev eth0 nodad`,
       `addr add fe80::${(pod.number + 1).toString(16)}/64 dev eth0 nodad`,

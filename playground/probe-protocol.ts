@@ -52,7 +52,10 @@ export type ProbeFailure =
   | { readonly kind: "reset"; readonly phase: ProbePhase }
   /** FIN before an answer. */
   | { readonly kind: "closed" }
-  /** Any other ICMP error, or no route here. `code` is the errno's name. */
+  /**
+   * Any other ICMP error, or no route here. `code` is the errno's name. The kernel hides ICMP's
+   * "net" and "host unreachable" from IPv4 UDP sockets: a `timeout` there.
+   */
   | { readonly kind: "unreachable"; readonly code: string }
   /** Nothing the network did, such as a source port that is taken. */
   | { readonly kind: "failed"; readonly code: string };

@@ -53,6 +53,7 @@ export class FakeApiServer {
   readonly #server: Server;
   readonly #watches = new Set<FakeWatch>();
   readonly #faults: { readonly rule: FaultRule; left: number }[] = [];
+  #nextListLength: number | undefined;
 
   /** Resolves when it listens. */
   static async start(options: FakeApiOptions = {}): Promise<FakeApiServer> {
@@ -92,6 +93,11 @@ export class FakeApiServer {
 
   inject(rule: FaultRule): void {
     this.#faults.push({ rule, left: rule.times });
+  }
+
+  /** Breaks off the next list that is streamed by a watch after so many objects. */
+  endNextListAfter(objects: number): void {
+    this.#nextListLength = objects;
   }
 
   async close(): Promise<void> {
@@ -170,6 +176,11 @@ export class FakeApiServer {
     const watch = new FakeWatch(path, selects, response);
     this.#watches.add(watch);
     response.once("close", () => this.#watches.delete(watch));
+    if (listing && this.#nextListLength !== undefined) {
+      watch.sendList([...this.state.objects(path).values()].slice(0, this.#nextListLength));
+      this.#nextListLength = undefined;
+      return watch.end();
+    }
     if (listing) {
       watch.sendList(this.state.objects(path).values());
       watch.sendBookmark(this.state.version, true);

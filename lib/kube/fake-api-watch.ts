@@ -61,12 +61,17 @@ export class FakeWatch {
   }
 
   write(text: string): void {
-    if (!this.#stalled && text !== "") this.#response.write(text);
+    if (this.#stalled || this.#response.writableEnded || text === "") return;
+    this.#response.write(text);
   }
 
-  /** Keeps the connection and says nothing more. */
+  /** Keeps the connection and says nothing until `resume`; what comes meanwhile is lost. */
   stall(): void {
     this.#stalled = true;
+  }
+
+  resume(): void {
+    this.#stalled = false;
   }
 
   end(): void {

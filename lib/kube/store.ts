@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import type { Node } from "./api/node.ts";
-import type { ObjectKey, Problem } from "./api/parsed.ts";
+import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/parsed.ts";
 import type { Service } from "./api/service.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
 import { ObjectTable, type Versioned } from "./object-table.ts";
@@ -13,7 +13,8 @@ import { ObjectTable, type Versioned } from "./object-table.ts";
 export type KubeObject = Service | EndpointSlice | Node | ServiceCidr;
 export type Kind = KubeObject["kind"];
 
-export type { ObjectKey, Problem } from "./api/parsed.ts";
+export type ObjectKey = ParsedKey;
+export type Problem = ParsedProblem;
 
 /** What changed since the last `takeChanges`. */
 export interface StoreChanges {
@@ -21,6 +22,10 @@ export interface StoreChanges {
   readonly services: ReadonlySet<ObjectKey>;
   readonly node: boolean;
   readonly serviceCidrs: boolean;
+  /** How often Services were added, changed or removed. */
+  readonly serviceEvents: number;
+  /** The same of EndpointSlices. */
+  readonly sliceEvents: number;
 }
 
 export interface KubeStore {
@@ -75,13 +80,17 @@ class MemoryStore implements KubeStore {
   #changedServices = new Set<ObjectKey>();
   #nodeChanged = false;
   #serviceCidrsChanged = false;
+  #serviceEvents = 0;
+  #sliceEvents = 0;
 
   readonly #services = new ObjectTable<Service>(keyOf, (before, after) => {
     for (const object of [before, after]) if (object) this.#changedServices.add(keyOf(object));
+    this.#serviceEvents++;
     this.#announce();
   });
   readonly #slices = new ObjectTable<EndpointSlice>(keyOf, (before, after) => {
     this.#indexSlice(before, after);
+    this.#sliceEvents++;
     this.#announce();
   });
   readonly #nodes = new ObjectTable<Node>(keyOf, (before, after) => {
@@ -185,10 +194,14 @@ class MemoryStore implements KubeStore {
       services: this.#changedServices,
       node: this.#nodeChanged,
       serviceCidrs: this.#serviceCidrsChanged,
+      serviceEvents: this.#serviceEvents,
+      sliceEvents: this.#sliceEvents,
     };
     this.#changedServices = new Set();
     this.#nodeChanged = false;
     this.#serviceCidrsChanged = false;
+    this.#serviceEvents = 0;
+    this.#sliceEvents = 0;
     return changes;
   }
 

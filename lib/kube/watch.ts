@@ -7,13 +7,13 @@
 // a reconnect, even on a server that answers only after half a minute.
 
 import type { Clock } from "../clock/clock.ts";
-import { backoffMs } from "./backoff.ts";
 import type { KubeClient } from "./client.ts";
 import { KubeApiError, toKubeApiError } from "./kube-api-error.ts";
 import { listPages, PAGE_LIMIT } from "./list-pages.ts";
 import { type Listing, makeResourceSink, type ResourceSink } from "./resource-sink.ts";
 import type { WatchedResource } from "./resource-sink.ts";
 import { isOlder } from "./resource-version.ts";
+import { retryDelayMs } from "./retry-delay.ts";
 import type { KubeStore } from "./store.ts";
 import { WatchPosition } from "./watch-position.ts";
 import type { WatchReport } from "./watch-report.ts";
@@ -45,7 +45,10 @@ export const ABSENT_RETRY_MS = 60_000;
 export async function runReflector(options: ReflectorOptions): Promise<void> {
   const { clock, signal } = options;
   const reflector = new Reflector(options);
-  while (!signal.aborted) await clock.sleep(await reflector.session(), signal);
+  while (!signal.aborted) {
+    const pauseMs = await reflector.session();
+    if (pauseMs > 0) await clock.sleep(pauseMs, signal);
+  }
 }
 
 interface Stream {
@@ -115,6 +118,10 @@ class Reflector {
         if (stream.listing === undefined) this.#tell("current");
       },
       onEvent: (event) => this.#take(stream, event),
+    }).then((end) => {
+      // Told for every stream: one that fell silent may have been followed by the next already.
+      if (end.kind === "stalled") this.#tell("failed", formatEnd(end));
+      return end;
     });
     return Object.assign(stream, { ended: reading });
   }
@@ -197,7 +204,7 @@ class Reflector {
       (end.kind === "garbage" && !stream.progressed) ||
       (end.kind === "failed" && isRefusal(end.error));
     if (mustList) this.#listDue = true;
-    this.#tell("failed", formatEnd(end));
+    if (end.kind !== "stalled") this.#tell("failed", formatEnd(end));
     return this.#pauseMs(end.kind === "failed" ? end.error.retryAfterMs : 0);
   }
 
@@ -222,7 +229,7 @@ class Reflector {
   }
 
   #pauseMs(retryAfterMs: number): number {
-    const spreadMs = backoffMs(RETRY, this.#failures++, this.#options.random());
+    const spreadMs = retryDelayMs(RETRY, this.#failures++, this.#options.random());
     return Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) + spreadMs;
   }
 

@@ -6,15 +6,17 @@ import { makeCounter, makeGauge, makeHistogram } from "./recorder.ts";
 
 export type NodeMetrics = ReturnType<typeof makeNodeMetrics>;
 
-/** Sampling the event loop's delay any finer would itself wake an idle process. */
-const EVENT_LOOP_SAMPLE_MS = 100;
+/** Sampling the event loop any finer would itself wake an idle process. */
+const EVENT_LOOP_DELAY_SAMPLE_MS = 100;
+const EVENT_LOOP_UTILIZATION_SAMPLE_MS = 5_000;
 
 /** A registry of its own with every series of the catalogue and process_* and nodejs_*. */
 export function makeNodeMetrics() {
   const registry = new Registry();
   collectDefaultMetrics({
     register: registry,
-    eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS,
+    eventLoopMonitoringPrecision: EVENT_LOOP_DELAY_SAMPLE_MS,
+    eventLoopUtilizationTimeout: EVENT_LOOP_UTILIZATION_SAMPLE_MS,
   });
   return {
     ...makeKubeProxyRecorders(registry),

@@ -17,7 +17,7 @@ export class NetlinkWriter {
   #view: DataView<ArrayBuffer>;
   #length = 0;
 
-  constructor(initialBytes = 65_536) {
+  constructor(initialBytes = 16_384) {
     this.#bytes = new Uint8Array(initialBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
@@ -33,7 +33,7 @@ export class NetlinkWriter {
 
   /**
    * Makes room for `bytes` zero bytes and steps over them.
-   * @returns where they start; write them through `bytesAt`
+   * @returns where they start; write them through `buffer`
    */
   skip(bytes: number): number {
     const at = this.#length;
@@ -42,9 +42,9 @@ export class NetlinkWriter {
     return at;
   }
 
-  /** A window on bytes already skipped; valid until the next write. */
-  bytesAt(at: number, length: number): Uint8Array<ArrayBuffer> {
-    return this.#bytes.subarray(at, at + length);
+  /** The whole buffer, for values written in place; valid until the next write. */
+  get buffer(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
   }
 
   setUint16(at: number, value: number): void {
@@ -105,7 +105,7 @@ export class NetlinkWriter {
     this.#bytes.set(value, at);
   }
 
-  /** An attribute of `length` zero bytes. @returns where they start; write through `bytesAt` */
+  /** An attribute of `length` zero bytes. @returns where they start; write through `buffer` */
   reserve(type: number, length: number): number {
     return this.#header(type, length);
   }

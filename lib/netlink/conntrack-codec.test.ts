@@ -41,6 +41,7 @@ const entry4: ConntrackEntry = {
     destinationPort: 40_000,
   },
   zone: 0,
+  replyZone: 0,
   status: 8,
   id: 0xa37c1e47,
 };
@@ -74,6 +75,7 @@ test("a dump's part becomes its flows, and the last message ends it", () => {
           destinationPort: 40_000,
         },
         zone: 7,
+        replyZone: 7,
         status: 8,
         id: 0xe00c7bc6,
       },
@@ -140,15 +142,19 @@ test("any bytes are decoded without throwing, and without hanging", () => {
 test("what is created is what is read back", () => {
   const port = fc.integer({ min: 0, max: 65_535 });
   const address4 = fc.ipV4();
-  const tuple = fc.record({
-    source: address4,
-    destination: address4,
-    sourcePort: port,
-    destinationPort: port,
-  });
+  const tuple = fc.record(
+    {
+      source: address4,
+      destination: address4,
+      sourcePort: port,
+      destinationPort: port,
+    },
+    { noNullPrototype: true },
+  );
   fc.assert(
     fc.property(tuple, tuple, port, (original, reply, zone) => {
-      const flow = { family: "ip", protocol: 17, original, reply, zone, status: 8 } as const;
+      const both = { zone, replyZone: zone };
+      const flow = { family: "ip", protocol: 17, original, reply, ...both, status: 8 } as const;
       const { entries } = decodeConntrackChunk(encodeConntrackCreate(flow, 60, 5), 5);
       assert.deepEqual(entries, [{ ...flow, id: 0 }]);
     }),
@@ -166,17 +172,16 @@ test("a dump asks for one family and lets the kernel filter by protocol", () => 
   );
 });
 
-test("a deletion names the original tuple, the zone when there is one, and the id", () => {
+test("a deletion names the reply tuple, its zone when there is one, and the id", () => {
   const request = encodeConntrackDelete({ ...entry4, id: 0x01020304 }, 9);
   assert.equal(
     hex(request),
-    "50000000020105000900000000000000020000003400018014000180080001000a000009080002000a60000a" +
-      "1c0002800500010011000000060002009c400000060003000035000008000c0001020304",
+    "50000000020105000900000000000000020000003400028014000180080001000af40005080002000a000009" +
+      "1c0002800500010011000000060002" +
+      "0014e90000060003009c40000008000c0001020304",
   );
-  assert.equal(
-    hex(encodeConntrackDelete({ ...entry4, zone: 7 }, 9)).includes("0600120000070000"),
-    true,
-  );
+  const zoned = hex(encodeConntrackDelete({ ...entry4, zone: 5, replyZone: 7 }, 9));
+  assert.ok(zoned.includes("0600120000070000"));
 });
 
 function frame(payload: Uint8Array): Uint8Array {

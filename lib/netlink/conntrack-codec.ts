@@ -72,12 +72,14 @@ function decodeEntry(view: DataView, payload: Range): ConntrackEntry | undefined
   if (protocol === undefined || originalTuple === undefined || replyTuple === undefined) {
     return undefined;
   }
+  const zone = u16(view, attributes, CTA_ZONE); // when both directions share one
   return {
     family,
     protocol,
     original: originalTuple,
     reply: replyTuple,
-    zone: u16(view, attributes, CTA_ZONE) || u16(view, original, CTA_TUPLE_ZONE),
+    zone: zone || u16(view, original, CTA_TUPLE_ZONE),
+    replyZone: zone || u16(view, reply, CTA_TUPLE_ZONE),
     status: u32(view, attributes, CTA_STATUS),
     id: u32(view, attributes, CTA_ID),
   };

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AddressFamily } from "../ip/address.ts";
-import type { ConntrackTable } from "./conntrack.ts";
+import type { ConntrackTable } from "./conntrack-table.ts";
 import { type ConntrackEntry, protocolUdp } from "./conntrack-entry.ts";
 
 /** A table, empty at first, and a way to put flows into it. */
 export interface ConntrackFixture {
   readonly table: ConntrackTable;
-  add(entry: Omit<ConntrackEntry, "id">): void;
+  readonly add: (entry: Omit<ConntrackEntry, "id">) => void;
 }
 
 /** Registers the suite; each test opens a fixture of its own. */
@@ -49,19 +49,22 @@ export function conntrackContract(name: string, open: () => ConntrackFixture): v
     assert.equal((await gather(table, "ip")).length, 1);
   });
 
-  rule("a later flow on the same tuple survives the removal", async ({ table, add }) => {
-    add(flow(1));
-    const [first] = await gather(table, "ip");
-    assert.ok(first);
-    await table.remove(first);
-    add(flow(1));
-    assert.equal(await table.remove(first), "absent");
-    assert.equal((await gather(table, "ip")).length, 1);
-  });
+  rule(
+    "a later flow of the client to another endpoint survives the removal",
+    async ({ table, add }) => {
+      add(flow(1));
+      const [first] = await gather(table, "ip");
+      assert.ok(first);
+      await table.remove(first);
+      add({ ...flow(1), reply: { ...flow(1).reply, source: "10.244.0.6" } });
+      assert.equal(await table.remove(first), "absent");
+      assert.equal((await gather(table, "ip")).length, 1);
+    },
+  );
 
   rule("flows of one tuple in two zones are told apart", async ({ table, add }) => {
     add(flow(1));
-    add({ ...flow(1), zone: 7 });
+    add({ ...flow(1), zone: 7, replyZone: 7 });
     const zoned = (await gather(table, "ip")).find((entry) => entry.zone === 7);
     assert.ok(zoned);
     assert.equal(await table.remove(zoned), "removed");
@@ -102,6 +105,7 @@ function flow(number: number): Omit<ConntrackEntry, "id"> {
     original: { source, destination: "10.96.0.10", sourcePort: 4_000, destinationPort: 53 },
     reply: { source: "10.244.0.5", destination: source, sourcePort: 53, destinationPort: 4_000 },
     zone: 0,
+    replyZone: 0,
     status: 0,
   };
 }
@@ -114,6 +118,7 @@ function flow6(number: number): Omit<ConntrackEntry, "id"> {
     original: { source, destination: "fd00:96::a", sourcePort: 4_000, destinationPort: 53 },
     reply: { source: "fd00:244::5", destination: source, sourcePort: 53, destinationPort: 4_000 },
     zone: 0,
+    replyZone: 0,
     status: 0,
   };
 }

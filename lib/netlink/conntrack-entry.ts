@@ -22,9 +22,11 @@ export interface ConntrackEntry {
   readonly reply: ConntrackTuple;
   /** Conntrack zone of the original direction; 0 unless someone assigned one. */
   readonly zone: number;
+  /** Conntrack zone of the reply direction: the same one, or 0 for zones of one direction. */
+  readonly replyZone: number;
   /** IPS_* bits of the kernel; 0x20 is DNAT. */
   readonly status: number;
-  /** The kernel's own id: two flows that follow each other on one tuple differ in it. */
+  /** A hash of the kernel's. Two flows that follow each other on one tuple may share it. */
   readonly id: number;
 }
 

@@ -41,15 +41,20 @@ export function encodeConntrackDump(
   });
 }
 
-/** Deletes this flow and no later one on the same tuple; the kernel answers with an errno. */
+/**
+ * Deletes this flow; the kernel answers with an errno. The flow is named by its reply tuple, which
+ * holds the endpoint: a later flow on the same original tuple that was translated to another
+ * endpoint is not met. The id alone does not tell them apart (seen on kernel 6.18: it follows the
+ * address in memory, which is used again).
+ */
 export function encodeConntrackDelete(
   entry: ConntrackEntry,
   sequence: number,
 ): Uint8Array<ArrayBuffer> {
   const head = { family: entry.family, flags: NLM_F_ACK, sequence };
   return encode(IPCTNL_MSG_CT_DELETE, head, (writer) => {
-    writeTuple(writer, cta.CTA_TUPLE_ORIG, entry.protocol, entry.original);
-    writeZone(writer, entry.zone);
+    writeTuple(writer, cta.CTA_TUPLE_REPLY, entry.protocol, entry.reply);
+    writeZone(writer, entry.replyZone);
     writer.u32(cta.CTA_ID, entry.id);
   });
 }
@@ -119,7 +124,7 @@ function writeZone(writer: NetlinkWriter, zone: number): void {
 }
 
 function networkU16(writer: NetlinkWriter, type: number, value: number): void {
-  writer.bytesAt(writer.reserve(type, 2), 2).set([value >> 8, value & 0xff]);
+  writer.bytes(type, Uint8Array.of(value >> 8, value & 0xff));
 }
 
 function hostU32(writer: NetlinkWriter, type: number, value: number): void {

@@ -1,4 +1,4 @@
-// The door to the kernel's table of tracked flows.
+// The kernel's table of tracked flows, over ctnetlink.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../clock/clock.ts";
@@ -11,6 +11,7 @@ import {
   encodeConntrackDump,
   encodeConntrackStatistics,
 } from "./conntrack-request.ts";
+import { ConntrackError, type ConntrackTable } from "./conntrack-table.ts";
 import { type Dump, dumpHere, dumpOnThread } from "./dump.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./socket.ts";
 
@@ -25,35 +26,6 @@ const SLICE_MS = 5;
  * and 262,144 hash buckets 11 ms (kernel 6.18), all within one system call.
  */
 const FLOWS_ON_LOOP = 20_000;
-
-/** One contract suite runs against every implementation. */
-export interface ConntrackTable {
-  /**
-   * Walks the UDP flows of one family in slices, reading on only when asked for the next: memory
-   * stays bounded and the event loop is held for a few milliseconds at most. Flows that come or
-   * go meanwhile may be missed, and a walk that the kernel interrupts starts again, so a flow may
-   * be seen twice.
-   * @throws ConntrackError, with code EINTR when every attempt was interrupted
-   */
-  list(family: AddressFamily): AsyncIterable<readonly ConntrackEntry[]>;
-  /**
-   * Removes this flow, never a later one on the same tuple.
-   * @throws ConntrackError when the kernel refuses for another reason than absence
-   */
-  remove(entry: ConntrackEntry): Promise<"removed" | "absent">;
-  close(): void;
-}
-
-/** The kernel refused, or could not be asked. `code` is the errno name, as in `EPERM`. */
-export class ConntrackError extends Error {
-  override readonly name = "ConntrackError";
-  readonly code: string;
-
-  constructor(action: string, code: string, cause?: unknown) {
-    super(`Cannot ${action}: kernel returned ${code}`, { cause });
-    this.code = code;
-  }
-}
 
 /**
  * Opens the table of the calling thread's network namespace; needs CAP_NET_ADMIN.

@@ -8,7 +8,8 @@ if (port === null) throw new Error("Cannot dump here: this file runs as a worker
 const order: DumpOrder = workerData;
 
 const dump = dumpHere(order);
-port.on("message", async () => {
-  const part = await dump.next();
-  port.postMessage(part, part.kind === "bytes" ? [part.bytes.buffer] : []);
+port.on("message", () => {
+  void dump.next().then((part) => {
+    port.postMessage(part, part.kind === "bytes" ? [part.bytes.buffer] : []);
+  });
 });

@@ -1,7 +1,7 @@
 // A conntrack table in memory. It passes the same contract suite as the kernel's.
 
 import type { AddressFamily } from "../ip/address.ts";
-import { ConntrackError, type ConntrackTable } from "./conntrack.ts";
+import { ConntrackError, type ConntrackTable } from "./conntrack-table.ts";
 import { type ConntrackEntry, type ConntrackTuple, protocolUdp } from "./conntrack-entry.ts";
 
 const sliceEntries = 100;
@@ -42,7 +42,8 @@ export function makeFakeConntrack(): FakeConntrack {
     async remove(entry) {
       count("remove a conntrack entry");
       const key = keyOf(entry);
-      if (flows.get(key)?.id !== entry.id) return "absent";
+      const flow = flows.get(key);
+      if (flow === undefined || tupleText(flow.reply) !== tupleText(entry.reply)) return "absent";
       flows.delete(key);
       return "removed";
     },

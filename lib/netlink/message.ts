@@ -19,6 +19,7 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NLMSGERR_ATTR_MSG = 1;
+const NLMSGERR_ATTR_OFFSET = 2;
 
 export interface MessageHeader {
   readonly type: number;
@@ -37,8 +38,13 @@ export function beginMessage(writer: NetlinkWriter, header: MessageHeader): numb
   writer.setUint16(at + 6, header.flags | NLM_F_REQUEST);
   writer.setUint32(at + 8, header.sequence);
   const resource = header.resourceId ?? 0;
-  writer.bytesAt(at + HEADER_BYTES, 4).set([header.family, 0, resource >> 8, resource & 0xff]);
+  writer.buffer.set([header.family, 0, resource >> 8, resource & 0xff], at + HEADER_BYTES);
   return at;
+}
+
+/** Adds flags to a message already written, given what `beginMessage` returned. */
+export function addFlags(writer: NetlinkWriter, at: number, flags: number): void {
+  writer.buffer[at + 6] = (writer.buffer[at + 6] ?? 0) | flags;
 }
 
 /** Closes a message: writes its length. */
@@ -63,6 +69,8 @@ export type Message =
       readonly errno: number;
       /** The kernel's own sentence (extended ACK). */
       readonly text?: string;
+      /** Where in the refused message the offending attribute starts. */
+      readonly offset?: number;
     }
   | {
       readonly kind: "done";
@@ -93,18 +101,24 @@ export function decodeMessages(bytes: Uint8Array): Message[] {
 
 /** The payload: errno, the header of the request, its payload unless capped, then attributes. */
 function decodeError(payload: Uint8Array, flags: number, sequence: number): Message {
-  const errno = errnoAt(payload);
-  const text = (flags & NLM_F_ACK_TLVS) === 0 ? undefined : decodeErrorText(payload, flags);
-  return { kind: "error", flags, sequence, errno, ...(text === undefined ? {} : { text }) };
+  const extra = (flags & NLM_F_ACK_TLVS) === 0 ? undefined : extendedAck(payload, flags);
+  return { kind: "error", flags, sequence, errno: errnoAt(payload), ...extra };
 }
 
-function decodeErrorText(payload: Uint8Array, flags: number): string | undefined {
-  if (payload.length < 4 + HEADER_BYTES) return undefined;
+function extendedAck(payload: Uint8Array, flags: number): { text?: string; offset?: number } {
+  if (payload.length < 4 + HEADER_BYTES) return {};
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const echoed = (flags & NLM_F_CAPPED) === 0 ? view.getUint32(4, true) : HEADER_BYTES;
-  if (echoed > payload.length - 4) return undefined;
+  if (echoed > payload.length - 4) return {};
   const attributes = payload.subarray(4 + ((echoed + 3) & ~3));
-  return readString(findAttribute(attributes, NLMSGERR_ATTR_MSG));
+  const text = readString(findAttribute(attributes, NLMSGERR_ATTR_MSG));
+  const offset = readHostU32(findAttribute(attributes, NLMSGERR_ATTR_OFFSET));
+  return { ...(text === undefined ? {} : { text }), ...(offset === undefined ? {} : { offset }) };
+}
+
+function readHostU32(value: Uint8Array | undefined): number | undefined {
+  if (value?.length !== 4) return undefined;
+  return new DataView(value.buffer, value.byteOffset, 4).getUint32(0, true);
 }
 
 /** Netlink sends errno negated; a cut-off answer counts as EIO. */

@@ -12,15 +12,16 @@ const SEPARATOR = " . ";
 const protocolNumbers: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
 const protocolNames = new Map(Object.entries(protocolNumbers).map(([name, n]) => [n, name]));
 
-/** Writes fields into zeroed bytes of `fieldsLengthBytes`. */
+/** Writes fields into zeroed bytes, `fieldsLengthBytes` of them from `start`. */
 export function writeFields(
   family: Family,
   fields: readonly Field[],
   text: string,
   into: Uint8Array,
+  start = 0,
 ): void {
   let from = 0;
-  let at = 0;
+  let at = start;
   for (const field of fields) {
     const dot = text.indexOf(SEPARATOR, from);
     const part = dot < 0 ? text.slice(from) : text.slice(from, dot);

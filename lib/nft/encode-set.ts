@@ -236,9 +236,8 @@ function encodeElement(
   if (set.interval === true) return encodeInterval(writer, family, set, element);
   const item = writer.begin(LIST_ITEM);
   const key = writer.begin(ELEMENT.key);
-  const length = fieldsLengthBytes(family, set.key);
-  const at = writer.reserve(DATA.value, length);
-  writeFields(family, set.key, element.key, writer.bytesAt(at, length));
+  const at = writer.reserve(DATA.value, fieldsLengthBytes(family, set.key));
+  writeFields(family, set.key, element.key, writer.buffer, at);
   writer.end(key);
   encodeData(writer, family, set, element);
   encodeUserData(writer, element, false);
@@ -279,9 +278,8 @@ function encodeData(writer: NetlinkWriter, family: Family, set: SetSpec, element
   const data = writer.begin(ELEMENT.data);
   if (set.data === "verdict") encodeVerdict(writer, element.data);
   else {
-    const length = fieldsLengthBytes(family, set.data);
-    const at = writer.reserve(DATA.value, length);
-    writeFields(family, set.data, element.data, writer.bytesAt(at, length));
+    const at = writer.reserve(DATA.value, fieldsLengthBytes(family, set.data));
+    writeFields(family, set.data, element.data, writer.buffer, at);
   }
   writer.end(data);
 }

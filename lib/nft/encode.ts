@@ -4,6 +4,7 @@
 
 import { NetlinkWriter } from "../netlink/attribute.ts";
 import {
+  addFlags,
   beginMessage,
   endMessage,
   NLM_F_ACK,
@@ -61,10 +62,7 @@ class BatchEncoder {
   finish(): Batch {
     const acknowledged = this.#lastMessageAt === undefined ? undefined : this.#origins.length - 1;
     // One acknowledgement, on the last message: kernels before 6.10 give none for the markers.
-    if (this.#lastMessageAt !== undefined) {
-      const flags = this.#writer.bytesAt(this.#lastMessageAt + 6, 1);
-      flags[0] = (flags[0] ?? 0) | NLM_F_ACK;
-    }
+    if (this.#lastMessageAt !== undefined) addFlags(this.#writer, this.#lastMessageAt, NLM_F_ACK);
     this.#writeMarker(MESSAGE.batchEnd);
     const bytes = this.#writer.finish();
     return { bytes, origins: this.#origins, acknowledged, sets: this.#sets };

@@ -2,7 +2,7 @@
 // one instruction of a rule's register program. Attribute order is nft's.
 
 import type { NetlinkWriter } from "../netlink/attribute.ts";
-import { DATA, LIST_ITEM } from "./nftables-abi.ts";
+import { DATA, EXPRESSION, LIST_ITEM } from "./nftables-abi.ts";
 import { encodeVerdict } from "./verdict-codec.ts";
 
 export const META = { priority: 2, mark: 3, iifname: 6, l4proto: 16 } as const;
@@ -13,7 +13,6 @@ export const FIB_KEY = { saddr: 1, daddr: 2 } as const;
 export const REMEMBER = { update: 1, delete: 2 } as const;
 
 const VERDICT_REGISTER = 0;
-const EXPRESSION = { name: 1, data: 2 } as const;
 const FIB_RESULT_ADDRESS_TYPE = 3;
 const LOOKUP_INVERT = 1;
 const NUMGEN_RANDOM = 1;

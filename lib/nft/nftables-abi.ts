@@ -51,6 +51,7 @@ export const ELEMENTS = { table: 1, set: 2, list: 3, setId: 4 } as const;
 export const ELEMENT = { key: 1, data: 2, flags: 3, userData: 6, keyEnd: 10 } as const;
 export const DATA = { value: 1, verdict: 2 } as const;
 export const VERDICT = { code: 1, chain: 2 } as const;
+export const EXPRESSION = { name: 1, data: 2 } as const;
 /** Both list items and rule expressions are wrapped in type 1. */
 export const LIST_ITEM = 1;
 

@@ -19,6 +19,7 @@ const { functions: libc } = ffi.dlopen("libc.so.6", {
     return: "int32",
   },
   close: { arguments: ["int32"], return: "int32" },
+  unshare: { arguments: ["int32"], return: "int32" },
   setns: { arguments: ["int32", "int32"], return: "int32" },
   __errno_location: { arguments: [], return: "pointer" },
 });
@@ -127,6 +128,11 @@ export function close(fd: number): void {
 /** Moves the calling thread into a namespace, given an open descriptor of it. @throws SystemError */
 export function setns(namespaceFd: number, kind: number): void {
   orThrow("setns", libc.setns(namespaceFd, kind));
+}
+
+/** Moves the calling thread into a new namespace, which ends with it. @throws SystemError */
+export function unshare(kind: number): void {
+  orThrow("unshare", libc.unshare(kind));
 }
 
 /**

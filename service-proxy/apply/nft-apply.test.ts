@@ -18,6 +18,7 @@ const silentLogger = makeLogger({
 });
 const SETTINGS: TableSettings = {
   nodeName: "node-1",
+  apiServerAddresses: [],
   detectLocal: { kind: "ClusterCIDR", cidrs: ["10.71.0.0/16"] },
   masqueradeAll: false,
   masqueradeBit: 14,
@@ -63,6 +64,7 @@ function slice(number: number, hosts: readonly number[]): EndpointSlice {
       serving: true,
       terminating: false,
       nodeName: "node-1",
+      apiServerAddresses: [],
     })),
   };
 }

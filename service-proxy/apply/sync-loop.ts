@@ -37,12 +37,13 @@ export interface SyncLoopParts {
 
 /** Who wants to know how syncing goes; metrics, health, conntrack and status hang on it. */
 export interface SyncObserver {
-  /** Changes wait to be applied since now. */
-  queued(atMs: number): void;
+  /** A change waits to be applied since now. */
+  queued(): void;
+  /** A sync of what was queued starts. */
+  started(plan: NodePlan): void;
   synced(outcome: SyncOutcome): void;
   failed(error: unknown): void;
-  /** An audit found and mended differences. */
-  repaired(drift: readonly string[]): void;
+  audited(result: "clean" | "repaired" | "failed"): void;
 }
 
 export interface SyncOutcome {
@@ -54,7 +55,13 @@ export interface SyncOutcome {
 }
 
 const RETRY: Backoff = { minMs: 100, maxMs: 30_000, jitter: 0.2 };
-const NOTHING: StoreChanges = { services: new Set(), node: false, serviceCidrs: false };
+const NOTHING: StoreChanges = {
+  services: new Set(),
+  node: false,
+  serviceCidrs: false,
+  serviceEvents: 0,
+  sliceEvents: 0,
+};
 
 /** Runs until `signal` aborts. Rules stay in the kernel then: connections outlive the agent. */
 export async function runSyncLoop(
@@ -66,7 +73,7 @@ export async function runSyncLoop(
   const dirty = new Flag(signal);
   const mark = (): void => {
     dirty.raise();
-    observer.queued(clock.monotonicMs());
+    observer.queued();
   };
   const stops = [store.onChange(mark), parts.onHostChange(mark)];
   try {
@@ -112,6 +119,7 @@ async function applied(
   { apply, clock, observer, log }: SyncLoopParts,
 ): Promise<boolean> {
   const startMs = clock.monotonicMs();
+  observer.started(plan);
   try {
     const report = await apply.sync(plan.families);
     const finishedAtMs = clock.monotonicMs();
@@ -165,11 +173,11 @@ class Auditor {
       const { drift } = await apply.audit(plan.families, force);
       if (drift.length > 0) {
         log.warn("somebody changed our table; repaired", { drift });
-        observer.repaired(drift);
       }
+      observer.audited(drift.length > 0 ? "repaired" : "clean");
     } catch (error) {
       apply.distrust();
-      observer.failed(error);
+      observer.audited("failed");
       log.error("audit failed", { error: String(error) });
     }
     const endMs = clock.monotonicMs();
@@ -216,5 +224,7 @@ function merge(a: StoreChanges, b: StoreChanges): StoreChanges {
     services: new Set([...a.services, ...b.services]),
     node: a.node || b.node,
     serviceCidrs: a.serviceCidrs || b.serviceCidrs,
+    serviceEvents: a.serviceEvents + b.serviceEvents,
+    sliceEvents: a.sliceEvents + b.sliceEvents,
   };
 }

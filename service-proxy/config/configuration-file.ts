@@ -41,6 +41,7 @@ interface Findings {
   readonly errors: SettingProblem[];
 }
 
+const HEAD_FIELDS: readonly string[] = ["apiVersion", "kind"];
 /** More aliases than this in one document is a bomb, not a configuration. */
 const ALIAS_LIMIT = 100;
 
@@ -100,8 +101,9 @@ function readDocument(
   }
   const found = new Map<string, FieldValue>();
   values.set(kind.kind, found);
-  const fields = new Set([...kind.fields, "apiVersion", "kind"]);
+  const fields = new Set([...kind.fields, ...HEAD_FIELDS]);
   readMap({ document, map: root, prefix: "", fields, found }, findings);
+  for (const field of HEAD_FIELDS) found.delete(field);
 }
 
 interface MapReading {

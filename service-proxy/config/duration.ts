@@ -32,7 +32,14 @@ export function parseGoDuration(text: string): number | undefined {
     totalMs += Number(amount) * (UNIT_MS[unit] ?? Number.NaN);
   }
   if (!(totalMs < LIMIT_MS)) return undefined;
-  return sign === "-" ? -totalMs : totalMs;
+  const roundedMs = roundToNanoseconds(totalMs);
+  return sign === "-" ? -roundedMs : roundedMs;
+}
+
+/** 1.003s is 1003 ms, not 1002.9999999999999. */
+function roundToNanoseconds(durationMs: number): number {
+  const nanoseconds = Math.round(durationMs * 1e6);
+  return Number.isSafeInteger(nanoseconds) ? nanoseconds / 1e6 : Math.round(durationMs);
 }
 
 /** Writes milliseconds the way Go prints a duration: `30s`, `24h0m0s`, `10ms`, `0s`. */

@@ -31,7 +31,7 @@ export const actionSettings = {
     besideConfig: true,
     help:
       "Configuration file: a KubeProxyConfiguration, and optionally a NodeConfiguration as " +
-      "another document. Flags it has fields for are then ignored; a change of it ends the process.",
+      "another document. Flags it has fields for are then ignored; a change ends the process.",
   }),
   writeConfigTo: supported({
     flag: "write-config-to",

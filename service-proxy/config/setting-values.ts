@@ -2,6 +2,7 @@
 // with a file, flags that it has fields for do not count.
 
 import type { ConfigurationFile, FieldValue } from "./configuration-file.ts";
+import { parseGoDuration } from "./duration.ts";
 import type { ScannedFlags } from "./flag-scanner.ts";
 import { kubeProxyConfigurationKind } from "./kube-proxy-configuration.ts";
 import { nodeConfigurationKind } from "./node-configuration.ts";
@@ -74,10 +75,12 @@ function fieldValue(setting: Setting<unknown>, file: ConfigurationFile): RawValu
     lookUp(file, nodeConfigurationKind.kind, setting.nodeField) ??
     lookUp(file, kubeProxyConfigurationKind.kind, setting.field);
   if (found === undefined || found.value === "") return undefined;
-  const raw: RawValue = { kind: "field", ...found };
-  if (setting.zeroIsUnset !== true) return raw;
-  const read = readRaw(setting, raw);
-  return read.ok && read.value === 0 ? undefined : raw;
+  if (setting.zeroIsUnset === true && isZero(found.value)) return undefined;
+  return { kind: "field", ...found };
+}
+
+function isZero(value: unknown): boolean {
+  return value === 0 || (typeof value === "string" && parseGoDuration(value) === 0);
 }
 
 function lookUp(

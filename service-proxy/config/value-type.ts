@@ -53,7 +53,7 @@ export function choiceType<const T extends string>(...words: readonly T[]): Valu
     (text) => {
       const word = words.find((candidate) => candidate === text);
       if (word !== undefined) return readable(word);
-      return unreadable(text, `is not known; use ${words.join(" or ")}`);
+      return unreadable(text, `is not known; use ${orList(words)}`);
     },
     (value) => value,
   );
@@ -178,6 +178,11 @@ export const anyType: ValueType<string> = {
 
 function splitList(text: string): string[] {
   return text === "" ? [] : text.split(",").map((item) => item.trim());
+}
+
+/** `a, b or c` */
+function orList(words: readonly string[]): string {
+  return words.join(", ").replace(/, ([^,]*)$/, " or $1");
 }
 
 function quote(value: unknown): string {

@@ -25,6 +25,8 @@ export interface TableSettings {
   readonly nodePortAddresses: NodePortAddresses;
   /** `--bind-address`, unless it is the unspecified address. */
   readonly bindAddress?: Address;
+  /** Where this node reaches the API server, beside what Service default/kubernetes says. */
+  readonly apiServerAddresses: readonly Address[];
 }
 
 /** What the world says at the moment. */

@@ -6,14 +6,10 @@ import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
 import type { Service } from "../../lib/kube/api/service.ts";
 import type { Problem } from "../../lib/kube/store.ts";
 import type { TableContents } from "../../lib/nft/objects.ts";
+import type { UdpServicePort } from "../model/udp-targets.ts";
 import { ElementLedger, type Owner } from "./element-ledger.ts";
 import type { Demand, RulesetOptions } from "./ruleset.ts";
-import {
-  type PlannedElement,
-  planService,
-  type ServicePlan,
-  type UdpEntry,
-} from "./service-plan.ts";
+import { type PlannedElement, planService, type ServicePlan } from "./service-plan.ts";
 import { SetBook } from "./set-book.ts";
 import type { Place } from "./usable-endpoints.ts";
 import { refuseVip } from "./vip-guard.ts";
@@ -51,6 +47,10 @@ export class FamilyPlan {
   readonly #claimants = new Map<string, Set<string>>();
   readonly #counts = new Map<string, Map<number, number>>();
   #facts: FamilyFacts;
+  #udpVersion = 0;
+  readonly #healthChecked = new Set<string>();
+  /** Ports of policy Local that have endpoints elsewhere only. */
+  readonly totals = { noLocalInternal: 0, noLocalExternal: 0 };
   #nodeElements: readonly PlannedElement[] = [];
 
   constructor(options: RulesetOptions, facts: FamilyFacts, recovered?: TableContents) {
@@ -104,10 +104,13 @@ export class FamilyPlan {
     }
     const kept = new Set(plan?.setNames);
     for (const name of before?.plan.setNames ?? []) if (!kept.has(name)) this.#book.release(name);
+    if ((before?.plan.udp.length ?? 0) + (plan?.udp.length ?? 0) > 0) this.#udpVersion++;
     this.#count(before?.plan, -1);
     this.#count(plan, 1);
     const next =
       service === undefined || plan === undefined ? undefined : describe(service, owner, plan);
+    if (hasHealthPort(service)) this.#healthChecked.add(key);
+    else this.#healthChecked.delete(key);
     if (next === undefined) this.#planned.delete(key);
     else this.#planned.set(key, next);
     return this.#moveAddresses(key, before, next);
@@ -141,8 +144,24 @@ export class FamilyPlan {
     return problems;
   }
 
-  *udpEntries(): Generator<UdpEntry> {
+  /** Every UDP port that is served. */
+  *udpPorts(): Generator<UdpServicePort> {
     for (const { plan } of this.#planned.values()) yield* plan.udp;
+  }
+
+  /** Services with a health check port. */
+  get healthChecked(): ReadonlySet<string> {
+    return this.#healthChecked;
+  }
+
+  /** Grows whenever `udpPorts` may give something else. */
+  get udpVersion(): number {
+    return this.#udpVersion;
+  }
+
+  /** Addresses where NodePorts answer; undefined when on every address of the node. */
+  get nodePortAddresses(): readonly string[] | undefined {
+    return this.options.nodePortsEverywhere ? undefined : this.#facts.nodePortAddresses;
   }
 
   #refuseVip(address: string): string | undefined {
@@ -158,12 +177,15 @@ export class FamilyPlan {
       ...mergeCidrs(facts.localPodCidrs).map((key) => ({ set: "local-pods", key })),
       ...mergeCidrs(facts.serviceCidrs).map((key) => ({ set: "service-cidrs", key })),
     ];
+    this.#udpVersion++;
     this.ledger.replace(NODE, this.#nodeElements, elements);
     this.#nodeElements = elements;
   }
 
   #count(plan: ServicePlan | undefined, step: 1 | -1): void {
     if (plan === undefined) return;
+    this.totals.noLocalInternal += step * plan.noLocalInternal;
+    this.totals.noLocalExternal += step * plan.noLocalExternal;
     const add = (name: string, value: number): void => {
       let counts = this.#counts.get(name);
       if (counts === undefined) this.#counts.set(name, (counts = new Map()));
@@ -202,6 +224,14 @@ export class FamilyPlan {
 function describe(service: Service, owner: Owner, plan: ServicePlan): Planned {
   const externalVips = [...service.externalIPs, ...service.loadBalancerVips];
   return { owner, plan, clusterIps: service.clusterIPs, externalVips };
+}
+
+function hasHealthPort(service: Service | undefined): boolean {
+  return (
+    service?.type === "LoadBalancer" &&
+    service.externalTrafficPolicy === "Local" &&
+    service.healthCheckNodePort !== 0
+  );
 }
 
 /** The facts that change the plan of any Service. */

@@ -79,7 +79,7 @@ function situationOf(
   source: PlanSource,
   hostAddresses: readonly string[],
 ): NodeSituation {
-  const apiServerAddresses: string[] = [];
+  const apiServerAddresses: string[] = [...settings.apiServerAddresses];
   for (const slice of source.slicesOf(API_SERVICE).values()) {
     for (const { address } of slice.endpoints) apiServerAddresses.push(address);
   }

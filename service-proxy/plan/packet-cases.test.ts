@@ -75,7 +75,7 @@ async function planGroup(group: CaseGroup): Promise<ReturnType<typeof makeFakeKe
   ];
   for (const manifest of manifests) put(store, manifest);
   const { settings } = parseNodeFlags(group.flags, () => assert.fail("no file is named"));
-  const table: TableSettings = tableSettings(settings, "node-1");
+  const table: TableSettings = tableSettings(settings, "node-1", []);
   const plan = new NodePlan(table, store, [...LOCAL_ADDRESSES], new Map());
   assert.deepEqual(plan.problems(), []);
   const kernel = makeFakeKernel();

@@ -9,20 +9,13 @@ import type { Problem } from "../../lib/kube/store.ts";
 import type { Element, Family } from "../../lib/nft/objects.ts";
 import { formatPriority } from "../../lib/nft/priority.ts";
 import { type Endpoint, gatherEndpoints } from "../model/endpoint.ts";
+import type { UdpServicePort } from "../model/udp-targets.ts";
 import { type SetBook, setName } from "./set-book.ts";
 import { type Place, type UsableEndpoints, usableEndpoints } from "./usable-endpoints.ts";
 
 /** An element and the set it belongs to. */
 export interface PlannedElement extends Element {
   readonly set: string;
-}
-
-/** A UDP entry point and the backends whose conntrack entries are still right. */
-export interface UdpEntry {
-  /** `address:port` of a VIP, or `:port` of a NodePort. */
-  readonly entry: string;
-  /** `address:port` of every serving endpoint, whatever the policies. */
-  readonly serving: readonly string[];
 }
 
 export interface ServicePlan {
@@ -35,7 +28,8 @@ export interface ServicePlan {
   readonly affinityCounts: readonly number[];
   /** Affinity timeout that needs an `aff-use-T` chain. */
   readonly affinitySeconds?: number;
-  readonly udp: readonly UdpEntry[];
+  /** What conntrack clean-up must know. */
+  readonly udp: readonly UdpServicePort[];
   /** Distinct addresses of local ready endpoints; what healthCheckNodePort counts. */
   readonly localReady: readonly string[];
   /** Ports whose Local policy has endpoints elsewhere only; by policy, for the metric. */
@@ -80,7 +74,7 @@ class Builder {
   readonly #setNames: string[] = [];
   readonly #counts = new Set<number>();
   readonly #affinityCounts = new Set<number>();
-  readonly #udp: UdpEntry[] = [];
+  readonly #udp: UdpServicePort[] = [];
   readonly #localReady = new Set<string>();
   readonly #hairpins = new Set<string>();
   readonly #problems: Problem[] = [];
@@ -147,10 +141,10 @@ class Builder {
     this.#note(endpoints);
     const usable = usableEndpoints(endpoints, this.#context.place);
     const protocol = port.protocol.toLowerCase();
-    const entries: string[] = [];
+    const addresses: string[] = [];
     const vip = (address: string, id: number): void => {
       this.#add("vips", `${address} . ${protocol} . ${port.port}`, formatPriority(id));
-      entries.push(`${address}:${port.port}`);
+      addresses.push(address);
     };
     if (clusterIp !== undefined) vip(clusterIp, this.#internalSet(port, usable));
     if (hasNodePort || externalIps.length > 0) {
@@ -158,13 +152,12 @@ class Builder {
       for (const address of externalIps) vip(address, id);
       if (hasNodePort) {
         this.#add("nodeports", `${protocol} . ${port.nodePort}`, formatPriority(id));
-        entries.push(`:${port.nodePort}`);
       }
     }
     if (balancerIps.length > 0) this.#balancer(port, usable, balancerIps, vip);
     if (port.protocol === "UDP") {
-      const serving = endpoints.filter((e) => e.serving).map((e) => `${e.address}:${e.port}`);
-      for (const entry of entries) this.#udp.push({ entry, serving });
+      const nodePort = hasNodePort ? port.nodePort : 0;
+      this.#udp.push({ port: port.port, addresses, nodePort, endpoints });
     }
   }
 

@@ -1,6 +1,6 @@
-// How long to wait before trying again.
+// How long to wait before trying the API server again.
 
-export interface Backoff {
+export interface RetryBounds {
   /** Bound of the first wait. */
   readonly minMs: number;
   /** Bound of every wait. */
@@ -13,7 +13,11 @@ export interface Backoff {
  * spread keeps their return near the mean rate (fault F8).
  * @param random in [0, 1)
  */
-export function backoffMs({ minMs, maxMs }: Backoff, attempt: number, random: number): number {
+export function retryDelayMs(
+  { minMs, maxMs }: RetryBounds,
+  attempt: number,
+  random: number,
+): number {
   // 2^30 is far above any bound; the exponent itself must not overflow.
   return random * Math.min(maxMs, minMs * 2 ** Math.min(attempt, 30));
 }

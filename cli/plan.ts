@@ -1,0 +1,65 @@
+// `innermesh plan`: prints what a node would program, without touching any kernel.
+
+import type { CommandModule } from "yargs";
+import { formatTransaction } from "../lib/nft/text.ts";
+import { wholeTransaction } from "../service-proxy/plan/changes.ts";
+import { formatOutput, formatTable, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { takeSnapshot } from "./snapshot.ts";
+
+interface PlanArguments {
+  readonly output: OutputFormat | "nft";
+  readonly node: string | undefined;
+  readonly flags: readonly string[];
+}
+
+export const planCommand: CommandModule<object, PlanArguments> = {
+  command: "plan [flags..]",
+  describe: "Print the nftables rules a node would program",
+  builder: (yargs) =>
+    yargs
+      .usage(
+        "innermesh plan [--source dir:PATH] [-o nft|table|json|yaml] [flags of innermesh node]",
+      )
+      .option("output", {
+        alias: "o",
+        choices: ["nft", ...OUTPUT_FORMATS] as const,
+        default: "nft" as const,
+        describe: "nft prints text that nft -f reads; table counts elements",
+      })
+      .option("node", { type: "string", describe: "Plan for this node (--hostname-override)" })
+      .positional("flags", { array: true, type: "string", default: [] })
+      .example("innermesh plan --source dir:examples/services --node node-1", "what node-1 gets")
+      .example("innermesh plan --node node-1 | nft -c -f -", "let nft check it"),
+  handler: async ({ output, node, flags }) => {
+    const { plan, nodeName } = await takeSnapshot(withNode(flags, node));
+    for (const { object, field, message } of plan.problems()) {
+      process.stderr.write(`${object}: ${field}: ${message}\n`);
+    }
+    if (output === "nft") {
+      for (const family of plan.families) {
+        process.stdout.write(formatTransaction(wholeTransaction(family)));
+      }
+      return;
+    }
+    const tables = plan.families.map((family) => ({
+      family: family.options.family,
+      node: nodeName,
+      sets: Object.fromEntries(
+        [...family.ledger.wanted].map(([set, elements]) => [set, [...elements.values()]]),
+      ),
+      problems: family.problems(),
+    }));
+    const rows = (): string[][] => [
+      ["FAMILY", "SET", "ELEMENTS"],
+      ...tables.flatMap(({ family, sets }) =>
+        Object.entries(sets).map(([set, elements]) => [family, set, String(elements.length)]),
+      ),
+    ];
+    process.stdout.write(formatOutput(output, tables, () => formatTable(rows())));
+  },
+};
+
+/** `--node` is what people say; `--hostname-override` is what kube-proxy calls it. */
+export function withNode(flags: readonly string[], node: string | undefined): readonly string[] {
+  return node === undefined ? flags : [...flags, `--hostname-override=${node}`];
+}

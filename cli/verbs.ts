@@ -1,0 +1,42 @@
+// Every verb but `node`, as yargs knows them: help, completion, spelling.
+
+import yargs from "yargs";
+import { WrongUse } from "./exit.ts";
+import { demoCommand } from "./demo.ts";
+import { planCommand } from "./plan.ts";
+import { traceCommand } from "./trace.ts";
+
+const NODE_HELP = "Replace kube-proxy on this node; takes kube-proxy's flags (node --help)";
+
+/** @returns the exit code */
+export async function runVerbs(argv: readonly string[]): Promise<number> {
+  process.exitCode = 0;
+  await yargs([...argv])
+    .scriptName("innermesh")
+    .usage("$0 VERB\n\nCompletes the mesh that Kubernetes already has inside.")
+    .parserConfiguration({ "unknown-options-as-args": true, "dot-notation": false })
+    .command("node", NODE_HELP)
+    .command(planCommand)
+    .command(traceCommand)
+    .command(demoCommand)
+    .command({
+      command: "cleanup",
+      describe: "Take away what Innermesh left in this node's kernel",
+      handler: async () => {
+        const { cleanUp } = await import("./cleanup.ts");
+        process.exitCode = await cleanUp(process.stdout);
+      },
+    })
+    .completion("completion", "Print a completion script for your shell")
+    .recommendCommands()
+    .demandCommand(1, "Say what to do: one of the verbs above.")
+    .strictCommands()
+    .version(false)
+    .help()
+    .wrap(100)
+    .fail((message, error) => {
+      throw error ?? new WrongUse(`${message ?? "wrong use"}\nSee innermesh --help`);
+    })
+    .parseAsync();
+  return Number(process.exitCode ?? 0);
+}

@@ -1,0 +1,116 @@
+// Parsers are total: whatever JSON comes, they return.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { isReservedAddress, parseAddress } from "../../ip/address.ts";
+import { parseEndpointSlice } from "./endpoint-slice.ts";
+import { parseNode } from "./node.ts";
+import { parseService } from "./service.ts";
+import { parseServiceCidr } from "./service-cidr.ts";
+
+const anything = fc.jsonValue();
+const address = fc.oneof(fc.ipV4(), fc.ipV6(), anything);
+const text = fc.oneof(fc.string(), anything);
+const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<unknown> => fc.oneof(value, anything);
+const record = (fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<unknown> =>
+  maybe(fc.record(fields, { requiredKeys: [] }));
+const list = (item: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  maybe(fc.array(item, { maxLength: 4 }));
+
+const metadata = fc.record(
+  {
+    name: fc.constant("web"),
+    namespace: fc.oneof(fc.constant("default"), text),
+    uid: text,
+    resourceVersion: text,
+    creationTimestamp: text,
+    labels: fc.oneof(fc.constant({ "kubernetes.io/service-name": "web" }), anything),
+    annotations: anything,
+  },
+  { requiredKeys: ["name"] },
+);
+const port = record({
+  name: text,
+  protocol: maybe(fc.constantFrom("TCP", "UDP", "SCTP")),
+  port: maybe(fc.integer({ min: -1, max: 65_536 })),
+  nodePort: anything,
+});
+const spec = record({
+  type: maybe(fc.constantFrom("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+  clusterIP: address,
+  clusterIPs: list(address),
+  ports: list(port),
+  externalIPs: list(address),
+  loadBalancerSourceRanges: list(text),
+  sessionAffinity: maybe(fc.constantFrom("None", "ClientIP")),
+  sessionAffinityConfig: anything,
+  externalTrafficPolicy: text,
+  podCIDRs: list(text),
+  taints: anything,
+  cidrs: list(text),
+});
+const status = record({
+  loadBalancer: record({ ingress: list(record({ ip: address, ipMode: text })) }),
+  addresses: list(record({ type: fc.constantFrom("InternalIP", "Hostname"), address })),
+});
+const endpoint = record({
+  addresses: list(address),
+  conditions: record({ ready: anything, serving: anything, terminating: anything }),
+  nodeName: text,
+  zone: text,
+  hints: record({ forZones: list(record({ name: text })), forNodes: anything }),
+});
+const object = fc.record(
+  {
+    metadata: fc.oneof({ arbitrary: metadata, weight: 8 }, { arbitrary: anything, weight: 1 }),
+    spec,
+    status,
+    addressType: maybe(fc.constantFrom("IPv4", "IPv6", "FQDN")),
+    ports: list(port),
+    endpoints: list(endpoint),
+  },
+  { requiredKeys: [] },
+);
+
+const PARSERS = { parseService, parseEndpointSlice, parseNode, parseServiceCidr };
+
+for (const [name, parse] of Object.entries(PARSERS)) {
+  test(`${name} returns for every JSON value`, () => {
+    fc.assert(
+      fc.property(fc.oneof(anything, object), (value) => {
+        const parsed = parse(value);
+        assert.ok(["ok", "ignored", "invalid"].includes(parsed.kind));
+        if (parsed.kind === "invalid") assert.ok(parsed.problems.length > 0);
+      }),
+    );
+  });
+}
+
+test("every address that leaves a parser is canonical and may be sent to", () => {
+  fc.assert(
+    fc.property(object, (value) => {
+      const service = parseService(value);
+      const slice = parseEndpointSlice(value);
+      const addresses = [
+        ...(service.kind === "ok" ? service.object.clusterIPs : []),
+        ...(service.kind === "ok" ? service.object.externalIPs : []),
+        ...(service.kind === "ok" ? service.object.loadBalancerVips : []),
+        ...(slice.kind === "ok" ? slice.object.endpoints.map((one) => one.address) : []),
+      ];
+      for (const one of addresses) {
+        assert.equal(parseAddress(one), one);
+        assert.equal(isReservedAddress(one), false);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("values that no JSON has, such as cycles, are survived too", () => {
+  const cycle: Record<string, unknown> = { name: "web" };
+  cycle["metadata"] = cycle;
+  cycle["spec"] = { clusterIP: cycle, ports: [cycle], type: cycle };
+  for (const parse of Object.values(PARSERS)) assert.ok(parse(cycle));
+  assert.ok(parseService(10n));
+});

@@ -1,0 +1,30 @@
+// Hundreds of nodes that fail together must not come back together.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { retryDelayMs } from "./retry-delay.ts";
+import { RETRY } from "./watch.ts";
+
+test("the bound doubles from the least to the greatest, and chance takes a share of it", () => {
+  const bounds = { minMs: 100, maxMs: 1_000 };
+  const delays = [0, 1, 2, 3, 4, 5_000].map((attempt) => retryDelayMs(bounds, attempt, 0.5));
+  assert.deepEqual(delays, [50, 100, 200, 400, 500, 500]);
+  assert.equal(retryDelayMs(bounds, 3, 0), 0);
+});
+
+test("F8: 200 nodes that lost their server together return at most at twice the mean rate", () => {
+  const nodes = 200;
+  for (const attempt of [0, 2, 9]) {
+    // Evenly spread chance: what is tested is the formula, not a generator of random numbers.
+    const returns = Array.from({ length: nodes }, (_, i) =>
+      retryDelayMs(RETRY, attempt, (i + 0.5) / nodes),
+    );
+    const windowMs = Math.max(...returns);
+    const buckets = new Array<number>(10).fill(0);
+    for (const atMs of returns) {
+      const bucket = Math.min(9, Math.floor((atMs / windowMs) * 10));
+      buckets[bucket] = (buckets[bucket] ?? 0) + 1;
+    }
+    assert.ok(Math.max(...buckets) <= (2 * nodes) / 10, `attempt ${attempt}: ${buckets.join()}`);
+  }
+});

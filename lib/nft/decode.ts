@@ -1,0 +1,195 @@
+// Decodes what nf_tables dumps. Pure and total: never throws, whatever the bytes. Sets are read by
+// the `typeof` in their user data; keys of sets that lack it (foreign ones) print as hex.
+
+import {
+  type Attribute,
+  decodeAttributes,
+  findAttribute,
+  findNested,
+  readString,
+  readU32,
+} from "../netlink/attribute.ts";
+import { NFNETLINK_HEADER_BYTES } from "../netlink/message.ts";
+import { formatHex, previousKey, readFields, readRange } from "./element-codec.ts";
+import { decodeUserData, parseTypeof } from "./field.ts";
+import {
+  CHAIN,
+  DATA,
+  ELEMENT,
+  ELEMENT_FLAG_INTERVAL_END,
+  ELEMENT_USER_DATA,
+  ELEMENTS,
+  EXPRESSION,
+  RULE,
+  SET,
+  SET_FLAG,
+  SET_USER_DATA,
+} from "./nftables-abi.ts";
+import type { Element, Family, Field } from "./objects.ts";
+import { decodeVerdict } from "./verdict-codec.ts";
+
+/** A set as the kernel describes it; fields are undefined where they are not ours to know. */
+export interface SetDescription {
+  readonly family: Family;
+  readonly name: string;
+  readonly isAnonymous: boolean;
+  readonly isInterval: boolean;
+  readonly isDynamic: boolean;
+  readonly key: readonly Field[] | undefined;
+  readonly data: "verdict" | readonly Field[] | undefined;
+}
+
+/** Decodes NEWSET; undefined when it has no name. Never throws. */
+export function decodeSet(family: Family, payload: Uint8Array): SetDescription | undefined {
+  const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
+  const name = readString(findAttribute(attributes, SET.name));
+  if (name === undefined) return undefined;
+  const flags = readU32(findAttribute(attributes, SET.flags)) ?? 0;
+  const items = decodeUserData(findAttribute(attributes, SET.userData) ?? new Uint8Array(0));
+  const fieldsOf = (type: number): "verdict" | Field[] | undefined => {
+    const item = items.find((candidate) => candidate.type === type);
+    return item === undefined ? undefined : parseTypeof(family, item.value);
+  };
+  const key = fieldsOf(SET_USER_DATA.keyTypeof);
+  return {
+    family,
+    name,
+    isAnonymous: (flags & SET_FLAG.anonymous) !== 0,
+    isInterval: (flags & SET_FLAG.interval) !== 0,
+    isDynamic: (flags & SET_FLAG.dynamic) !== 0,
+    key: key === "verdict" ? undefined : key,
+    data: fieldsOf(SET_USER_DATA.dataTypeof),
+  };
+}
+
+/** Decodes all NEWSETELEM payloads of one set, by key. Never throws. */
+export function decodeElements(
+  set: SetDescription,
+  payloads: readonly Uint8Array[],
+): Map<string, Element> {
+  const raw = payloads.flatMap((payload) => {
+    const list = findAttribute(payload.subarray(NFNETLINK_HEADER_BYTES), ELEMENTS.list);
+    return list === undefined ? [] : decodeAttributes(list).map(decodeRawElement);
+  });
+  const isPaired = set.isInterval && !raw.some(({ keyEnd }) => keyEnd !== undefined);
+  const ranges = isPaired ? pairIntervals(raw) : raw;
+  const elements = ranges.map((element) => formatRawElement(set, element));
+  return new Map(elements.map((element) => [element.key, element]));
+}
+
+/** Decodes NEWCHAIN. Never throws. */
+export function decodeChain(payload: Uint8Array): {
+  readonly table: string | undefined;
+  readonly name: string | undefined;
+} {
+  const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
+  return {
+    table: readString(findAttribute(attributes, CHAIN.table)),
+    name: readString(findAttribute(attributes, CHAIN.name)),
+  };
+}
+
+/**
+ * Decodes NEWRULE to its chain and a text that equal rules share: the expressions, with the number
+ * of an anonymous set left out, since it differs each time the rule is made. Never throws.
+ */
+export function decodeRule(payload: Uint8Array): {
+  readonly chain: string | undefined;
+  readonly fingerprint: string;
+} {
+  const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
+  const expressions = findAttribute(attributes, RULE.expressions) ?? new Uint8Array(0);
+  const parts = decodeAttributes(expressions).map(({ value }) => formatExpression(value));
+  return {
+    chain: readString(findAttribute(attributes, RULE.chain)),
+    fingerprint: parts.join(" "),
+  };
+}
+
+/** Decodes NEWGEN. Never throws. */
+export function decodeGeneration(payload: Uint8Array): number | undefined {
+  return readU32(findAttribute(payload.subarray(NFNETLINK_HEADER_BYTES), 1));
+}
+
+interface RawElement {
+  readonly key: Uint8Array;
+  readonly keyEnd: Uint8Array | undefined;
+  readonly isEnd: boolean;
+  readonly data: Uint8Array | undefined;
+  readonly userData: Uint8Array | undefined;
+}
+
+function decodeRawElement({ value }: Attribute): RawElement {
+  const flags = readU32(findAttribute(value, ELEMENT.flags)) ?? 0;
+  return {
+    key: findNested(value, ELEMENT.key, DATA.value) ?? new Uint8Array(0),
+    keyEnd: findNested(value, ELEMENT.keyEnd, DATA.value),
+    isEnd: (flags & ELEMENT_FLAG_INTERVAL_END) !== 0,
+    data: findAttribute(value, ELEMENT.data),
+    userData: findAttribute(value, ELEMENT.userData),
+  };
+}
+
+/** Joins the starts and ends of a one-field interval set; an end is the first key after. */
+function pairIntervals(raw: readonly RawElement[]): RawElement[] {
+  const sorted = raw.toSorted(
+    (a, b) => Buffer.compare(a.key, b.key) || Number(b.isEnd) - Number(a.isEnd),
+  );
+  const ranges: RawElement[] = [];
+  let start: RawElement | undefined;
+  for (const element of sorted) {
+    if (start !== undefined) ranges.push({ ...start, keyEnd: previousKey(element.key) });
+    start = element.isEnd ? undefined : element;
+  }
+  // Nothing follows the last: it reaches the end of the address space.
+  if (start !== undefined) ranges.push({ ...start, keyEnd: start.key.map(() => 0xff) });
+  return ranges;
+}
+
+function formatRawElement(set: SetDescription, raw: RawElement): Element {
+  const data = raw.data === undefined ? undefined : formatData(set, raw.data);
+  const comment = raw.userData === undefined ? undefined : decodeComment(raw.userData);
+  return {
+    key: formatKey(set, raw),
+    ...(data === undefined ? {} : { data }),
+    ...(comment === undefined ? {} : { comment }),
+  };
+}
+
+function formatKey(set: SetDescription, { key, keyEnd }: RawElement): string {
+  if (set.key === undefined) {
+    return keyEnd === undefined ? formatHex(key) : `${formatHex(key)}-${formatHex(keyEnd)}`;
+  }
+  return keyEnd === undefined
+    ? readFields(set.family, set.key, key)
+    : readRange(set.family, set.key, key, keyEnd);
+}
+
+function formatData(set: SetDescription, data: Uint8Array): string | undefined {
+  const verdict = findAttribute(data, DATA.verdict);
+  if (verdict !== undefined) return decodeVerdict(verdict);
+  const value = findAttribute(data, DATA.value);
+  if (value === undefined) return undefined;
+  return set.data === undefined || set.data === "verdict"
+    ? formatHex(value)
+    : readFields(set.family, set.data, value);
+}
+
+function decodeComment(userData: Uint8Array): string | undefined {
+  const items = decodeUserData(userData);
+  return readString(items.find(({ type }) => type === ELEMENT_USER_DATA.comment)?.value);
+}
+
+function formatExpression(expression: Uint8Array): string {
+  const name = readString(findAttribute(expression, EXPRESSION.name)) ?? "?";
+  const operands = decodeAttributes(findAttribute(expression, EXPRESSION.data) ?? expression);
+  const texts = operands.map(({ type, value }) => {
+    const text = name === "lookup" && type === 1 ? readString(value) : undefined;
+    return `${type}=${text === undefined ? Buffer.from(value).toString("hex") : setName(text)}`;
+  });
+  return `${name}(${texts.join(",")})`;
+}
+
+function setName(name: string): string {
+  return name.replace(/^(__set|__map)\d+$/, "$1");
+}

@@ -1,0 +1,101 @@
+// The door to the real nf_tables, over nfnetlink. Encodes here, talks to the kernel in a worker
+// thread, and turns refusals into sentences that name the change.
+
+import { encodeBatch, type Batch } from "./encode.ts";
+import type { Reply, Request } from "./nft-request.ts";
+import {
+  type Family,
+  NftError,
+  type NftKernel,
+  type TableContents,
+  type Transaction,
+} from "./objects.ts";
+import { describeRefusal } from "./refusal.ts";
+import { openSessionHere, openSessionWorker, type SessionThread } from "./session-thread.ts";
+import { SetRegistry, tablesToLearn } from "./set-registry.ts";
+
+/**
+ * Opens nf_tables of the current network namespace.
+ * @param options `thread: "here"` commits on the calling thread, for short-lived programs
+ * @throws NftError
+ */
+export async function openNetlinkKernel(
+  options: { readonly thread?: "worker" | "here" } = {},
+): Promise<NftKernel> {
+  const kernel = new NetlinkKernel(
+    options.thread === "here" ? openSessionHere() : openSessionWorker(),
+  );
+  await kernel.generation();
+  return kernel;
+}
+
+class NetlinkKernel implements NftKernel {
+  readonly #thread: SessionThread;
+  #sets = new SetRegistry();
+  /** Commits wait for each other: each encodes with what the one before has made. */
+  #lastCommit: Promise<void> = Promise.resolve();
+
+  constructor(thread: SessionThread) {
+    this.#thread = thread;
+  }
+
+  commit(transactions: readonly Transaction[]): Promise<void> {
+    const commit = this.#lastCommit.then(() => this.#commit(transactions));
+    this.#lastCommit = commit.catch(() => {});
+    return commit;
+  }
+
+  async read(family: Family, table: string): Promise<TableContents | undefined> {
+    const reply = await this.#ask(`read table ${family} ${table}`, { kind: "read", family, table });
+    return reply.contents;
+  }
+
+  async readRules(family: Family, table: string): Promise<TableContents["chains"]> {
+    const reply = await this.#ask(`list rules of ${family} ${table}`, {
+      kind: "rules",
+      family,
+      table,
+    });
+    return reply.chains;
+  }
+
+  async generation(): Promise<number> {
+    const reply = await this.#ask("read the nft generation", { kind: "generation" });
+    return reply.generation;
+  }
+
+  async close(): Promise<void> {
+    await this.#lastCommit;
+    await this.#thread.close();
+  }
+
+  async #commit(transactions: readonly Transaction[]): Promise<void> {
+    for (const { family, table } of tablesToLearn(this.#sets, transactions)) {
+      const reply = await this.#ask("list nft sets", { kind: "sets", family, table });
+      for (const set of reply.sets) this.#sets.remember(family, table, set.name, set.isInterval);
+    }
+    const batch = encodeBatch(transactions, this.#sets);
+    if (batch.acknowledged === undefined) return;
+    const reply = await this.#ask("commit an nft batch", { kind: "commit", batch: batch.bytes });
+    checkAnswers(batch, reply);
+    this.#sets = batch.sets;
+  }
+
+  async #ask<Kind extends Request["kind"]>(
+    action: string,
+    request: Extract<Request, { kind: Kind }>,
+  ): Promise<Extract<Reply, { kind: Kind }>> {
+    const reply = await this.#thread.ask(request);
+    if (reply.kind === "failed") throw new NftError(action, reply.code, { detail: reply.detail });
+    return reply as Extract<Reply, { kind: Kind }>;
+  }
+}
+
+/** @throws NftError for the first refusal: those after it only follow from it */
+function checkAnswers(batch: Batch, reply: Extract<Reply, { kind: "commit" }>): void {
+  const refusal = reply.answers.find(({ errno }) => errno !== 0);
+  if (refusal !== undefined) throw describeRefusal(batch, reply.batch, refusal);
+  if (!reply.answers.some(({ sequence }) => sequence === batch.acknowledged)) {
+    throw new NftError("commit an nft batch", "EIO", { detail: "no acknowledgement" });
+  }
+}

@@ -1,0 +1,66 @@
+// What `kernel.ts` asks of an `NftSession`, as values that cross a thread boundary.
+
+import { SystemError } from "../sys/ffi.ts";
+import type { SetDescription } from "./decode.ts";
+import { type Answer, NftSession } from "./nft-session.ts";
+import type { Family, TableContents } from "./objects.ts";
+
+export type Request =
+  | { readonly kind: "commit"; readonly batch: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "sets"; readonly family: Family; readonly table: string }
+  | { readonly kind: "read"; readonly family: Family; readonly table: string }
+  | { readonly kind: "rules"; readonly family: Family; readonly table: string }
+  | { readonly kind: "generation" };
+
+export type Reply =
+  | {
+      readonly kind: "commit";
+      readonly answers: readonly Answer[];
+      /** The batch comes back, to find which of its elements was refused. */
+      readonly batch: Uint8Array<ArrayBuffer>;
+    }
+  | { readonly kind: "sets"; readonly sets: readonly SetDescription[] }
+  | { readonly kind: "read"; readonly contents: TableContents | undefined }
+  | { readonly kind: "rules"; readonly chains: TableContents["chains"] }
+  | { readonly kind: "generation"; readonly generation: number }
+  | { readonly kind: "failed"; readonly code: string; readonly detail: string };
+
+/** Answers requests; opens the session at the first, so that a refusal reaches whoever asked. */
+export interface Answerer {
+  /** A failing system call is a reply; a bug throws. */
+  answer(request: Request): Reply;
+  close(): void;
+}
+
+export function makeAnswerer(): Answerer {
+  let session: NftSession | undefined;
+  return {
+    answer: (request) => {
+      try {
+        session ??= new NftSession();
+        return run(session, request);
+      } catch (cause) {
+        if (!(cause instanceof SystemError)) throw cause;
+        return { kind: "failed", code: cause.code, detail: cause.message };
+      }
+    },
+    close: () => session?.close(),
+  };
+}
+
+function run(session: NftSession, request: Request): Reply {
+  switch (request.kind) {
+    case "commit":
+      return { kind: "commit", answers: session.commit(request.batch), batch: request.batch };
+    case "sets":
+      return { kind: "sets", sets: session.sets(request.family, request.table) };
+    case "read":
+      return { kind: "read", contents: session.read(request.family, request.table) };
+    case "rules":
+      return { kind: "rules", chains: session.readRules(request.family, request.table) };
+    case "generation":
+      return { kind: "generation", generation: session.generation() };
+    default:
+      return request satisfies never;
+  }
+}

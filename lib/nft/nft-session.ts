@@ -1,0 +1,130 @@
+// One nfnetlink socket and the synchronous exchanges over it. `kernel.ts` runs it in a worker
+// thread, so that a large commit does not stop the event loop.
+
+import type { Message } from "../netlink/message.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
+import { SystemError } from "../sys/ffi.ts";
+import {
+  decodeChain,
+  decodeElements,
+  decodeGeneration,
+  decodeRule,
+  decodeSet,
+  type SetDescription,
+} from "./decode.ts";
+import { encodeQuestion, type Question } from "./encode-request.ts";
+import type { Element, Family, TableContents } from "./objects.ts";
+
+/** A dump that others' commits keep interrupting is given up after so many tries. */
+const DUMP_ATTEMPTS = 10;
+const READ_ATTEMPTS = 5;
+const ENOENT = 2;
+const EAGAIN = 11;
+const EIO = 5;
+
+/** One answer to a batch; errno 0 acknowledges. */
+export type Answer = Extract<Message, { kind: "error" }>;
+
+/** Owns a socket; every method blocks the thread until the kernel has answered. */
+export class NftSession {
+  readonly #socket: NetlinkSocket;
+  #sequence = 0;
+
+  /** Opens in the network namespace of the calling thread. @throws SystemError */
+  constructor() {
+    this.#socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  }
+
+  /** Sends a batch. @returns the kernel's answers, in order @throws SystemError */
+  commit(batch: Uint8Array): Answer[] {
+    return this.#socket.exchange(batch).filter((message) => message.kind === "error");
+  }
+
+  /** The ruleset generation. @throws SystemError */
+  generation(): number {
+    const generation = decodeGeneration(this.#ask({ kind: "generation" }));
+    if (generation === undefined) throw new SystemError("read the nft generation", EIO);
+    return generation;
+  }
+
+  /** The named sets of a table; none when there is no such table. @throws SystemError */
+  sets(family: Family, table: string): SetDescription[] {
+    if (!this.#exists(family, table)) return [];
+    return this.#dump({ kind: "sets", family, table })
+      .map((payload) => decodeSet(family, payload))
+      .filter((set) => set !== undefined)
+      .filter((set) => !set.isAnonymous);
+  }
+
+  /**
+   * Reads a table as one generation shows it. When others commit all the time, each part is
+   * consistent in itself: only they and this thread write, and they do not write our table.
+   * @throws SystemError; EAGAIN when even a part was interrupted each time
+   */
+  read(family: Family, table: string): TableContents | undefined {
+    for (let attempt = 1; ; attempt++) {
+      const before = this.generation();
+      const contents = this.#readOnce(family, table);
+      if (attempt === READ_ATTEMPTS || this.generation() === before) return contents;
+    }
+  }
+
+  /** The rules of a table by chain; empty when there is no such table. @throws SystemError */
+  readRules(family: Family, table: string): Map<string, string[]> {
+    const chains = new Map<string, string[]>();
+    for (const payload of this.#dump({ kind: "chains", family })) {
+      const chain = decodeChain(payload);
+      if (chain.table === table && chain.name !== undefined) chains.set(chain.name, []);
+    }
+    for (const payload of this.#dump({ kind: "rules", family, table })) {
+      const { chain, fingerprint } = decodeRule(payload);
+      if (chain !== undefined) chains.get(chain)?.push(fingerprint);
+    }
+    return chains;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #readOnce(family: Family, table: string): TableContents | undefined {
+    if (!this.#exists(family, table)) return undefined;
+    const sets = new Map<string, ReadonlyMap<string, Element>>();
+    for (const set of this.sets(family, table)) {
+      const payloads = set.isDynamic
+        ? []
+        : this.#dump({ kind: "elements", family, table, set: set.name });
+      sets.set(set.name, decodeElements(set, payloads));
+    }
+    return { sets, chains: this.readRules(family, table) };
+  }
+
+  #exists(family: Family, table: string): boolean {
+    try {
+      this.#ask({ kind: "table", family, table });
+      return true;
+    } catch (cause) {
+      if (cause instanceof SystemError && cause.errno === ENOENT) return false;
+      throw cause;
+    }
+  }
+
+  #ask(question: Question): Uint8Array {
+    const sequence = ++this.#sequence;
+    for (const message of this.#socket.exchange(encodeQuestion(question, sequence))) {
+      if (message.sequence !== sequence) continue;
+      if (message.kind === "data") return message.payload;
+      if (message.errno !== 0) throw new SystemError(`read nft ${question.kind}`, message.errno);
+    }
+    throw new SystemError(`read nft ${question.kind}`, EIO);
+  }
+
+  #dump(question: Question): readonly Uint8Array[] {
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      const sequence = ++this.#sequence;
+      const dump = this.#socket.dump(encodeQuestion(question, sequence), sequence);
+      if (!dump.interrupted) return dump.payloads;
+    }
+    throw new SystemError(`read nft ${question.kind}`, EAGAIN);
+  }
+}

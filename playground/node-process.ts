@@ -1,0 +1,107 @@
+// `innermesh node` as a process of a playground's node: started, watched, stopped or killed.
+
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Playground } from "./cluster.ts";
+import { openProbe, type Probe } from "./probe.ts";
+import type { PlaygroundNode } from "./topology.ts";
+
+const LAUNCHER = fileURLToPath(new URL("../bin/innermesh", import.meta.url));
+const HEALTHY_WITHIN_MS = 20_000;
+const POLL_MS = 20;
+const KEPT_LINES = 200;
+
+/**
+ * Starts the agent of one node.
+ * @param flags beside the node's name and what cannot be had in a namespace
+ */
+export function startNode(
+  playground: Playground,
+  node: PlaygroundNode,
+  flags: readonly string[],
+): NodeProcess {
+  const argv = [
+    LAUNCHER,
+    "node",
+    `--hostname-override=${node.name}`,
+    // The conntrack limit belongs to the machine, not to a namespace.
+    "--conntrack-max-per-core=0",
+    ...flags,
+  ];
+  const child = playground.spawn(node.netns, argv, { stdio: ["ignore", "inherit", "pipe"] });
+  return new NodeProcess(child, openProbe(playground, node.netns));
+}
+
+/** One running agent. */
+export class NodeProcess {
+  /** The last lines it logged. */
+  readonly log: string[] = [];
+  readonly #child: ChildProcess;
+  readonly #probe: Probe;
+  readonly #startedMs = performance.now();
+  #ended: Promise<unknown> | undefined;
+
+  constructor(child: ChildProcess, probe: Probe) {
+    this.#child = child;
+    this.#probe = probe;
+    const { stderr } = child;
+    assert(stderr !== null);
+    createInterface({ input: stderr }).on("line", (line) => {
+      this.log.push(line);
+      if (this.log.length > KEPT_LINES) this.log.shift();
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? assert.fail("the agent was not started");
+  }
+
+  /**
+   * Waits until /healthz answers 200.
+   * @returns how long that took since the start, in milliseconds
+   */
+  async healthy(): Promise<number> {
+    while (performance.now() - this.#startedMs < HEALTHY_WITHIN_MS) {
+      const answer = await this.get(10256, "/healthz");
+      if (answer.status === 200) return performance.now() - this.#startedMs;
+      if (this.#child.exitCode !== null) break;
+      await sleep(POLL_MS);
+    }
+    const state = this.#child.exitCode === null ? "not healthy" : `ended ${this.#child.exitCode}`;
+    throw new Error(`Cannot start innermesh node: ${state}\n${this.log.join("\n")}`);
+  }
+
+  /** Asks one of its local pages; status 0 when nobody listens. */
+  async get(
+    port: number,
+    path: string,
+  ): Promise<{ readonly status: number; readonly body: string }> {
+    const result = await this.#probe.http("127.0.0.1", port, { path });
+    if (result.kind !== "reply") return { status: 0, body: "" };
+    return { status: result.status ?? 0, body: result.text };
+  }
+
+  /** Ends it as the kubelet would, and waits. */
+  async stop(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  /** Ends it without a chance to clean up, and waits. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#ended === undefined) {
+      const running = this.#child.exitCode === null && this.#child.signalCode === null;
+      this.#ended = running ? once(this.#child, "exit") : Promise.resolve();
+      this.#child.kill(signal);
+    }
+    await this.#ended;
+    await this.#probe[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,275 @@
+// `innermesh node`: the composition root of the DaemonSet's process. It alone knows the command
+// line, the files, the sockets and the process; everything below gets what it needs handed in.
+
+import { existsSync, readFileSync, watchFile, writeFileSync } from "node:fs";
+import { availableParallelism, hostname } from "node:os";
+import { systemClock } from "../lib/clock/system-clock.ts";
+import { type Address, parseAddress } from "../lib/ip/address.ts";
+import { type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
+import { inClusterConfig, KubeconfigError, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
+import { ALL_KINDS, runApiSource } from "../lib/kube/source/api-source.ts";
+import { runDirectorySource } from "../lib/kube/source/directory-source.ts";
+import { type KubeStore, makeStore } from "../lib/kube/store.ts";
+import type { WatchReport } from "../lib/kube/watch-report.ts";
+import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
+import { makeNodeMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
+import { openConntrackTable } from "../lib/netlink/conntrack.ts";
+import { readHostAddresses, watchAddresses } from "../lib/netlink/route.ts";
+import { openNetlinkKernel } from "../lib/nft/kernel.ts";
+import { openCommandKernel } from "../lib/nft/nft-command.ts";
+import type { Family, NftKernel } from "../lib/nft/objects.ts";
+import { type EventSink, makeEventSink } from "../service-proxy/apply/events.ts";
+import { removeKubeProxyLeftovers } from "../service-proxy/apply/kube-proxy-leftovers.ts";
+import { applySysctls, planSysctls, readKernelValues } from "../service-proxy/apply/sysctl.ts";
+import { formatConfigurationFile } from "../service-proxy/config/node-configuration.ts";
+import { parseNodeFlags } from "../service-proxy/config/node-flags.ts";
+import { type NodeSettings, nodeNameOf } from "../service-proxy/config/node-settings.ts";
+import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts";
+import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
+import { runServiceProxy } from "../service-proxy/main.ts";
+import { VERSION } from "./version.ts";
+
+/** Exit codes of every Innermesh program. */
+const FINE = 0;
+const PROBLEM = 1;
+const WRONG_USE = 2;
+const UNREACHABLE = 3;
+
+/**
+ * Runs the node role until SIGTERM or SIGINT, or does the one thing a flag asks for.
+ * @param argv kube-proxy's flags and ours
+ * @returns the exit code
+ */
+export async function runNode(argv: readonly string[]): Promise<number> {
+  const { settings, warnings, errors } = parseNodeFlags(argv, (path) => readFileSync(path, "utf8"));
+  for (const problem of [...warnings, ...errors]) {
+    process.stderr.write(`${formatSettingProblem(problem)}\n`);
+  }
+  if (errors.length > 0) return WRONG_USE;
+  const log = makeLogger({
+    level: levelOfVerbosity(settings.log.verbosity),
+    format: settings.log.format,
+    destination: process.stderr,
+  });
+  const { action } = settings;
+  switch (action.kind) {
+    case "version":
+      process.stdout.write(`innermesh ${VERSION}\n`);
+      return FINE;
+    case "help":
+      process.stdout.write(`innermesh node [flags]\n\n${formatFlagHelp()}\n`);
+      return FINE;
+    case "write-config":
+      writeFileSync(action.path, formatConfigurationFile(settings));
+      return FINE;
+    case "init-only":
+      await tuneKernel(settings, log);
+      return FINE;
+    case "cleanup":
+      return (await import("../cli/cleanup.ts")).cleanUp(process.stdout);
+    case "run":
+      return serve(settings, log);
+    default:
+      return action satisfies never;
+  }
+}
+
+async function serve(settings: NodeSettings, log: Logger): Promise<number> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
+  watchConfigFile(settings, log, stop);
+  try {
+    await tuneKernel(settings, log);
+    await runParts(settings, log, stop);
+    return FINE;
+  } catch (error) {
+    log.error("innermesh node ends", { error });
+    return error instanceof KubeconfigError ? UNREACHABLE : PROBLEM;
+  } finally {
+    stop.abort(signal.reason);
+  }
+}
+
+async function runParts(settings: NodeSettings, log: Logger, stop: AbortController): Promise<void> {
+  const { signal } = stop;
+  const nodeName = nodeNameOf(settings, hostname());
+  const families: readonly Family[] = existsSync("/proc/net/if_inet6") ? ["ip", "ip6"] : ["ip"];
+  const metrics = makeNodeMetrics();
+  metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
+  const store = makeStore(ALL_KINDS);
+  const source = await openSource(settings, { nodeName, store, metrics, log, signal });
+  const addresses = await hostAddresses(log, signal);
+  const kernel = await openKernel(settings);
+  const conntrack = openConntrackTable(systemClock);
+  const serviceProxy = runServiceProxy(
+    {
+      settings,
+      nodeName,
+      families,
+      store,
+      kernel,
+      conntrack,
+      clock: systemClock,
+      random: Math.random,
+      log,
+      metrics,
+      events: source.events,
+      apiServerAddresses: source.apiServerAddresses,
+      hostAddresses: addresses.current,
+      onHostChange: addresses.onChange,
+      onFirstSync: () => {
+        log.info("Services are served", { node: nodeName, services: store.services.size });
+        takeOver(kernel, log).catch((error: unknown) => log.error("take-over failed", { error }));
+      },
+    },
+    signal,
+  );
+  try {
+    // Whichever part fails ends the others.
+    await Promise.all([serviceProxy, source.run()].map((part) => part.catch(abortAll(stop))));
+  } finally {
+    await conntrack.close();
+    await kernel.close();
+    source.close();
+  }
+}
+
+function abortAll(stop: AbortController): (error: unknown) => never {
+  return (error) => {
+    stop.abort();
+    throw error;
+  };
+}
+
+interface Source {
+  readonly run: () => Promise<void>;
+  readonly close: () => void;
+  readonly events: EventSink;
+  readonly apiServerAddresses: readonly Address[];
+}
+
+interface SourceContext {
+  readonly nodeName: string;
+  readonly store: KubeStore;
+  readonly metrics: NodeMetrics;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+async function openSource(settings: NodeSettings, context: SourceContext): Promise<Source> {
+  const { nodeName, store, signal } = context;
+  const onEvent = (report: WatchReport): void => noteWatch(report, context);
+  const { source } = settings;
+  if (source.kind === "directory") {
+    const { path } = source;
+    const options = { path, store, clock: systemClock, nodeName, signal, onEvent };
+    return {
+      run: () => runDirectorySource(options),
+      close: () => {},
+      events: { report: () => {} },
+      apiServerAddresses: [],
+    };
+  }
+  const config = await clientConfig(source);
+  const client = makeKubeClient(config, systemClock);
+  const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
+  const options = { client, nodeName, store, clock: systemClock, random: Math.random };
+  return {
+    run: () => runApiSource({ ...options, signal, onEvent }),
+    close: () => client.close(),
+    events: eventSink(client, context),
+    apiServerAddresses: host === undefined ? [] : [host],
+  };
+}
+
+function clientConfig(
+  source: Extract<NodeSettings["source"], { kind: "kube" }>,
+): ReturnType<typeof loadKubeconfig> {
+  if (source.kubeconfigPath !== undefined) return loadKubeconfig(source.kubeconfigPath);
+  return inClusterConfig(process.env);
+}
+
+function eventSink(client: KubeClient, { nodeName, metrics, signal }: SourceContext): EventSink {
+  return makeEventSink({
+    nodeName,
+    createEvent: async (event) => {
+      const path = `/apis/events.k8s.io/v1/namespaces/${event.metadata.namespace}/events`;
+      await client.create(path, event, { signal });
+    },
+    clock: systemClock,
+    random: Math.random,
+    signal,
+    onDropped: (reason) => metrics.eventsDropped.add(1, { reason }),
+  });
+}
+
+function noteWatch({ resource, kind, why }: WatchReport, { metrics, log }: SourceContext): void {
+  if (kind === "failed") {
+    log.warn("watch failed; what is known stays in force", { kind: resource, why });
+    metrics.sourceRelists.add(1, { kind: resource, reason: "failed" });
+    return;
+  }
+  if (kind === "absent") log.info("not watched", { kind: resource, why });
+  metrics.sourceEventTime.set(systemClock.wallMs() / 1000, { kind: resource });
+}
+
+function openKernel({ nftBackend }: NodeSettings): Promise<NftKernel> {
+  return nftBackend === "command" ? openCommandKernel() : openNetlinkKernel();
+}
+
+/** Follows this host's addresses: NodePorts answer on them and Services may not claim them. */
+async function hostAddresses(
+  log: Logger,
+  signal: AbortSignal,
+): Promise<{
+  readonly current: () => readonly Address[];
+  readonly onChange: (listener: () => void) => () => void;
+}> {
+  let addresses = await readHostAddresses();
+  const listeners = new Set<() => void>();
+  const watch = watchAddresses({
+    clock: systemClock,
+    signal,
+    onChange: (list) => {
+      const next = [...new Set(list.map(({ address }) => address))].sort();
+      if (next.join() === addresses.join()) return;
+      addresses = next;
+      for (const listener of listeners) listener();
+    },
+    onError: (error) => log.warn("cannot follow this host's addresses", { error }),
+  });
+  watch.catch((error: unknown) => log.error("address watch ended", { error }));
+  return {
+    current: () => addresses,
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+async function tuneKernel(settings: NodeSettings, log: Logger): Promise<void> {
+  const plan = planSysctls(settings, availableParallelism(), await readKernelValues("/"));
+  for (const { message } of await applySysctls(plan, "/")) log.warn(message);
+}
+
+/** kube-proxy's rules go only now, when ours stand: no flow finds neither. */
+async function takeOver(kernel: NftKernel, log: Logger): Promise<void> {
+  const { removed, kept, problems } = await removeKubeProxyLeftovers(kernel);
+  if (removed.length > 0) log.info("took over from kube-proxy", { removed, kept });
+  for (const problem of problems) log.warn("something of kube-proxy stays", { problem });
+}
+
+/** kube-proxy ends when its file changes, and its DaemonSet starts it again; so do we. */
+function watchConfigFile(
+  { configFilePath }: NodeSettings,
+  log: Logger,
+  stop: AbortController,
+): void {
+  if (configFilePath === undefined) return;
+  watchFile(configFilePath, { interval: 5_000, persistent: false }, () => {
+    log.info("the configuration file changed: ending, to be started again", { configFilePath });
+    stop.abort();
+  });
+}

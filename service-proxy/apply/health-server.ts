@@ -1,0 +1,70 @@
+// What the node answers on port 10256: /healthz for load balancers, /livez for the kubelet. The
+// JSON is kube-proxy's.
+
+import type { HealthVerdict } from "../model/proxy-health.ts";
+import { type HttpAnswer, type HttpHandler, notFound } from "./http-listener.ts";
+
+export interface HealthState {
+  readonly verdict: HealthVerdict;
+  readonly nodeEligible: boolean;
+  /** Wall clock, milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+export interface HealthHandlerOptions {
+  /** The state at this moment. */
+  readonly state: () => HealthState;
+  /** Counts answers, for kubeproxy_proxy_healthz_total and …_livez_total. */
+  readonly onAnswer?: (path: "/healthz" | "/livez", status: number) => void;
+}
+
+/** Go's zero time: what kube-proxy prints when there was no sync. */
+const NEVER = "0001-01-01T00:00:00Z";
+
+/** Answers /healthz and /livez; every other path is 404. */
+export function makeHealthHandler({ state, onAnswer }: HealthHandlerOptions): HttpHandler {
+  return (path) => {
+    if (path !== "/healthz" && path !== "/livez") return notFound(path);
+    const answer = path === "/healthz" ? answerHealthz(state()) : answerLivez(state());
+    onAnswer?.(path, answer.status);
+    return answer;
+  };
+}
+
+/** 200 when every family is healthy and load balancers may use the node, else 503. */
+export function answerHealthz(state: HealthState): HttpAnswer {
+  const ok = state.verdict.healthy && state.nodeEligible;
+  return answerWith(ok, { ...bodyOf(state, ok), nodeEligible: state.nodeEligible });
+}
+
+/** 200 when every family is healthy, whatever becomes of the node: restarting would not help. */
+export function answerLivez(state: HealthState): HttpAnswer {
+  return answerWith(state.verdict.healthy, bodyOf(state, state.verdict.healthy));
+}
+
+function bodyOf({ verdict, nowMs }: HealthState, ok: boolean): Record<string, unknown> {
+  const status: Record<string, unknown> = {};
+  for (const [family, { healthy, lastUpdatedMs }] of verdict.families) {
+    status[family] = { lastUpdated: formatTime(lastUpdatedMs), healthy };
+  }
+  return {
+    // kube-proxy's quirk, kept: a good answer calls itself updated now, however long nothing
+    // changed.
+    lastUpdated: formatTime(ok ? nowMs : verdict.lastUpdatedMs),
+    currentTime: formatTime(nowMs),
+    healthy: verdict.healthy,
+    status,
+  };
+}
+
+function answerWith(ok: boolean, body: Record<string, unknown>): HttpAnswer {
+  return {
+    status: ok ? 200 : 503,
+    headers: { "content-type": "application/json", "x-content-type-options": "nosniff" },
+    body: JSON.stringify(body),
+  };
+}
+
+function formatTime(timeMs: number | undefined): string {
+  return timeMs === undefined ? NEVER : new Date(timeMs).toISOString();
+}

@@ -1,0 +1,224 @@
+// Where the real etcd and Kubernetes programs come from: KUBEBUILDER_ASSETS, or one Go build from
+// the modules pinned in ./etcd and ./kubernetes (go.mod and go.sum), kept outside the checkout.
+// `node test/cluster/binaries.ts --all` makes them ready and prints nothing when they are.
+
+import assert from "node:assert/strict";
+import { type StdioOptions, spawn } from "node:child_process";
+import { constants } from "node:fs";
+import { access, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export type BinaryName = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-proxy";
+
+/** How to build one program: `command` is its Go package in the module pinned in `folder`. */
+interface Recipe {
+  readonly folder: "etcd" | "kubernetes";
+  readonly module: string;
+  readonly command: string;
+  /** On two cores with an empty Go cache, as measured 2026-11. */
+  readonly lasts: string;
+}
+
+const KUBERNETES = { folder: "kubernetes", module: "k8s.io/kubernetes" } as const;
+const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
+  etcd: {
+    folder: "etcd",
+    module: "go.etcd.io/etcd/server/v3",
+    command: "go.etcd.io/etcd/server/v3",
+    lasts: "a minute",
+  },
+  "kube-apiserver": {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/cmd/kube-apiserver",
+    lasts: "four minutes",
+  },
+  "kube-controller-manager": {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/cmd/kube-controller-manager",
+    lasts: "a minute",
+  },
+  "kube-proxy": {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/cmd/kube-proxy",
+    lasts: "a minute",
+  },
+};
+export const BINARY_NAMES: readonly BinaryName[] = [
+  "etcd",
+  "kube-apiserver",
+  "kube-controller-manager",
+  "kube-proxy",
+];
+
+/** Go fetches the toolchain that a go.mod names by itself from this version on. */
+const OLDEST_GO = [1, 21] as const;
+const BUILD_LOG_LINES = 15;
+
+export interface BinaryOptions {
+  /** @default process.env; read: KUBEBUILDER_ASSETS, XDG_CACHE_HOME, PATH and what Go reads. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Called with one line before each build. @default writes the line to standard error. */
+  readonly onBuild?: (line: string) => void;
+}
+
+/** A program could not be had. `code` is NO_GO, OLD_GO or BUILD_FAILED. */
+export class BinaryError extends Error {
+  readonly code: "NO_GO" | "OLD_GO" | "BUILD_FAILED";
+
+  constructor(code: BinaryError["code"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "BinaryError";
+    this.code = code;
+  }
+}
+
+/**
+ * Returns the path of each named program, building what is missing. Processes that ask at the same
+ * time build once: the others wait. A program in KUBEBUILDER_ASSETS wins over a built one.
+ * @throws BinaryError when a program is missing and cannot be built
+ */
+export async function ensureBinaries<Name extends BinaryName>(
+  names: readonly Name[],
+  options: BinaryOptions = {},
+): Promise<Readonly<Record<Name, string>>> {
+  const environment = options.environment ?? process.env;
+  const onBuild = options.onBuild ?? ((line: string) => process.stderr.write(`${line}\n`));
+  const paths: [Name, string][] = [];
+  for (const name of names) paths.push([name, await ensureBinary(name, environment, onBuild)]);
+  return Object.fromEntries(paths) as Record<Name, string>;
+}
+
+/** The version of a program that would be built, e.g. `v1.36.3`: what its go.mod requires. */
+export async function pinnedVersion(name: BinaryName): Promise<string> {
+  const { folder, module } = RECIPES[name];
+  const goMod = await readFile(join(import.meta.dirname, folder, "go.mod"), "utf8");
+  const words = goMod.split("\n").map((line) => line.trim().split(" "));
+  const version = words.find(([path, text]) => path === module && text?.startsWith("v"))?.[1];
+  assert(version !== undefined, `${folder}/go.mod requires ${module}`);
+  return version;
+}
+
+async function ensureBinary(
+  name: BinaryName,
+  environment: NodeJS.ProcessEnv,
+  onBuild: (line: string) => void,
+): Promise<string> {
+  const assets = environment["KUBEBUILDER_ASSETS"];
+  if (assets && (await isExecutable(join(assets, name)))) return join(assets, name);
+  const cache = environment["XDG_CACHE_HOME"] || join(environment["HOME"] ?? homedir(), ".cache");
+  const version = await pinnedVersion(name);
+  const directory = join(cache, "innermesh", "bin", version);
+  const target = join(directory, name);
+  if (await isExecutable(target)) return target;
+  await checkGo(name, environment);
+  await mkdir(directory, { recursive: true });
+  await withLock(join(directory, ".lock"), async () => {
+    if (await isExecutable(target)) return;
+    onBuild(`Building ${name} ${version} with Go, once; it takes about ${RECIPES[name].lasts}.`);
+    await build(name, version, target, environment);
+  });
+  return target;
+}
+
+async function checkGo(name: BinaryName, environment: NodeJS.ProcessEnv): Promise<void> {
+  const missing = `Cannot find ${name}: not in KUBEBUILDER_ASSETS nor in the cache`;
+  const ask = await run(["go", "env", "GOVERSION"], { environment }).catch((cause: unknown) => {
+    const why = `${missing}, and Go, which would build it, is not in PATH`;
+    throw new BinaryError("NO_GO", why, { cause });
+  });
+  const found = ask.output.trim();
+  const [major = 0, minor = 0] = found.replace(/^go/, "").split(".").map(Number);
+  if (major > OLDEST_GO[0] || (major === OLDEST_GO[0] && minor >= OLDEST_GO[1])) return;
+  const oldest = OLDEST_GO.join(".");
+  const why = `${missing}, and building it needs Go ${oldest} or newer: found ${found}`;
+  throw new BinaryError("OLD_GO", why);
+}
+
+async function build(
+  name: BinaryName,
+  version: string,
+  target: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<void> {
+  const { folder, command } = RECIPES[name];
+  const [major, minor] = version.slice(1).split(".");
+  const variables = { gitVersion: version, gitMajor: major, gitMinor: minor };
+  const stamps = Object.entries(variables).map(
+    ([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`,
+  );
+  const temporary = `${target}.${process.pid}.tmp`;
+  const compile = ["go", "build", "-mod=readonly", "-buildvcs=false", "-trimpath"];
+  const link = ["-ldflags", ["-s", "-w", ...stamps].join(" "), "-o", temporary, command];
+  const result = await run(["setpriv", "--pdeathsig", "KILL", "nice", ...compile, ...link], {
+    environment: { ...environment, CGO_ENABLED: "0", GOWORK: "off" },
+    directory: join(import.meta.dirname, folder),
+  });
+  if (result.status !== 0) {
+    await rm(temporary, { force: true });
+    const lines = result.output.trim().split("\n").slice(-BUILD_LOG_LINES).join("\n");
+    throw new BinaryError("BUILD_FAILED", `Cannot build ${name} ${version}: go says\n${lines}`);
+  }
+  await rename(temporary, target);
+}
+
+/** Holds a kernel lock on `path` meanwhile; it goes with this process, however that ends. */
+async function withLock(path: string, action: () => Promise<void>): Promise<void> {
+  const file = await open(path, "w");
+  try {
+    // The lock belongs to the open file, which flock(1) shares with us and leaves locked.
+    const result = await run(["flock", "--exclusive", "3"], { extraFd: file.fd });
+    assert.equal(result.status, 0, `flock ${path}: ${result.output}`);
+    await action();
+  } finally {
+    await file.close();
+  }
+}
+
+interface RunOptions {
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly directory?: string;
+  /** Becomes file descriptor 3 of the child. */
+  readonly extraFd?: number;
+}
+
+/** Runs a program to its end. Rejects only if it cannot start. */
+async function run(
+  words: readonly string[],
+  options: RunOptions,
+): Promise<{ readonly status: number; readonly output: string }> {
+  const [command = "", ...rest] = words;
+  const stdio: StdioOptions = ["ignore", "pipe", "pipe"];
+  if (options.extraFd !== undefined) stdio.push(options.extraFd);
+  const child = spawn(command, rest, {
+    stdio,
+    env: options.environment ?? process.env,
+    cwd: options.directory,
+  });
+  const chunks: string[] = [];
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  child.on("error", reject).on("close", (status) => resolve(status ?? -1));
+  return { status: await promise, output: chunks.join("") };
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+if (import.meta.main) {
+  const wanted = process.argv.includes("--all")
+    ? BINARY_NAMES
+    : BINARY_NAMES.filter((name) => process.argv.includes(name));
+  try {
+    assert(wanted.length > 0, `usage: node test/cluster/binaries.ts --all | NAME...`);
+    await ensureBinaries(wanted);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
