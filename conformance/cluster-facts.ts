@@ -1,7 +1,7 @@
 // What a run knows about its cluster before the first case, and how cases see it. Pure.
 
 import type { AddressFamily } from "../lib/ip/address.ts";
-import { addressOf, type Agent } from "./agent-identity.ts";
+import { type Agent, addressOf } from "./agent-identity.ts";
 import type { ClusterNode } from "./cluster/cluster.ts";
 
 /** What a run found out about the cluster before its first case. */

@@ -77,8 +77,9 @@ export class ControlClient implements Disposable {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     const reply = parseControlReply(message?.["reply"]);
-    if (reply !== undefined) waiting?.resolve(reply);
-    else waiting?.reject(this.#error(String(message?.["error"] ?? "its reply makes no sense")));
+    if (reply !== undefined) return waiting?.resolve(reply);
+    const said = message?.["error"];
+    waiting?.reject(this.#error(typeof said === "string" ? said : "its reply makes no sense"));
   }
 
   #end(reason: string): void {

@@ -1,6 +1,8 @@
 // What a run asks of an agent and what comes back: one JSON object a line. The two ends may come
 // from different releases (the image may be older than the CLI), so both sides parse.
 
+import { parseAddress } from "../lib/ip/address.ts";
+import { parseEchoReply } from "../playground/echo-protocol.ts";
 import type {
   ProbeFailure,
   ProbeOptions,
@@ -8,8 +10,6 @@ import type {
   ProbeRequest,
   ProbeResult,
 } from "../playground/probe-protocol.ts";
-import { parseEchoReply } from "../playground/echo-protocol.ts";
-import { parseAddress } from "../lib/ip/address.ts";
 
 /** Raised when the meaning of a line changes; `hello` compares it. */
 export const controlVersion = 1;

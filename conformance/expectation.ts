@@ -161,7 +161,8 @@ function formatResult(result: ProbeResult): string {
     case "unreachable":
     case "failed":
       return `${result.kind.toUpperCase()} (${result.code})`;
-    default:
+    case "refused":
+    case "closed":
       return result.kind.toUpperCase();
   }
 }

@@ -123,7 +123,8 @@ function reasonsOf(outcome: Outcome): readonly string[] {
       return outcome.earlier.map((why) => `earlier attempt: ${why}`);
     case "skipped":
       return [outcome.why];
-    default:
+    case "passed":
+    case "interrupted":
       return [];
   }
 }
@@ -144,9 +145,8 @@ function attributes(values: Readonly<Record<string, string | number>>): string {
 
 /** Also drops control characters, which XML 1.0 cannot carry at all. */
 function escapeXml(text: string): string {
-  return [...text]
-    .filter((character) => character >= " " || character === "\n" || character === "\t")
-    .join("")
+  return text
+    .replaceAll(/[^\P{Cc}\n\t]/gu, "")
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")

@@ -1,19 +1,18 @@
 // One Service of one case: made through the API, its endpoints chosen by label (real slices from
 // the real controller) or written by hand (when a case needs conditions or hints).
 
-import type {
-  V1Endpoint,
-  V1EndpointConditions,
-  V1EndpointHints,
-  V1EndpointSlice,
-  V1Service,
-  V1ServicePort,
-  V1ServiceSpec,
-} from "@kubernetes/client-node";
-
 import type { AddressFamily } from "../lib/ip/address.ts";
-import { addressOf, type Agent, agentPorts } from "./agent-identity.ts";
+import { type Agent, addressOf, agentPorts } from "./agent-identity.ts";
 import type { Target } from "./claim.ts";
+import type {
+  Endpoint,
+  EndpointConditions,
+  EndpointHints,
+  EndpointSlice,
+  Service,
+  ServicePort,
+  ServiceSpec,
+} from "./cluster/api-objects.ts";
 import type { Cluster, LoadBalancerIngress, MergePatch } from "./cluster/cluster.ts";
 
 /** Ports of a staged Service; none equals its target port, so that translation shows. */
@@ -30,15 +29,15 @@ export interface ServiceOptions {
   /** Pods to select, possibly none; `by-hand`: no selector, slices come from `putEndpoints`. */
   readonly endpoints: readonly Agent[] | "by-hand";
   /** Laid over the default spec: ClusterIP, one family, ports tcp, udp and http. */
-  readonly spec?: Partial<V1ServiceSpec>;
+  readonly spec?: Partial<ServiceSpec>;
   readonly labels?: Readonly<Record<string, string>>;
 }
 
 export interface HandEndpoint {
   readonly agent: Agent;
   /** As the API has them; missing ones have their defaults. */
-  readonly conditions?: V1EndpointConditions;
-  readonly hints?: V1EndpointHints;
+  readonly conditions?: EndpointConditions;
+  readonly hints?: EndpointHints;
 }
 
 /** What a Service is made in. */
@@ -76,18 +75,18 @@ export async function createStagedService(
 export class StagedService {
   readonly name: string;
   readonly #stage: ServiceStage;
-  #object: V1Service;
+  #object: Service;
   #selected: readonly Agent[] = [];
-  readonly #slices = new Map<string, V1EndpointSlice>();
+  readonly #slices = new Map<string, EndpointSlice>();
 
-  constructor(stage: ServiceStage, object: V1Service) {
+  constructor(stage: ServiceStage, object: Service) {
     this.name = stage.name;
     this.#stage = stage;
     this.#object = object;
   }
 
   /** As the API server has it since the last call. */
-  get object(): V1Service {
+  get object(): Service {
     return this.#object;
   }
 
@@ -129,8 +128,8 @@ export class StagedService {
   }
 
   /** Writes exactly these endpoints. @returns what the API server kept of them */
-  async putEndpoints(endpoints: readonly HandEndpoint[]): Promise<readonly V1Endpoint[]> {
-    const kept: V1Endpoint[] = [];
+  async putEndpoints(endpoints: readonly HandEndpoint[]): Promise<readonly Endpoint[]> {
+    const kept: Endpoint[] = [];
     for (const place of ["pod", "host"] as const) {
       const name = `${this.name}-${place}`;
       const here = endpoints.filter(({ agent }) => agent.place === place);
@@ -176,7 +175,7 @@ function selectorKey(service: string): string {
   return `conformance.innermesh.io/${service}`;
 }
 
-function defaultPorts(): V1ServicePort[] {
+function defaultPorts(): ServicePort[] {
   const { tcp, udp, http } = agentPorts.pod;
   return [
     { name: "tcp", protocol: "TCP", port: servicePorts.tcp, targetPort: tcp[0] ?? 0 },
@@ -190,7 +189,7 @@ function handSlice(
   name: string,
   family: AddressFamily,
   endpoints: readonly HandEndpoint[],
-): V1EndpointSlice {
+): EndpointSlice {
   const [first] = endpoints;
   const ports = first?.agent.ports ?? agentPorts.pod;
   return {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import type { CaseResult } from "./case-result.ts";
-import { type Defect, defects } from "./fake/fake-dataplane.ts";
+import { type Defect, defects } from "./fake/defect.ts";
 import { type FakeRun, type FakeRunOptions, makeFakeRun } from "./fake/fake-run.ts";
 import { runCases } from "./runner.ts";
 import { findSuite } from "./suites.ts";
@@ -123,6 +123,6 @@ test("on a small cluster cases are skipped with a reason, never passed", async (
   const { run } = await runFake({ families: ["ip"], hosts: false });
   const skipped = lines(run.cases, "skipped");
   assert.ok(skipped.some((line) => line.startsWith("dual-stack ip: needs a dual-stack cluster")));
-  assert.ok(skipped.some((line) => /^healthz ip: needs an agent in node node-a/.test(line)));
+  assert.ok(skipped.some((line) => line.startsWith("healthz ip: needs an agent in node node-a")));
   assert.ok(run.cases.every(({ family }) => family === "ip"));
 });

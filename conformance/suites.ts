@@ -1,5 +1,6 @@
 // The suites: lists of cases in the order they run and are reported.
 
+import type { ConformanceCase } from "./case.ts";
 import { affinityClientIp } from "./cases/affinity-client-ip.ts";
 import { affinityEndpointRemoved } from "./cases/affinity-endpoint-removed.ts";
 import { affinitySwitch } from "./cases/affinity-switch.ts";
@@ -39,7 +40,6 @@ import { terminatingFallback } from "./cases/terminating-fallback.ts";
 import { terminatingLocal } from "./cases/terminating-local.ts";
 import { udpBackendReplaced } from "./cases/udp-backend-replaced.ts";
 import { udpNodePortReplaced } from "./cases/udp-node-port-replaced.ts";
-import type { ConformanceCase } from "./case.ts";
 import { ConformanceError } from "./conformance-error.ts";
 
 export interface Suite {

@@ -5,25 +5,24 @@ import assert from "node:assert/strict";
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { networkInterfaces } from "node:os";
 
 import { type Address, familyOf } from "../lib/ip/address.ts";
 import { type Cidr, splitCidr } from "../lib/ip/cidr.ts";
 import { Claims } from "./claims.ts";
+import { planCluster } from "./cluster-plan.ts";
 import { type CommandOptions, type CommandResult, runCommand, runOrThrow } from "./command.ts";
 import {
   applyPlan,
   insideNetns,
   killInside,
-  listNamespaces,
   loadBridgeNetfilter,
   removeLink,
-  removeMachineLink,
   removeNamespaces,
   setSysctls,
 } from "./namespaces.ts";
-import { hostInterfaceName, mergePlans, planCluster, planPod } from "./network-plan.ts";
-import { PlaygroundError } from "./playground-error.ts";
+import { mergePlans } from "./network-plan.ts";
+import { deletePlayground, machineSubnets, takePrefix } from "./ownership.ts";
+import { planPod } from "./pod-plan.ts";
 import {
   type CniShape,
   describeClient,
@@ -70,7 +69,7 @@ export async function createPlayground(options: PlaygroundOptions): Promise<Play
     await playground.build();
     return playground;
   } catch (error) {
-    await destroy(claims, prefix);
+    await deletePlayground(claims, prefix);
     throw error;
   }
 }
@@ -86,7 +85,7 @@ export async function sweepPlaygrounds(prefix = "im-"): Promise<string[]> {
   const dead = claims
     .prefixes()
     .filter((name) => name.startsWith(prefix) && !claims.ownerIsAlive(name));
-  for (const name of dead) await destroy(claims, name);
+  for (const name of dead) await deletePlayground(claims, name);
   return dead;
 }
 
@@ -94,9 +93,9 @@ export async function sweepPlaygrounds(prefix = "im-"): Promise<string[]> {
 export class Playground implements AsyncDisposable {
   readonly prefix: string;
   readonly cni: CniShape;
-  /** An outside host. Nodes are its neighbours; for the rest the load balancer is its router. */
+  /** An outside host. It knows nodes, pods and what `routeVip` told it; no default route. */
   readonly client: PlaygroundHost;
-  /** An outside router that knows the pods' routes; the default gateway of nodes and client. */
+  /** An outside router, the nodes' default gateway. It knows what the client knows. */
   readonly loadBalancer: PlaygroundHost;
   /** The root namespace's own address as nodes see it; undefined without `hostLink`. */
   readonly hostAddress: Address | undefined;
@@ -244,7 +243,7 @@ export class Playground implements AsyncDisposable {
     const living = [...this.#children].filter((child) => child.pid !== undefined);
     const exits = living.map((child) => once(child, "exit"));
     for (const child of living) child.kill("SIGKILL");
-    await destroy(new Claims(claimDirectory), this.prefix);
+    await deletePlayground(new Claims(claimDirectory), this.prefix);
     await Promise.all(exits);
   }
 
@@ -253,38 +252,6 @@ export class Playground implements AsyncDisposable {
     assert(found !== undefined, `there is no ${name}`);
     return found;
   }
-}
-
-async function takePrefix(claims: Claims, prefix: string): Promise<void> {
-  if (claims.claimPrefix(prefix)) return;
-  if (!claims.ownerIsAlive(prefix)) {
-    await destroy(claims, prefix);
-    if (claims.claimPrefix(prefix)) return;
-  }
-  throw new PlaygroundError(
-    "prefix-in-use",
-    `Cannot create playground "${prefix}": a living process owns one of that name`,
-  );
-}
-
-/** Order matters: processes would keep nameless namespaces alive, and the claim finds leftovers. */
-async function destroy(claims: Claims, prefix: string): Promise<void> {
-  const names = await listNamespaces(`${prefix}-`);
-  await killInside(names);
-  await removeMachineLink(hostInterfaceName(prefix));
-  await removeNamespaces(names);
-  claims.release(prefix);
-}
-
-/** Third bytes of 198.18.0.0/16 that interfaces of this machine use. */
-function machineSubnets(): Set<number> {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return new Set(
-    addresses
-      .map(({ address }) => /^198\.18\.(\d+)\./.exec(address)?.[1])
-      .filter((third) => third !== undefined)
-      .map(Number),
-  );
 }
 
 function range(count: number): number[] {

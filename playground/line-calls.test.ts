@@ -23,7 +23,7 @@ function startEcho() {
   return { child, caller: new LineCaller<EchoCalls>(child) };
 }
 
-test("overlapping calls get their own replies, and a failed one leaves the helper working", async () => {
+test("overlapping calls get their own replies, and a failed one harms no other", async () => {
   await using caller = startEcho().caller;
   const [first, again] = await Promise.allSettled([
     caller.call("serve", identity),

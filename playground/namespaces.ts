@@ -63,9 +63,17 @@ export async function listNamespaces(start: string): Promise<string[]> {
   return names.filter((name) => name.startsWith(start));
 }
 
-/** Deletes names; the kernel takes the namespaces apart afterwards, in the background. */
+/**
+ * Deletes names; one that is gone already (two sweeps may meet) is no error. The kernel takes the
+ * namespaces apart afterwards, in the background.
+ */
 export async function removeNamespaces(names: readonly string[]): Promise<void> {
-  await ipBatch(names.map((name) => `netns delete ${name}`));
+  const input = names.map((name) => `netns delete ${name}\n`).join("");
+  const { stderr } = await runCommand(["ip", "-force", "-batch", "-"], { input });
+  const left = names.filter((name) => existsSync(netnsPath(name)));
+  if (left.length === 0) return;
+  const message = `Cannot remove namespaces "${left.join(" ")}": ${stderr.trim()}`;
+  throw new PlaygroundError("command-failed", message);
 }
 
 /**

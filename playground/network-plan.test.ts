@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { mergePlans, type NetworkPlan, planCluster, planPod } from "./network-plan.ts";
+import { planCluster } from "./cluster-plan.ts";
+import { mergePlans, type NetworkPlan } from "./network-plan.ts";
+import { planPod } from "./pod-plan.ts";
 import {
   type CniShape,
   describeClient,
@@ -80,7 +82,7 @@ test("merging sets each namespace up once, its cluster part first", () => {
   const pods = [1, 2].map((number) => planPod(node, describePod("im-a", 1, number), "bridge"));
   const { namespaces, setups } = mergePlans([planExample("bridge"), ...pods]);
   assert.equal(new Set(setups.map(({ netns }) => netns)).size, setups.length);
-  assert.deepEqual(setups.map(({ netns }) => netns).toSorted(), namespaces.toSorted());
+  assert.deepEqual(new Set(setups.map(({ netns }) => netns)), new Set(namespaces));
   const ip = setups.find(({ netns }) => netns === "im-a-node-1")?.ip ?? [];
   assert(ip.indexOf("link set cni0 up") < ip.indexOf("link set veth-1-2 master cni0 up"));
 });

@@ -91,13 +91,19 @@ async function installApp(app: string): Promise<void> {
   await keepOnlyNode(join(app, "node_modules"));
 }
 
-/** The Node packages hold headers, manuals and npm: 60 MB that nobody asks for here. */
+/**
+ * Leaves of the Node package what runs: headers, manuals and its own npm are 60 MB. Links it, too:
+ * npm 9 does not.
+ */
 async function keepOnlyNode(packages: string): Promise<void> {
+  const link = join(packages, ".bin/node");
   for (const name of await readdir(packages)) {
     if (!name.startsWith("node-linux-")) continue;
     for (const part of ["include", "share", "lib", "CHANGELOG.md", "README.md"]) {
       await rm(join(packages, name, part), { recursive: true, force: true });
     }
+    await rm(link, { force: true });
+    await symlink(`../${name}/bin/node`, link);
   }
 }
 

@@ -8,6 +8,9 @@ import { dirname, join } from "node:path";
 /** The top of the checkout. */
 export const ROOT = dirname(import.meta.dirname);
 
+/** The static steps as a test file, for runs that do not take them one by one. */
+export const STATIC_TEST = "scripts/static.test.ts";
+
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
 
 export interface Step {
@@ -32,18 +35,15 @@ export const STATIC_STEPS: readonly Step[] = [
 
 /** The tests that need no root, kernel or program; tidiness is among them. */
 export function unitTestStep(): Step {
-  const files = [...testFiles("unit"), "scripts/tidy.test.ts"];
-  return nodeTestStep("tests", files, { concurrency: availableParallelism() });
+  return nodeTestStep("tests", testFiles("unit"), { concurrency: availableParallelism() });
 }
 
 /** Which tests: beside the code, or under `test/` where they may ask for root and real programs. */
 export type TestKind = "unit" | "system";
 
-/**
- * Paths of test files, relative to the top and sorted; those of this folder are in neither kind.
- */
+/** Paths of test files, relative to the top and sorted. The static steps are in neither kind. */
 export function testFiles(kind: TestKind): readonly string[] {
-  const exclude = ["node_modules/**", "build/**", "scripts/**"];
+  const exclude = ["node_modules/**", "build/**", STATIC_TEST];
   const files = globSync("**/*.test.ts", { cwd: ROOT, exclude }).sort();
   return files.filter((file) => file.startsWith("test/") === (kind === "system"));
 }

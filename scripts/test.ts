@@ -4,7 +4,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { goDirectory } from "./go.ts";
-import { nodeTestStep, ROOT, runAttached, testFiles } from "./steps.ts";
+import { nodeTestStep, ROOT, runAttached, STATIC_TEST, testFiles } from "./steps.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -23,9 +23,8 @@ async function run(): Promise<number> {
   const status = await runAttached(binaries, { PATH: path });
   if (status !== 0) return complain("Cannot test with a real API server: its programs are missing");
   // The long ones first: what is left over at the end is short.
-  const scripts = ["scripts/static.test.ts", "scripts/tidy.test.ts"];
   const system = testFiles("system");
-  const files = values.soak ? system : [...system, ...scripts, ...testFiles("unit")];
+  const files = values.soak ? system : [...system, STATIC_TEST, ...testFiles("unit")];
   const tests = nodeTestStep("tests", files, {
     concurrency: Math.min(4, availableParallelism()),
     timeoutMs: values.soak ? 12 * 60 * MINUTE_MS : 15 * MINUTE_MS,

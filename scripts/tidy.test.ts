@@ -196,14 +196,24 @@ const RULES: readonly Rule[] = [
     found: ["a: no reason", "b: ^1.0.0 is not one version", "d: in dependencies.golden"],
   },
   {
-    claim: "the lockfile pins content and names no registry",
+    claim: "the lockfile is whole, pins content and names no registry",
     problems: ({ files }) => lockfileProblems(textOf(files, "package-lock.json")),
     broken: {
       "package-lock.json": JSON.stringify({
-        packages: { "": {}, a: { integrity: "x", resolved: "y" }, b: {}, c: { integrity: "x" } },
+        packages: {
+          "": {},
+          "node_modules/a": { integrity: "x", resolved: "y" },
+          "node_modules/b": { os: "linux", cpu: ["x64"] },
+          "node_modules/c": { integrity: "x", optionalDependencies: { a: "1", d: "1", e: "1" } },
+          "node_modules/e": { os: ["darwin"], cpu: ["x64"] },
+        },
       }),
     },
-    found: ["a: names", "b: has no"],
+    found: [
+      "node_modules/a: names",
+      "node_modules/b: has no",
+      "node_modules/c: its optional d is not",
+    ],
   },
   {
     claim: "the README shows a newcomer's first commands",

@@ -169,15 +169,43 @@ export function dependencyProblems(packageJson: string, golden: string): string[
   ];
 }
 
-/** The lockfile pins every package by its content and names no registry. */
+interface LockedPackage {
+  readonly integrity?: string;
+  readonly resolved?: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly os?: string | readonly string[];
+  readonly cpu?: string | readonly string[];
+  readonly libc?: string | readonly string[];
+}
+
+/**
+ * The lockfile names no registry, pins the content of all that our machines install, and leaves
+ * out no package of other platforms: `npm ci` would refuse.
+ */
 export function lockfileProblems(lockfile: string): string[] {
   const { packages } = JSON.parse(lockfile) as {
-    readonly packages: Readonly<Record<string, { integrity?: string; resolved?: string }>>;
+    readonly packages: Readonly<Record<string, LockedPackage>>;
   };
-  return Object.entries(packages).flatMap(([name, { integrity, resolved }]) => {
-    if (resolved !== undefined) return [`${name}: names a registry`];
-    return name === "" || integrity !== undefined ? [] : [`${name}: has no integrity`];
+  return Object.entries(packages).flatMap(([name, entry]) => {
+    const { integrity, resolved, optionalDependencies = {} } = entry;
+    const absent = Object.keys(optionalDependencies).filter(
+      (other) => !(`node_modules/${other}` in packages),
+    );
+    return [
+      ...(resolved === undefined ? [] : [`${name}: names a registry`]),
+      ...(name === "" || integrity !== undefined || !isForUs(entry)
+        ? []
+        : [`${name}: has no integrity`]),
+      ...absent.map((other) => `${name}: its optional ${other} is not locked`),
+    ];
   });
+}
+
+/** We run on Linux with glibc, on two architectures. */
+function isForUs({ os = "linux", cpu = ["x64", "arm64"], libc = "glibc" }: LockedPackage): boolean {
+  const has = (values: string | readonly string[], ours: readonly string[]): boolean =>
+    [values].flat().some((value) => ours.includes(value));
+  return has(os, ["linux"]) && has(cpu, ["x64", "arm64"]) && has(libc, ["glibc"]);
 }
 
 /** The first commands of a newcomer. */

@@ -13,17 +13,19 @@ export const affinityClientIp: ConformanceCase = {
       endpoints: stage.pods,
       spec: { type: "NodePort", sessionAffinity: "ClientIP" },
     });
-    const node = stage.node(0);
-    const client = stage.pod(0);
-    const target = service.at("tcp");
     const sticky = answeredBy(stage.pods, { sameOne: true });
-    await stage.claim("ClusterIP sticks", client, target, sticky);
-    await stage.claim("UDP sticks", client, service.at("udp"), sticky);
-    const answer = await stage.try(client, target);
-    const chosen = answer?.kind === "reply" ? answer.echo?.pod : undefined;
-    const same = answeredBy(stage.pods.filter((pod) => pod.name === chosen));
-    const entry = service.nodePort(node.address, "tcp");
-    await stage.claim("NodePort leads to the same one", client, entry, same);
-    await stage.claim("ClusterIP still does", client, target, same);
+    for (const client of stage.pods) {
+      const target = service.at("tcp");
+      await stage.claim(`ClusterIP sticks for ${client.name}`, client, target, sticky);
+      const answer = await stage.try(client, target);
+      const chosen = answer?.kind === "reply" ? answer.echo?.pod : undefined;
+      const same = answeredBy(stage.pods.filter((pod) => pod.name === chosen));
+      // Its own node's, for each node remembers for itself.
+      const node = stage.nodes.find(({ name }) => name === client.node) ?? stage.node(0);
+      const entry = service.nodePort(node.address, "tcp");
+      await stage.claim("NodePort leads to the same one", client, entry, same);
+      await stage.claim("ClusterIP still does", client, target, same);
+    }
+    await stage.claim("UDP sticks too", stage.pod(0), service.at("udp"), sticky);
   },
 };

@@ -1,8 +1,7 @@
 // Each port of a Service has its own target port; ports can be added and removed.
 
-import type { V1ServicePort } from "@kubernetes/client-node";
-
 import type { ConformanceCase } from "../case.ts";
+import type { ServicePort } from "../cluster/api-objects.ts";
 import { answeredBy, unanswered } from "../expectation.ts";
 import { servicePorts } from "../staged-service.ts";
 
@@ -15,8 +14,8 @@ export const clusterIpMultiPort: ConformanceCase = {
     const client = stage.pod(0);
     const server = stage.pod(1);
     const [first = 0, second = 0] = server.ports.tcp;
-    const one: V1ServicePort = { name: "one", port: servicePorts.tcp, targetPort: first };
-    const two: V1ServicePort = { name: "two", port: servicePorts.http, targetPort: second };
+    const one: ServicePort = { name: "one", port: servicePorts.tcp, targetPort: first };
+    const two: ServicePort = { name: "two", port: servicePorts.http, targetPort: second };
     const service = await stage.service({ endpoints: [server], spec: { ports: [one] } });
     const toOne = service.at("tcp");
     const toTwo = { ...toOne, port: servicePorts.http };

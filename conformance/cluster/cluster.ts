@@ -1,9 +1,8 @@
 // What suites ask of the API server: the few verbs on the few kinds that Services consist of.
 // The live cluster and the fake cluster stand behind the same words.
 
-import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
-
 import type { Address } from "../../lib/ip/address.ts";
+import type { EndpointSlice, Service } from "./api-objects.ts";
 
 export interface ClusterNode {
   readonly name: string;
@@ -26,14 +25,14 @@ export interface Cluster {
   /** Ready Nodes, sorted by name. */
   nodes(): Promise<readonly ClusterNode[]>;
   /** @returns the object with the addresses and ports it was given */
-  createService(service: V1Service): Promise<V1Service>;
-  patchService(name: string, patch: MergePatch): Promise<V1Service>;
+  createService(service: Service): Promise<Service>;
+  patchService(name: string, patch: MergePatch): Promise<Service>;
   /** Writes the status that a load balancer's controller would write. */
   setIngress(name: string, ingress: readonly LoadBalancerIngress[]): Promise<void>;
   /** A missing one is fine. */
   deleteService(name: string): Promise<void>;
   /** Creates a slice, or replaces the one of this name. @returns what the server kept of it */
-  putSlice(slice: V1EndpointSlice): Promise<V1EndpointSlice>;
+  putSlice(slice: EndpointSlice): Promise<EndpointSlice>;
   /** A missing one is fine. */
   deleteSlice(name: string): Promise<void>;
   /** Adds labels to a Pod; null removes one. */

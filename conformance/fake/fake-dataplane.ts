@@ -1,73 +1,22 @@
 // A model of what every node should do with a packet to a Service: the rules of kube-proxy in
-// plain code, and a list of ways to break them. Cases must pass on it, and each must fail on the
-// defect that it is there to find.
-
-import type {
-  V1Endpoint,
-  V1EndpointConditions,
-  V1Service,
-  V1ServicePort,
-} from "@kubernetes/client-node";
+// plain code, and ways to break them. Cases must pass on it, and each must fail on the defect that
+// it is there to find.
 
 import { cidrContains } from "../../lib/ip/cidr.ts";
 import type { EchoReply } from "../../playground/echo-protocol.ts";
 import type { ProbeRequest, ProbeResult } from "../../playground/probe-protocol.ts";
-import { addressOf, type Agent } from "../agent-identity.ts";
+import { type Agent, addressOf } from "../agent-identity.ts";
+import type { Service, ServicePort } from "../cluster/api-objects.ts";
+import type { Broken, Defect } from "./defect.ts";
+import { FakeChoice } from "./fake-choice.ts";
+import { FakeEndpoints, isReady, type Usable } from "./fake-endpoints.ts";
 import type { FakeObjects, FakeService } from "./fake-objects.ts";
-
-/** Ways to be wrong, each a bug that proxies have had. */
-export const defects = [
-  "masquerades-pods",
-  "ignores-udp",
-  "mixes-up-ports",
-  "serves-first-endpoint-only",
-  "no-hairpin-snat",
-  "ignores-host-clients",
-  "ignores-host-endpoints",
-  "drops-unused-ports",
-  "drops-without-endpoints",
-  "keeps-removed-endpoints",
-  "serves-deleted-services",
-  "ignores-proxy-name",
-  "ignores-headless-label",
-  "serves-external-name",
-  "ignores-second-family",
-  "uses-unready",
-  "uses-terminating",
-  "no-terminating-fallback",
-  "no-local-terminating-fallback",
-  "node-port-on-first-node-only",
-  "no-node-port-for-strangers",
-  "ignores-external-ips",
-  "no-affinity",
-  "affinity-per-entry",
-  "affinity-forever",
-  "affinity-cannot-be-switched",
-  "affinity-outlives-endpoint",
-  "ignores-internal-local",
-  "internal-local-not-for-hosts",
-  "internal-local-refuses",
-  "keeps-client-under-cluster",
-  "masquerades-under-local",
-  "external-local-refuses",
-  "no-short-cut-for-pods",
-  "serves-ip-mode-proxy",
-  "ignores-source-ranges",
-  "source-ranges-on-cluster-ip",
-  "health-check-counts-terminating",
-  "ignores-zone-hints",
-  "trusts-partial-hints",
-  "ignores-node-hints",
-  "stale-udp-flows",
-  "no-healthz",
-] as const;
-export type Defect = (typeof defects)[number];
 
 type Entry = "cluster-ip" | "node-port" | "external-ip" | "vip";
 
 interface Match {
-  readonly service: V1Service;
-  readonly port: V1ServicePort | undefined;
+  readonly service: Service;
+  readonly port: ServicePort | undefined;
   readonly entry: Entry;
 }
 
@@ -77,12 +26,6 @@ interface Packet {
   readonly client: string;
   /** The node whose rules it meets first. */
   readonly node: string;
-}
-
-interface Usable {
-  readonly agent: Agent;
-  readonly port: number;
-  readonly endpoint: V1Endpoint;
 }
 
 const refusal: ProbeResult = { kind: "refused" };
@@ -99,13 +42,15 @@ export interface FakeDataplaneOptions {
 
 export class FakeDataplane {
   readonly #options: FakeDataplaneOptions;
-  readonly #affinity = new Map<string, { readonly agent: string; readonly atMs: number }>();
-  readonly #udpFlows = new Map<string, Usable>();
+  readonly #endpoints: FakeEndpoints;
+  readonly #choice: FakeChoice;
   readonly #everSeen = new Map<string, FakeService>();
-  readonly #lastUsable = new Map<string, readonly Usable[]>();
 
   constructor(options: FakeDataplaneOptions) {
     this.#options = options;
+    const broken: Broken = (defect) => this.#broken(defect);
+    this.#endpoints = new FakeEndpoints(options.objects, options.agents, broken);
+    this.#choice = new FakeChoice(options, broken);
   }
 
   /** What comes of one try. */
@@ -140,9 +85,9 @@ export class FakeDataplane {
     );
     if (checked === undefined || owner === undefined) return undefined;
     const [entry] = checked.object.spec?.ports ?? [];
-    const here = this.#endpoints(checked.object, entry, packet).filter(
-      ({ endpoint }) => endpoint.nodeName === owner.node,
-    );
+    const here = this.#endpoints
+      .of(checked.object, entry, packet.probe)
+      .filter(({ endpoint }) => endpoint.nodeName === owner.node);
     const counted = here.filter(({ endpoint }) =>
       this.#broken("health-check-counts-terminating")
         ? endpoint.conditions?.serving !== false
@@ -200,35 +145,37 @@ export class FakeDataplane {
     return [...services, ...before];
   }
 
-  #isOurs({ metadata, spec }: V1Service): boolean {
+  #isOurs({ metadata, spec }: Service): boolean {
     if (spec?.type === "ExternalName" || spec?.clusterIP === "None") return false;
     const labelled = metadata?.labels?.["service.kubernetes.io/service-proxy-name"] !== undefined;
     return !labelled || this.#broken("ignores-proxy-name");
   }
 
   #serve(packet: Packet, { service, port, entry }: Match): ProbeResult {
-    const { probe, from, node } = packet;
+    const { probe, from, node, client } = packet;
     if (probe.protocol === "udp" && this.#broken("ignores-udp")) return silence;
     if (from.place === "host" && from.node === node && this.#broken("ignores-host-clients")) {
       return silence;
     }
     if (port === undefined) return this.#broken("drops-unused-ports") ? silence : refusal;
     if (this.#isFiltered(packet, service, entry)) return silence;
-    const all = this.#endpoints(service, port, packet);
-    const everywhere = this.#fallBack(all);
+    const all = this.#endpoints.of(service, port, probe);
+    const everywhere = this.#endpoints.fallBack(all);
     const { local, short } = this.#policy(packet, service, entry);
     const here = all.filter(({ endpoint }) => endpoint.nodeName === node);
     const usable =
-      local && !short ? this.#localFallBack(here, all) : this.#hinted(everywhere, node);
+      local && !short
+        ? this.#endpoints.localFallBack(here, all)
+        : this.#endpoints.hinted(everywhere, node);
     if (everywhere.length === 0) {
       return this.#broken("drops-without-endpoints") ? silence : refusal;
     }
     if (usable.length === 0) return this.#whenNoneIsLocal(entry);
-    const chosen = this.#choose(packet, service, port, entry, usable);
+    const chosen = this.#choice.choose({ client, probe, service, port, entry }, usable);
     return this.#arrive(packet, chosen, this.#masks(packet, entry, local && !short, chosen));
   }
 
-  #isFiltered({ client }: Packet, { spec }: V1Service, entry: Entry): boolean {
+  #isFiltered({ client }: Packet, { spec }: Service, entry: Entry): boolean {
     const ranges = spec?.loadBalancerSourceRanges ?? [];
     if (ranges.length === 0 || this.#broken("ignores-source-ranges")) return false;
     const guarded =
@@ -237,7 +184,7 @@ export class FakeDataplane {
   }
 
   /** Whether only local endpoints may serve, and whether the sender is exempt from that. */
-  #policy({ from, node }: Packet, { spec }: V1Service, entry: Entry) {
+  #policy({ from, node }: Packet, { spec }: Service, entry: Entry) {
     if (entry === "cluster-ip") {
       const exempt = from.place === "host" && this.#broken("internal-local-not-for-hosts");
       const local = spec?.internalTrafficPolicy === "Local";
@@ -251,115 +198,6 @@ export class FakeDataplane {
   #whenNoneIsLocal(entry: Entry): ProbeResult {
     const defect = entry === "cluster-ip" ? "internal-local-refuses" : "external-local-refuses";
     return this.#broken(defect) ? refusal : silence;
-  }
-
-  #endpoints(
-    service: V1Service,
-    port: V1ServicePort | undefined,
-    { probe }: Packet,
-  ): readonly Usable[] {
-    const { objects, agents } = this.#options;
-    const name = service.metadata?.name ?? "";
-    const headless = service.metadata?.labels?.["service.kubernetes.io/headless"] !== undefined;
-    if (headless && !this.#broken("ignores-headless-label")) return [];
-    const family = probe.address.includes(":") ? "IPv6" : "IPv4";
-    const found = objects.slicesOf(service).flatMap((slice) => {
-      if (slice.addressType !== family) return [];
-      const target = this.#broken("mixes-up-ports")
-        ? slice.ports?.[0]
-        : slice.ports?.find(
-            (p) => p.name === port?.name && p.protocol === (port?.protocol ?? "TCP"),
-          );
-      return (slice.endpoints ?? []).flatMap((endpoint) => {
-        const [address = ""] = endpoint.addresses;
-        const agent = agents.find((a) => a.addresses.includes(address));
-        if (agent === undefined || target?.port === undefined) return [];
-        if (agent.place === "host" && this.#broken("ignores-host-endpoints")) return [];
-        return [{ agent, port: target.port, endpoint }];
-      });
-    });
-    if (!this.#broken("keeps-removed-endpoints")) return found;
-    const key = `${name}/${port?.name}`;
-    const before = this.#lastUsable.get(key) ?? [];
-    const kept = [...found, ...before.filter((b) => !found.some((f) => f.agent === b.agent))];
-    this.#lastUsable.set(key, kept);
-    return kept;
-  }
-
-  #fallBack(all: readonly Usable[]): readonly Usable[] {
-    if (this.#broken("uses-unready")) return all;
-    const ready = all.filter(({ endpoint }) => isReady(endpoint.conditions));
-    const leaving = all.filter(({ endpoint }) => isLeaving(endpoint.conditions));
-    if (this.#broken("uses-terminating")) return [...ready, ...leaving];
-    if (this.#broken("no-terminating-fallback")) return ready;
-    return ready.length > 0 ? ready : leaving;
-  }
-
-  #localFallBack(here: readonly Usable[], all: readonly Usable[]): readonly Usable[] {
-    if (!this.#broken("no-local-terminating-fallback")) return this.#fallBack(here);
-    return here.filter(({ endpoint }) => this.#fallBack(all).some((u) => u.endpoint === endpoint));
-  }
-
-  #hinted(usable: readonly Usable[], node: string): readonly Usable[] {
-    const zone = this.#zoneOf(node);
-    const levels = [
-      this.#broken("ignores-node-hints")
-        ? undefined
-        : ({ endpoint }: Usable) => endpoint.hints?.forNodes?.map(({ name }) => name === node),
-      this.#broken("ignores-zone-hints")
-        ? undefined
-        : ({ endpoint }: Usable) => endpoint.hints?.forZones?.map(({ name }) => name === zone),
-    ];
-    for (const hits of levels) {
-      if (hits === undefined) continue;
-      const complete = usable.every((one) => hits(one) !== undefined);
-      const chosen = usable.filter((one) => hits(one)?.includes(true) === true);
-      if ((complete || this.#broken("trusts-partial-hints")) && chosen.length > 0) return chosen;
-    }
-    return usable;
-  }
-
-  #zoneOf(node: string): string {
-    return `zone-${node}`;
-  }
-
-  #choose(
-    { client, probe }: Packet,
-    { metadata, spec }: V1Service,
-    port: V1ServicePort,
-    entry: Entry,
-    usable: readonly Usable[],
-  ): Usable {
-    const pick = (): Usable => {
-      const index = Math.floor(this.#options.random() * usable.length);
-      const chosen = usable[this.#broken("serves-first-endpoint-only") ? 0 : index];
-      if (chosen === undefined) throw new Error("nothing to choose from");
-      return chosen;
-    };
-    const flow = `${client}:${probe.sourcePort}>${probe.address}:${probe.port}`;
-    if (this.#broken("stale-udp-flows") && probe.sourcePort !== undefined) {
-      const chosen = this.#udpFlows.get(flow) ?? pick();
-      this.#udpFlows.set(flow, chosen);
-      return chosen;
-    }
-    const key = [metadata?.name, port.name, client];
-    if (this.#broken("affinity-per-entry")) key.push(entry);
-    const remembered = this.#affinity.get(key.join("|"));
-    const off = spec?.sessionAffinity !== "ClientIP";
-    const stuck = this.#broken("affinity-cannot-be-switched") && remembered !== undefined;
-    if ((off && !stuck) || this.#broken("no-affinity")) return pick();
-    const nowMs = this.#options.nowMs();
-    const limitMs = 1_000 * (spec?.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800);
-    const fresh = remembered !== undefined && nowMs - remembered.atMs <= limitMs;
-    const held = usable.find(({ agent }) => agent.name === remembered?.agent);
-    const keep = fresh || this.#broken("affinity-forever");
-    const chosen = keep && held !== undefined ? held : pick();
-    this.#affinity.set(key.join("|"), { agent: chosen.agent.name, atMs: nowMs });
-    const dead = this.#options.agents.find((agent) => agent.name === remembered?.agent);
-    if (this.#broken("affinity-outlives-endpoint") && dead !== undefined) {
-      return { ...chosen, agent: dead };
-    }
-    return chosen;
   }
 
   #masks({ from, node }: Packet, entry: Entry, local: boolean, { agent }: Usable): boolean {
@@ -396,14 +234,6 @@ export class FakeDataplane {
 
 function transport({ protocol }: ProbeRequest): "TCP" | "UDP" {
   return protocol === "udp" ? "UDP" : "TCP";
-}
-
-function isReady(conditions: V1EndpointConditions | undefined): boolean {
-  return conditions?.ready !== false;
-}
-
-function isLeaving(conditions: V1EndpointConditions | undefined): boolean {
-  return conditions?.serving === true && conditions.terminating === true;
 }
 
 function reply(agent: Agent, client: string, port: number): ProbeResult {

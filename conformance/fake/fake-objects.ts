@@ -2,9 +2,8 @@
 // slices follow selectors at once. What a real API server and its slice controller do, no more.
 
 import assert from "node:assert/strict";
-import type { V1EndpointSlice, V1Service, V1ServiceSpec } from "@kubernetes/client-node";
-
 import type { Agent } from "../agent-identity.ts";
+import type { EndpointSlice, Service, ServiceSpec } from "../cluster/api-objects.ts";
 import type { Cluster, ClusterNode, LoadBalancerIngress, MergePatch } from "../cluster/cluster.ts";
 
 interface FakePod {
@@ -14,7 +13,7 @@ interface FakePod {
 }
 
 export interface FakeService {
-  readonly object: V1Service;
+  readonly object: Service;
   readonly ingress: readonly LoadBalancerIngress[];
 }
 
@@ -22,7 +21,7 @@ export class FakeObjects implements Cluster {
   readonly #nodes: readonly ClusterNode[];
   readonly #pods = new Map<string, FakePod>();
   readonly #services = new Map<string, FakeService>();
-  readonly #slices = new Map<string, V1EndpointSlice>();
+  readonly #slices = new Map<string, EndpointSlice>();
   readonly #families: readonly ("IPv4" | "IPv6")[];
   #allocated = 0;
 
@@ -55,7 +54,7 @@ export class FakeObjects implements Cluster {
   }
 
   /** All slices of a Service, those by selector included. */
-  slicesOf({ metadata, spec }: V1Service): readonly V1EndpointSlice[] {
+  slicesOf({ metadata, spec }: Service): readonly EndpointSlice[] {
     const name = metadata?.name ?? "";
     const byHand = [...this.#slices.values()].filter(
       (slice) => slice.metadata?.labels?.["kubernetes.io/service-name"] === name,
@@ -76,13 +75,13 @@ export class FakeObjects implements Cluster {
     return this.#nodes;
   }
 
-  async createService(service: V1Service): Promise<V1Service> {
+  async createService(service: Service): Promise<Service> {
     const name = service.metadata?.name ?? "";
     assert(!this.#services.has(name), `Service "${name}" exists`);
     return this.#store(name, service, []);
   }
 
-  async patchService(name: string, patch: MergePatch): Promise<V1Service> {
+  async patchService(name: string, patch: MergePatch): Promise<Service> {
     const { object, ingress } = this.#service(name);
     return this.#store(name, mergeService(object, patch), ingress);
   }
@@ -95,7 +94,7 @@ export class FakeObjects implements Cluster {
     this.#services.delete(name);
   }
 
-  async putSlice(object: V1EndpointSlice): Promise<V1EndpointSlice> {
+  async putSlice(object: EndpointSlice): Promise<EndpointSlice> {
     this.#slices.set(object.metadata?.name ?? "", object);
     return object;
   }
@@ -119,13 +118,13 @@ export class FakeObjects implements Cluster {
     return found;
   }
 
-  #store(name: string, object: V1Service, ingress: readonly LoadBalancerIngress[]): V1Service {
+  #store(name: string, object: Service, ingress: readonly LoadBalancerIngress[]): Service {
     const stored = { ...object, spec: this.#allocate(object.spec ?? {}) };
     this.#services.set(name, { object: stored, ingress });
     return stored;
   }
 
-  #allocate(spec: V1ServiceSpec): V1ServiceSpec {
+  #allocate(spec: ServiceSpec): ServiceSpec {
     if (spec.type === "ExternalName" || spec.clusterIP === "None") return spec;
     const families = spec.ipFamilies ?? this.#families.slice(0, 1);
     const exposed = spec.type === "NodePort" || spec.type === "LoadBalancer";
@@ -152,8 +151,8 @@ export class FakeObjects implements Cluster {
 function slice(
   family: string,
   pods: readonly FakePod[],
-  spec: V1ServiceSpec | undefined,
-): V1EndpointSlice {
+  spec: ServiceSpec | undefined,
+): EndpointSlice {
   const published = spec?.publishNotReadyAddresses === true;
   return {
     addressType: family,
@@ -171,7 +170,7 @@ function slice(
 }
 
 /** RFC 7396 on the two parts that cases patch. */
-function mergeService(object: V1Service, patch: MergePatch): V1Service {
+function mergeService(object: Service, patch: MergePatch): Service {
   const { spec = {}, metadata = {} } = patch as {
     readonly spec?: Readonly<Record<string, unknown>>;
     readonly metadata?: { readonly labels?: Readonly<Record<string, string | null>> };

@@ -8,7 +8,8 @@ import { type Agent, type AgentPlace, agentPorts } from "../agent-identity.ts";
 import type { AgentTransport } from "../agent-transport.ts";
 import type { ClusterNode } from "../cluster/cluster.ts";
 import type { ClusterFacts } from "../cluster-facts.ts";
-import { type Defect, FakeDataplane } from "./fake-dataplane.ts";
+import type { Defect } from "./defect.ts";
+import { FakeDataplane } from "./fake-dataplane.ts";
 import { FakeObjects } from "./fake-objects.ts";
 
 export interface FakeRunOptions {
@@ -31,17 +32,17 @@ export interface FakeRun {
 export function makeFakeRun(options: FakeRunOptions = {}): FakeRun {
   const { families = ["ip", "ip6"], hosts = true, defect } = options;
   const agents = ["node-a", "node-b"].flatMap((node, index) => [
-    agent("pod", `${node}-pod-1`, node, `10.244.${index}.1`, `fd44:${index}::1`),
-    agent("pod", `${node}-pod-2`, node, `10.244.${index}.2`, `fd44:${index}::2`),
+    agent("pod", `${node}-pod-1`, node, `10.244.${index + 1}.1`, `fd44:${index + 1}::1`),
+    agent("pod", `${node}-pod-2`, node, `10.244.${index + 1}.2`, `fd44:${index + 1}::2`),
     ...(hosts
-      ? [agent("host", `${node}-host`, node, `192.0.2.1${index}`, `2001:db8::${index}`)]
+      ? [agent("host", `${node}-host`, node, `192.0.2.${index + 1}`, `2001:db8::${index + 1}`)]
       : []),
   ]);
   agents.push(agent("outside", "client", "client", "203.0.113.9", "2001:db8:9::9"));
   const nodes = ["node-a", "node-b"].map(
     (name, index): ClusterNode => ({
       name,
-      addresses: [`192.0.2.1${index}`, `2001:db8::${index}`],
+      addresses: [`192.0.2.${index + 1}`, `2001:db8::${index + 1}`],
       zone: `zone-${name}`,
     }),
   );

@@ -20,7 +20,7 @@ test("F8: 200 nodes that lost their server together return at most at twice the 
       retryDelayMs(RETRY, attempt, (i + 0.5) / nodes),
     );
     const windowMs = Math.max(...returns);
-    const buckets = new Array<number>(10).fill(0);
+    const buckets = Array.from({ length: 10 }, () => 0);
     for (const atMs of returns) {
       const bucket = Math.min(9, Math.floor((atMs / windowMs) * 10));
       buckets[bucket] = (buckets[bucket] ?? 0) + 1;

@@ -23,6 +23,7 @@ import {
   matchSet,
   META,
   PAYLOAD_BASE,
+  REJECT,
   REMEMBER,
   reject,
   rememberInMap,
@@ -38,6 +39,7 @@ import type { Family, Field, Operand, Rule, Statement } from "./objects.ts";
 import { formatVerdict } from "./text.ts";
 
 const REGISTER = 1;
+const PROTOCOL_TCP = Uint8Array.of(6);
 const LAST_REGISTER = 23;
 const CT_STATE_NEW = 0x8;
 const CT_STATUS_DNAT = 0x20;
@@ -115,7 +117,11 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
     case "masquerade":
       return masquerade(writer);
     case "reject":
-      return reject(writer, ICMP_PORT_UNREACHABLE[context.family]);
+      return reject(writer, REJECT.icmpUnreachable, ICMP_PORT_UNREACHABLE[context.family]);
+    case "reset-tcp":
+      loadMeta(writer, REGISTER, META.l4proto);
+      compare(writer, REGISTER, COMPARE.equal, PROTOCOL_TCP);
+      return reject(writer, REJECT.tcpReset, 0);
     case "remember":
       return encodeRemember(writer, context, statement);
     case "verdict":

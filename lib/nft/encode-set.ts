@@ -36,7 +36,7 @@ import { encodeVerdict } from "./verdict-codec.ts";
 
 /** nft's default of one second sweeps 250,000 entries for 0.8 % of a core. */
 const GC_INTERVAL_MS = 10_000;
-/** The element list is one attribute: 16 bits of length, and an element takes at most ~400 bytes. */
+/** The element list is one attribute of 16 bits of length; an element takes at most ~400 bytes. */
 const MAX_ELEMENTS = 400;
 const MAX_LIST_BYTES = 60_000;
 const MAX_COMMENT_BYTES = 127;
@@ -100,13 +100,16 @@ export function encodeElements(
   options: {
     readonly from: number;
     readonly sequence: number;
-    readonly type: typeof MESSAGE.newElements | typeof MESSAGE.deleteElements;
+    readonly operation: "add" | "delete";
   },
 ): number {
-  const { from, sequence, type } = options;
-  const flags = type === MESSAGE.newElements ? NLM_F_CREATE : 0;
-  const family = FAMILY_NUMBER[place.family];
-  const message = beginMessage(writer, { type, flags, sequence, family });
+  const { from, sequence, operation } = options;
+  const message = beginMessage(writer, {
+    type: operation === "add" ? MESSAGE.newElements : MESSAGE.deleteElements,
+    flags: operation === "add" ? NLM_F_CREATE : 0,
+    sequence,
+    family: FAMILY_NUMBER[place.family],
+  });
   writer.string(ELEMENTS.table, place.table);
   writer.string(ELEMENTS.set, set.name);
   const list = writer.begin(ELEMENTS.list);

@@ -23,7 +23,7 @@ for (const family of ["ip", "ip6"] as const) {
     assert.deepEqual(describeBatch(batch.bytes), describeBatch(readGolden(family)));
   });
 
-  test(`encoding is fast enough for 100,000 endpoints, in one growing buffer: ${family}`, () => {
+  test(`100,000 endpoints take 250 messages and under 8 MB: ${family}`, () => {
     const elements = Array.from({ length: 100_000 }, (_, i) => ({
       key: `${(i >> 16).toString(16)}:${(i & 0xffff).toString(16)} . 0`,
       data: family === "ip" ? "10.0.0.1 . 80" : "fd00::1 . 80",
@@ -32,7 +32,7 @@ for (const family of ["ip", "ip6"] as const) {
     const batch = encodeBatch([{ family, table: "t", changes }], unknown);
     const messages = decodeMessages(batch.bytes);
     assert.equal(messages.length, 2 + 250, "400 elements a message");
-    assert(batch.bytes.length < 100_000 * 60, "under 60 bytes an element");
+    assert(batch.bytes.length < 8_000_000, `${batch.bytes.length} bytes`);
   });
 }
 

@@ -85,8 +85,13 @@ class BatchEncoder {
         const elements = change.keys.map((key) => ({ key }));
         return this.#encodeElements(transaction, change, elements);
       }
-      default:
+      case "delete-table":
+      case "delete-set":
+      case "delete-chain":
+      case "flush-chain":
         return encodeRemoval(writer, transaction, change, this.#next(transaction, change));
+      default:
+        return change satisfies never;
     }
   }
 
@@ -102,10 +107,10 @@ class BatchEncoder {
     change: Extract<Change, { kind: "add-elements" | "delete-elements" }>,
     elements: readonly Element[],
   ): void {
-    const type = change.kind === "add-elements" ? MESSAGE.newElements : MESSAGE.deleteElements;
+    const operation = change.kind === "add-elements" ? "add" : "delete";
     for (let from = 0; from < elements.length; ) {
       const sequence = this.#next(transaction, change, from);
-      const options = { from, sequence, type };
+      const options = { from, sequence, operation } as const;
       from = encodeElements(this.#writer, transaction, change.set, elements, options);
     }
   }

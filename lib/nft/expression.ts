@@ -5,6 +5,8 @@ import type { NetlinkWriter } from "../netlink/attribute.ts";
 import { DATA, EXPRESSION, LIST_ITEM } from "./nftables-abi.ts";
 import { encodeVerdict } from "./verdict-codec.ts";
 
+/** NFT_REJECT_*: what goes back. */
+export const REJECT = { icmpUnreachable: 0, tcpReset: 1 } as const;
 export const META = { priority: 2, mark: 3, iifname: 6, l4proto: 16 } as const;
 export const CONNTRACK = { state: 0, status: 2 } as const;
 export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
@@ -19,7 +21,6 @@ const NUMGEN_RANDOM = 1;
 const HOST_TO_NETWORK = 1;
 const NAT_DESTINATION = 1;
 const MASQUERADE_FULLY_RANDOM = 0x10;
-const REJECT_ICMP_UNREACHABLE = 0;
 
 /** A set as an expression names it: by its name, an anonymous one by its id within the batch. */
 export interface SetReference {
@@ -203,10 +204,10 @@ export function masquerade(writer: NetlinkWriter): void {
   end(writer, at);
 }
 
-/** `code` is that of ICMP or ICMPv6 destination unreachable. */
-export function reject(writer: NetlinkWriter, code: number): void {
+/** `code` is that of ICMP or ICMPv6 destination unreachable; 0 for a reset. */
+export function reject(writer: NetlinkWriter, type: number, code: number): void {
   const at = begin(writer, "reject");
-  writer.u32(1, REJECT_ICMP_UNREACHABLE);
+  writer.u32(1, type);
   writer.u8(2, code);
   end(writer, at);
 }

@@ -13,7 +13,7 @@ import { formatTransaction } from "./text.ts";
 const MAX_OUTPUT_BYTES = 16 << 20;
 const MEMORY_DIRECTORY = "/dev/shm";
 
-/** nft prints libc's text for an errno, or words of its own; the rest is a script it cannot read. */
+/** nft prints libc's text for an errno, or its own; anything else is a script it cannot read. */
 const CODE_BY_TEXT: readonly (readonly [text: string, code: string])[] = [
   ["No such file or directory", "ENOENT"],
   ["element does not exist", "ENOENT"],

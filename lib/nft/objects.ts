@@ -108,6 +108,8 @@ export type Statement =
   | { readonly kind: "masquerade" }
   /** `reject with icmp port-unreachable` (icmpv6 for ip6) */
   | { readonly kind: "reject" }
+  /** `meta l4proto tcp reject with tcp reset`; the kernel limits ICMP errors, but not resets. */
+  | { readonly kind: "reset-tcp" }
   /** `update @MAP { KEY timeout Ns : meta priority }` or `delete @MAP { KEY : meta priority }` */
   | {
       readonly kind: "remember";

@@ -64,6 +64,7 @@ export function sampleRuleset(family: Family, table = "innermesh"): Transaction 
 
 /** Leaves out what nft 1.0.6 cannot read: map updates keyed by an IPv6 address. */
 export function withoutRemember(transaction: Transaction): Transaction {
+  if (transaction.family === "ip") return transaction;
   const changes = transaction.changes.filter(
     (change) => change.kind !== "add-rule" || change.rule.every(({ kind }) => kind !== "remember"),
   );

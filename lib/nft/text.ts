@@ -118,22 +118,30 @@ export function formatStatement(family: Family, statement: Statement): string {
     case "vmap":
       return `${formatKey(family, statement.key)} vmap @${statement.map}`;
     case "dnat":
-      // Ports need a guard that nft takes for a transport match; it knows no cheaper form.
-      return `meta l4proto { tcp, udp, sctp } dnat ${family} to ${formatKey(family, statement.key)} map @${statement.map}`;
+      return formatDnat(family, statement.key, statement.map);
     case "masquerade":
       return "masquerade fully-random";
     case "reject":
       return `reject with ${family === "ip" ? "icmp" : "icmpv6"} port-unreachable`;
+    case "reset-tcp":
+      return "meta l4proto tcp reject with tcp reset";
     case "remember": {
       const { operation, map, timeoutSeconds } = statement;
       const timeout = timeoutSeconds === undefined ? "" : ` timeout ${timeoutSeconds}s`;
-      return `${operation} @${map} { ${formatKey(family, statement.key)}${timeout} : meta priority }`;
+      const key = formatKey(family, statement.key);
+      return `${operation} @${map} { ${key}${timeout} : meta priority }`;
     }
     case "verdict":
       return formatVerdict(statement.verdict);
     default:
       return statement satisfies never;
   }
+}
+
+/** nft wants a guard that it takes for a transport match, and knows no cheaper one. */
+function formatDnat(family: Family, key: readonly Operand[], map: string): string {
+  const target = `${formatKey(family, key)} map @${map}`;
+  return `meta l4proto { tcp, udp, sctp } dnat ${family} to ${target}`;
 }
 
 function formatAddRule(family: Family, table: string, chain: string, rule: Rule): string {

@@ -218,6 +218,9 @@ class Walk {
         return "accept";
       case "reject":
         return "reject";
+      case "reset-tcp":
+        note(`protocol ${this.#packet.protocol}`);
+        return this.#packet.protocol === "tcp" ? "reject" : "fallthrough";
       case "remember":
         this.#remember(statement, note);
         return "next";

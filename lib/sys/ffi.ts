@@ -96,7 +96,7 @@ export function recv(fd: number, buffer: Uint8Array, flags = 0): number | undefi
   }
 }
 
-/** Blocks the thread until `fd` can be read; false when `timeoutMs` passed first or a signal came. */
+/** Blocks until `fd` can be read; false when `timeoutMs` passed first or a signal came. */
 export function pollReadable(fd: number, timeoutMs: number): boolean {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setInt32(0, fd, true);
@@ -125,7 +125,7 @@ export function close(fd: number): void {
   orThrow("close", libc.close(fd));
 }
 
-/** Moves the calling thread into a namespace, given an open descriptor of it. @throws SystemError */
+/** Moves the calling thread into a namespace given by descriptor. @throws SystemError */
 export function setns(namespaceFd: number, kind: number): void {
   orThrow("setns", libc.setns(namespaceFd, kind));
 }

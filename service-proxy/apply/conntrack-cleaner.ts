@@ -142,6 +142,7 @@ class Cleaner implements ConntrackCleaner {
     const { table } = this.#options;
     let listed = 0;
     let removed = 0;
+    if (!this.#hasWork()) return { listed, removed };
     for await (const entries of table.list(family)) {
       listed += entries.length;
       for (const entry of entries) {
@@ -150,6 +151,13 @@ class Cleaner implements ConntrackCleaner {
       }
     }
     return { listed, removed };
+  }
+
+  /** False where no UDP port is served or was: no flow can be stale. */
+  #hasWork(): boolean {
+    return [this.#targets, this.#retired].some(
+      ({ addresses, nodePorts }) => addresses.size > 0 || nodePorts.size > 0,
+    );
   }
 
   #isStale(entry: ConntrackEntry): boolean {

@@ -32,9 +32,7 @@ export async function readIptables(run: RunProgram): Promise<FoundIptables> {
       } else if (result?.kind === "ended") {
         problems.push(`Cannot read rules: ${save} says ${JSON.stringify(result.stderr.trim())}`);
       } else if (variant === "legacy") {
-        problems.push(
-          `Cannot read rules: the kernel has legacy ${program(family)} tables, the node no program for them`,
-        );
+        problems.push(`Cannot read rules: no program shows the legacy ${program(family)} tables`);
       }
     }
   }

@@ -28,7 +28,7 @@ async function kernelWith(table: string) {
   return kernel;
 }
 
-test("kube-proxy's nft tables go, ours and others' stay, and a second time finds nothing", async () => {
+test("kube-proxy's nft tables go, others stay, and a second time finds nothing", async () => {
   const kernel = await kernelWith("kube-proxy");
   await kernel.commit([{ family: "ip", table: "innermesh", changes: [{ kind: "add-table" }] }]);
   const { run } = makeRun({});

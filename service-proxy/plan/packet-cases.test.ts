@@ -25,7 +25,13 @@ import {
   OTHER_ADDRESSES,
   SERVICE_CIDR_MANIFEST,
 } from "./packet-case-manifests.ts";
-import { CASE_GROUPS, type CaseGroup, type Claim, type Sender } from "./packet-cases.ts";
+import {
+  CASE_GROUPS,
+  caseNumber,
+  type CaseGroup,
+  type Claim,
+  type Sender,
+} from "./packet-cases.ts";
 import { tableSettings } from "./table-settings.ts";
 
 const NODES: readonly CaseNode[] = [1, 2].map((n) => ({
@@ -57,7 +63,13 @@ for (const group of CASE_GROUPS) {
         for (const family of ["ip", "ip6"] as const) {
           for (const protocol of ["tcp", "udp"] as const) {
             for (const claim of packetCase.claims) {
-              checkClaim(tables, claim, index + 1, family, protocol);
+              const way = {
+                number: caseNumber(group, index),
+                family,
+                protocol,
+                cni: group.cni ?? "routed",
+              };
+              checkClaim(tables, claim, way);
             }
           }
         }
@@ -71,7 +83,9 @@ async function planGroup(group: CaseGroup): Promise<ReturnType<typeof makeFakeKe
   const manifests = [
     SERVICE_CIDR_MANIFEST,
     ...NODES.map(nodeManifest),
-    ...group.cases.flatMap((packetCase, index) => caseManifests(packetCase, index + 1, PODS)),
+    ...group.cases.flatMap((packetCase, index) =>
+      caseManifests(packetCase, caseNumber(group, index), PODS),
+    ),
   ];
   for (const manifest of manifests) put(store, manifest);
   const { settings } = parseNodeFlags(group.flags, () => assert.fail("no file is named"));
@@ -97,17 +111,22 @@ function put(store: ReturnType<typeof makeStore>, manifest: Manifest): void {
   store.put(parsed.object);
 }
 
+interface Way {
+  readonly number: number;
+  readonly family: Family;
+  readonly protocol: "tcp" | "udp";
+  readonly cni: "routed" | "bridge";
+}
+
 function checkClaim(
   kernel: ReturnType<typeof makeFakeKernel>,
   claim: Claim,
-  number: number,
-  family: Family,
-  protocol: "tcp" | "udp",
+  { number, family, protocol, cni }: Way,
 ): void {
   const where = `${claim.from} → ${claim.to}, ${family} ${protocol}`;
   const table = kernel.table(family, "innermesh") ?? assert.fail("no table");
   const { address, port } = entryAddress(claim.to, number, family, NODE);
-  const packet = { ...origin(claim.from, family), protocol };
+  const packet = { ...origin(claim.from, family, cni), protocol };
   const results = everyDraw((random) =>
     tracePacket(
       table,
@@ -147,11 +166,15 @@ function podAt(address: string, family: Family): string {
 function origin(
   from: Sender,
   family: Family,
+  cni: Way["cni"],
 ): { readonly source: string; readonly interface?: string } {
   if (from === "node-1") return { source: NODE.addresses[family] };
   if (from === "client") return { source: CLIENT[family], interface: "eth0" };
   const pod = PODS.find(({ name }) => name === from) ?? assert.fail(from);
-  return { source: pod.addresses[family], interface: from.replace("pod", "veth") };
+  return {
+    source: pod.addresses[family],
+    interface: cni === "bridge" ? "cni0" : from.replace("pod", "veth"),
+  };
 }
 
 /** Runs once for each number that `random` could give; one draw a packet is all there is. */

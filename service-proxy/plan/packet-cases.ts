@@ -64,6 +64,8 @@ export interface PacketCase {
 export interface CaseGroup {
   readonly name: string;
   readonly flags: readonly string[];
+  /** Only where pods are wired so; everywhere when missing. */
+  readonly cni?: "routed" | "bridge";
   readonly cases: readonly PacketCase[];
 }
 
@@ -343,6 +345,15 @@ const SHORT_CIRCUIT: PacketCase = {
   ),
 };
 
+/**
+ * The number of a case, unique in the whole table: it decides ports and addresses, so that no
+ * flow that conntrack remembers from one group is met by another.
+ */
+export function caseNumber(group: CaseGroup, index: number): number {
+  const before = CASE_GROUPS.slice(0, CASE_GROUPS.indexOf(group));
+  return before.reduce((count, { cases }) => count + cases.length, 0) + index + 1;
+}
+
 export const CASE_GROUPS: readonly CaseGroup[] = [
   {
     name: "detect-local ClusterCIDR",
@@ -355,7 +366,14 @@ export const CASE_GROUPS: readonly CaseGroup[] = [
     cases: [SPREAD, SHORT_CIRCUIT],
   },
   {
+    name: "detect-local BridgeInterface",
+    flags: ["--detect-local-mode=BridgeInterface", "--pod-bridge-interface=cni0"],
+    cni: "bridge",
+    cases: [SPREAD, SHORT_CIRCUIT],
+  },
+  {
     name: "detect-local InterfaceNamePrefix",
+    cni: "routed",
     flags: ["--detect-local-mode=InterfaceNamePrefix", "--pod-interface-name-prefix=veth-1-"],
     cases: [SPREAD, SHORT_CIRCUIT],
   },

@@ -139,7 +139,8 @@ export function fixedChains(options: RulesetOptions): readonly Chain[] {
     plain("to-cluster", [toCluster]),
     plain("lb-cluster", allowed("etp-cluster")),
     plain("lb-local", allowed("etp-local")),
-    plain("refuse", [[{ kind: "reject" }]]),
+    // A reset says so at once to each of many clients; ICMP errors are limited to a few a second.
+    plain("refuse", [[{ kind: "reset-tcp" }], [{ kind: "reject" }]]),
   ];
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Endpoint } from "../model/endpoint.ts";
-import { type Place, usableEndpoints } from "./usable-endpoints.ts";
+import { explainEndpoints, type Place, type Reach, usableEndpoints } from "./usable-endpoints.ts";
 
 const HERE: Place = { nodeName: "node-1", zone: "zone-a" };
 
@@ -72,5 +72,63 @@ describe("usableEndpoints", () => {
   });
   test("the Local set ignores hints", () => {
     assert.equal(pick([zoned("a@", "zone-b"), zoned("b", "zone-a")]), "cluster=b local=a usable");
+  });
+});
+
+describe("explainEndpoints", () => {
+  const zoned = (name: string, ...zones: string[]): Endpoint =>
+    endpoint(name, { hintedZones: zones });
+
+  /** Each endpoint with why it is in neither set; "yes" where it is in. */
+  function explain(endpoints: readonly Endpoint[], place = HERE): Record<string, string> {
+    const uses = explainEndpoints(endpoints, usableEndpoints(endpoints, place));
+    return Object.fromEntries(
+      uses.map(({ endpoint: { address }, notCluster, notLocal }) => [
+        address,
+        `${notCluster ?? "yes"} / ${notLocal ?? "yes"}`,
+      ]),
+    );
+  }
+  const reach = (endpoints: readonly Endpoint[], place = HERE): Reach =>
+    usableEndpoints(endpoints, place).reach;
+
+  test("an endpoint that is not used is told why, for each policy", () => {
+    const serving = endpoint("e@-", { serving: true });
+    const endpoints = [endpoint("a@"), endpoint("b"), endpoint("c@!"), endpoint("d@-"), serving];
+    assert.deepEqual(explain(endpoints), {
+      a: "yes / yes",
+      b: "yes / on-another-node",
+      c: "terminating / terminating",
+      d: "not-serving / not-serving",
+      e: "not-ready / not-ready",
+    });
+  });
+  test("a hint for another place is the reason where hints are followed", () => {
+    const zones = [zoned("a", "zone-a"), zoned("b", "zone-b")];
+    assert.equal(explain(zones)["b"], "hinted-for-other-zones / on-another-node");
+    const nodes = [
+      endpoint("a", { hintedNodes: ["node-1"] }),
+      endpoint("b", { hintedNodes: ["node-2"] }),
+    ];
+    assert.equal(explain(nodes)["b"], "hinted-for-other-nodes / on-another-node");
+  });
+  test("the reach names the endpoint whose missing hint turns a level off", () => {
+    const bare = endpoint("b");
+    const missing = { kind: "hint-missing", endpoint: bare };
+    assert.deepEqual(reach([zoned("a", "zone-a"), bare]), {
+      kind: "all",
+      notNode: { kind: "hint-missing", endpoint: zoned("a", "zone-a") },
+      notZone: missing,
+    });
+  });
+  test("the reach says when no hint names this zone, no zone is known, or nothing is ready", () => {
+    const zone = (place: Place): string => {
+      const found = reach([zoned("a", "zone-b")], place);
+      return found.kind === "all" ? found.notZone.kind : found.kind;
+    };
+    assert.equal(zone(HERE), "nobody-hinted");
+    assert.equal(zone({ nodeName: "node-1" }), "zone-unknown");
+    assert.equal(reach([zoned("a", "zone-a")]).kind, "zone");
+    assert.equal(reach([endpoint("a!"), endpoint("b-")]).kind, "none-ready");
   });
 });

@@ -51,7 +51,7 @@ const worlds = [
 ] as const;
 
 for (const world of worlds) {
-  test(`${world.family}: a client that never pauses reaches the new backend within 2 s`, async () => {
+  test(`${world.family}: a client that never pauses reaches a new backend within 2 s`, async () => {
     await using flow = await startFlow(world);
     flow.translateTo(world.first);
     assert.equal(await flow.ask(), world.first);
@@ -74,7 +74,7 @@ for (const world of worlds) {
     assert.equal(await flow.ask(), world.first);
   });
 
-  test(`${world.family}: flows of a Service without endpoints, then deleted, are removed`, async () => {
+  test(`${world.family}: flows go with the last endpoint, and with the Service`, async () => {
     await using flow = await startFlow(world);
     flow.translateTo(world.first);
     assert.equal(await flow.ask(), world.first);

@@ -29,11 +29,13 @@ await once(server, "listening");
 after(() => server.close());
 
 for (const variant of ["nft", "legacy"] as const) {
-  test(`iptables (${variant}): kube-proxy's chains go, kubelet's and the network's stay`, async () => {
+  test(`iptables (${variant}): kube-proxy's chains go, those of others stay`, async () => {
     buildIptables(variant);
     const before = rules(variant);
     await using flow = await connectThrough();
+    const knocking = keepConnecting();
     const report = await takeOver();
+    assert.ok((await knocking.stop()) > 0, "every connection made meanwhile was answered");
     assert.deepEqual([report.kept, report.problems], [[], []]);
     assert.deepEqual(report.removed, [`9 chains of iptables (${variant})`]);
     const after = rules(variant);
@@ -78,6 +80,17 @@ for (const variant of ["nft", "legacy"] as const) {
   });
 }
 
+test("ip6tables: kube-proxy's chains go as well", async () => {
+  for (const variant of ["nft", "legacy"]) {
+    sh(`ip6tables-${variant} -t nat -N KUBE-SERVICES`);
+    sh(`ip6tables-${variant} -t nat -A PREROUTING -j KUBE-SERVICES`);
+  }
+  const { removed, problems } = await takeOver();
+  assert.deepEqual(problems, []);
+  assert.deepEqual(removed, ["1 chains of ip6tables (nft)", "1 chains of ip6tables (legacy)"]);
+  sh("nft delete table ip6 nat");
+});
+
 test("nftables: kube-proxy's tables go, others stay, and a connection lives on", async () => {
   for (const family of ["ip", "ip6"]) sh(`nft add table ${family} kube-proxy`);
   sh("nft add table inet somebody-else");
@@ -85,7 +98,7 @@ test("nftables: kube-proxy's tables go, others stay, and a connection lives on",
   await using flow = await connectThrough();
   const report = await takeOver();
   assert.deepEqual(report.removed, ["nft table ip kube-proxy", "nft table ip6 kube-proxy"]);
-  assert.equal(sh("nft list tables").trim(), "table inet somebody-else\ntable ip innermesh");
+  assert.deepEqual(tables(), ["table inet somebody-else", "table ip innermesh"]);
   assert.equal(await flow.ask("still there?"), "still there?");
   await using later = await connectThrough();
   assert.equal(await later.ask("and new ones?"), "and new ones?");
@@ -102,12 +115,16 @@ test("cleaning up leaves no table of ours, and kube-proxy's rules serve again", 
   const kernel = await openNetlinkKernel({ thread: "here" });
   assert.deepEqual(await removeOwnTables(kernel), ["nft table ip innermesh"]);
   await kernel.close();
-  assert.equal(sh("nft list tables").trim(), "table inet somebody-else");
+  assert.deepEqual(tables(), ["table inet somebody-else"]);
   sh("nft add table ip kube-proxy");
   dnatTable("kube-proxy");
   await using flow = await connectThrough();
   assert.equal(await flow.ask("hello"), "hello");
 });
+
+function tables(): readonly string[] {
+  return sh("nft list tables").trim().split("\n").sort();
+}
 
 /** As the node role does it: our table stands first. */
 async function takeOver(): Promise<LeftoverReport> {
@@ -211,6 +228,27 @@ async function connectThrough(): Promise<Connection> {
     },
     async [Symbol.asyncDispose]() {
       socket.destroy();
+    },
+  };
+}
+
+/** Opens one connection after the other and asks through each. */
+function keepConnecting(): { stop(): Promise<number> } {
+  let running = true;
+  const knock = async (): Promise<number> => {
+    let answered = 0;
+    while (running) {
+      await using connection = await connectThrough();
+      assert.equal(await connection.ask("anybody?"), "anybody?");
+      answered++;
+    }
+    return answered;
+  };
+  const ended = knock();
+  return {
+    async stop() {
+      running = false;
+      return ended;
     },
   };
 }

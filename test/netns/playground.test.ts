@@ -78,7 +78,7 @@ async function assertReaches(probe: Probe, from: PlaygroundHost, to: PlaygroundH
   }
 }
 
-test("a VIP leads to the node it was routed to, from the client and from pods", async () => {
+test("a VIP leads the client to the node it was routed to, and nowhere without a route", async () => {
   await using playground = await createPlayground({ nodes: 2, podsPerNode: 1, cni: "routed" });
   const vips = { ip: "203.0.113.9", ip6: "2001:db8:113::9" };
   // Instead of a proxy: each node owns the VIP, so whoever answers was routed to.
@@ -183,7 +183,7 @@ test("a living playground's prefix is refused, and no sweep touches it", async (
   assert.equal((await playground.exec(playground.node(1).netns, ["true"])).code, 0);
 });
 
-test("disposing ends grandchildren and leaves no trace, and the prefix can be used again", async () => {
+test("disposing ends grandchildren, leaves no trace, and frees the prefix", async () => {
   const prefix = `im-${randomBytes(3).toString("hex")}`;
   const options = { prefix, nodes: 2, podsPerNode: 1, cni: "bridge", hostLink: true } as const;
   for (let round = 0; round < 2; round++) {
@@ -204,7 +204,7 @@ test("a sweep removes what a killed owner left: processes, namespaces, links, cl
   await until(() => Promise.resolve(!isRunning(pid)));
 });
 
-test("a playground can be built right where a killed owner left one of the same name", async () => {
+test("a playground can be built where a killed owner left one of the same name", async () => {
   const prefix = `im-${randomBytes(3).toString("hex")}`;
   await crashAfterBuilding(prefix);
   await using playground = await createPlayground({

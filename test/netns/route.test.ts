@@ -54,7 +54,7 @@ test("more addresses than fit into one message are all listed", async () => {
   sh("ip link delete im-a");
 });
 
-test("a watch reports the list at its start and after each change, and ends when told", async () => {
+test("a watch reports the list at first and after each change, and ends when told", async () => {
   const stop = new AbortController();
   const seen: (readonly InterfaceAddress[])[] = [];
   let wake = (): void => {};

@@ -1,0 +1,70 @@
+// What the first packet of a flow costs: the packet is traced through the planned rules, and the
+// lookups on its way are counted.
+
+import { splitCidr } from "../../lib/ip/cidr.ts";
+import { type FakeTable, makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
+import type { Family } from "../../lib/nft/objects.ts";
+import { type TracePacket, tracePacket } from "../../lib/nft/trace.ts";
+import { wholeTransaction } from "../../service-proxy/plan/changes.ts";
+import { TABLE } from "../../service-proxy/plan/ruleset.ts";
+import type { PlannedNode } from "./planned-node.ts";
+
+export type FlowProtocol = "tcp" | "udp" | "sctp";
+
+export interface Flow {
+  readonly family: Family;
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: FlowProtocol;
+  /** A pod of this node, or somebody outside of the cluster. */
+  readonly from: "pod" | "outside";
+}
+
+/** From the ranges set aside for documents: no Service or pod has them. */
+const OUTSIDE: Readonly<Record<Family, string>> = { ip: "192.0.2.1", ip6: "2001:db8::1" };
+
+/** Counts lookups of a node's flows. */
+export class FlowCost {
+  readonly #node: PlannedNode;
+  readonly #tables = new Map<Family, FakeTable>();
+
+  private constructor(node: PlannedNode) {
+    this.#node = node;
+  }
+
+  /** Loads every table of the plan. */
+  static async of(node: PlannedNode): Promise<FlowCost> {
+    const cost = new FlowCost(node);
+    const kernel = makeFakeKernel();
+    await kernel.commit(node.plan.families.map(wholeTransaction));
+    for (const family of ["ip", "ip6"] as const) {
+      const table = kernel.table(family, TABLE);
+      if (table !== undefined) cost.#tables.set(family, table);
+    }
+    return cost;
+  }
+
+  /** Lookups in sets and maps until the first packet leaves; 0 without a table. */
+  lookups(flow: Flow): number {
+    const table = this.#tables.get(flow.family);
+    if (table === undefined) return 0;
+    const own = this.#node.store.nodes.get(this.#node.nodeName)?.addresses ?? [];
+    const localAddresses = new Set(own.map(({ address }) => address));
+    const world = { localAddresses, random: () => 0 };
+    const { steps } = tracePacket(table, this.#packetOf(flow), world);
+    return steps.reduce((sum, { rule }) => sum + (rule.match(/@/g)?.length ?? 0), 0);
+  }
+
+  #packetOf({ family, address, port, protocol, from }: Flow): TracePacket {
+    const { podCIDRs = [] } = this.#node.store.nodes.get(this.#node.nodeName) ?? {};
+    const pods = podCIDRs.find((cidr) => cidr.includes(":") === (family === "ip6"));
+    const source = from === "pod" && pods !== undefined ? splitCidr(pods).address : OUTSIDE[family];
+    return {
+      interface: from,
+      source,
+      destination: address,
+      destinationPort: port,
+      protocol,
+    };
+  }
+}
