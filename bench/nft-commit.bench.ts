@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { encodeBatch } from "../lib/nft/encode.ts";
 import { openNetlinkKernel } from "../lib/nft/kernel.ts";
-import type { ChainSpec, Change, Element, SetSpec, Transaction } from "../lib/nft/objects.ts";
+import type { ChainSpec, Change, Element, Rule, SetSpec, Transaction } from "../lib/nft/objects.ts";
 import { formatPriority } from "../lib/nft/priority.ts";
 import { SetRegistry } from "../lib/nft/set-registry.ts";
 
@@ -40,6 +40,29 @@ function endpointElement(service: number, index: number): Element {
   };
 }
 
+/** The path of a packet, since the kernel validates verdict maps that rules look in. */
+function rules(): Change[] {
+  const priority = { kind: "field", field: "meta priority" } as const;
+  const vip = (["daddr", "meta l4proto", "th dport"] as const).map(
+    (field) => ({ kind: "field", field }) as const,
+  );
+  const add = (chain: string, ...rule: Rule): Change => ({ kind: "add-rule", chain, rule });
+  const pick = (count: number): Change =>
+    add(`mod-${count}`, {
+      kind: "dnat",
+      key: [priority, { kind: "random", modulus: count }],
+      map: choices.name,
+    });
+  return [
+    add("services", { kind: "set-priority", key: vip, map: vips.name }),
+    add("services", { kind: "vmap", key: [priority], map: external.name }),
+    add("services", { kind: "vmap", key: [priority], map: verdicts.name }),
+    add("etp-cluster", { kind: "set-priority", key: [priority], map: clusterOf.name }),
+    pick(endpoints - 1),
+    pick(endpoints),
+  ];
+}
+
 function fullTransaction(): Transaction {
   const ids = Array.from({ length: services }, (_, i) => i);
   const chains: ChainSpec[] = [
@@ -64,6 +87,7 @@ function fullTransaction(): Transaction {
         (set): Change => ({ kind: "add-set", set }),
       ),
       ...chains.map((chain): Change => ({ kind: "add-chain", chain })),
+      ...rules(),
       add(
         verdicts,
         ids.map((i) => ({

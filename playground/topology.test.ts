@@ -37,7 +37,7 @@ test("every address and prefix is canonical text, as the rest of the project com
   }
 });
 
-test("pods lie in their node's range, nodes' ranges in the cluster's, and none in another's", () => {
+test("pods lie in their node's range and the cluster's, and in no other", () => {
   for (const family of families) {
     for (const number of numbers) {
       const { podCidrs } = describeNode("im-a", underlayNetwork(undefined), number);

@@ -8,7 +8,7 @@ import type { Logger } from "../lib/log/logger.ts";
 import { makeHealthMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
 import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
 import type { Family, NftKernel } from "../lib/nft/objects.ts";
-import { makeConntrackCleaner } from "./apply/conntrack-cleaner.ts";
+import { type ConntrackCleaner, makeConntrackCleaner } from "./apply/conntrack-cleaner.ts";
 import { nodeReference, serverFailed, starting } from "./apply/event-reports.ts";
 import type { EventSink } from "./apply/events.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
@@ -20,6 +20,8 @@ import { NodeObserver } from "./apply/sync-observer.ts";
 import { toKubeProxyConfiguration } from "./config/kube-proxy-configuration.ts";
 import type { NodeSettings } from "./config/node-settings.ts";
 import { isNodeEligible } from "./model/proxy-health.ts";
+import type { UdpTargets } from "./model/udp-targets.ts";
+import { IP_FAMILY } from "./plan/service-plan.ts";
 import { tableSettings } from "./plan/table-settings.ts";
 
 /** The world as the service proxy needs it. */
@@ -56,19 +58,11 @@ export async function runServiceProxy(
   signal: AbortSignal,
 ): Promise<void> {
   const { settings, clock, log, metrics, events, families, nodeName, store } = parts;
-  const conntrack = makeConntrackCleaner({
-    table: parts.conntrack,
-    clock,
-    minimumIntervalMs: CONNTRACK_INTERVAL_MS,
-    onDone: ({ family, removed, durationMs }) => {
-      const labels = { ip_family: family === "ip" ? "IPv4" : "IPv6" };
-      metrics.conntrackSyncDuration.observe(durationMs / 1000, labels);
-      metrics.conntrackDeleted.add(removed, labels);
-    },
-    onError: (error, retryMs) => log.warn("conntrack clean-up failed", { error, retryMs }),
+  const observer = new NodeObserver({
+    ...parts,
+    makeConntrackCleaner: (previous) => conntrackCleaner(parts, previous),
+    unhealthyAfterMs: 2 * settings.syncPeriodMs,
   });
-  const unhealthyAfterMs = 2 * settings.syncPeriodMs;
-  const observer = new NodeObserver({ ...parts, conntrack, unhealthyAfterMs });
   const apply = new NftApply(parts.kernel, log);
   events.report(starting(nodeReference(nodeName)));
   const loop = runSyncLoop(
@@ -100,9 +94,26 @@ export async function runServiceProxy(
       serve(parts, "metrics", metricsHandler(parts), signal),
     ]);
   } finally {
-    await conntrack.close();
     await observer.close();
   }
+}
+
+function conntrackCleaner(
+  { conntrack, clock, log, metrics }: ServiceProxyParts,
+  previous: UdpTargets,
+): ConntrackCleaner {
+  return makeConntrackCleaner({
+    table: conntrack,
+    clock,
+    minimumIntervalMs: CONNTRACK_INTERVAL_MS,
+    previous,
+    onDone: ({ family, removed, durationMs }) => {
+      const labels = { ip_family: IP_FAMILY[family] };
+      metrics.conntrackSyncDuration.observe(durationMs / 1000, labels);
+      metrics.conntrackDeleted.add(removed, labels);
+    },
+    onError: (error, retryMs) => log.warn("conntrack clean-up failed", { error, retryMs }),
+  });
 }
 
 function metricsHandler({

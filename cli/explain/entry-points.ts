@@ -20,14 +20,20 @@ export interface EntryPoint {
   readonly servedFor?: string;
 }
 
+export interface EntryContext {
+  readonly ids: SetIds;
+  readonly cost: FlowCost;
+  /** This node's own address in the family. */
+  readonly nodeAddress?: string;
+}
+
 const EVERYWHERE = "every address of the node but loopback";
 
 /** @returns ClusterIP first, then as planned */
 export function entryPoints(
   planned: PlannedService,
   port: ServicePort,
-  ids: SetIds,
-  cost: FlowCost,
+  { ids, cost, nodeAddress = "" }: EntryContext,
 ): readonly EntryPoint[] {
   const { service, plan, family } = planned;
   const protocol = flowProtocol(port);
@@ -55,7 +61,7 @@ export function entryPoints(
     }
     if (set !== "nodeports" || key !== `${protocol} . ${port.nodePort}`) return [];
     const addresses = family.nodePortAddresses;
-    const [address = ""] = addresses ?? planned.family.facts.nodeAddresses;
+    const address = addresses?.[0] ?? nodeAddress;
     const lookups = cost.lookups({ ...flow, address, port: port.nodePort, from: "outside" });
     return [
       {

@@ -52,7 +52,10 @@ export class FlowCost {
     const localAddresses = new Set(own.map(({ address }) => address));
     const world = { localAddresses, random: () => 0 };
     const { steps } = tracePacket(table, this.#packetOf(flow), world);
-    return steps.reduce((sum, { rule }) => sum + (rule.match(/@/g)?.length ?? 0), 0);
+    // The trace writes affinity down; the next flow is to be new again.
+    table.sets.get("affinity")?.elements.clear();
+    const notes = steps.flatMap(({ note }) => note.split("; "));
+    return notes.filter((note) => note.includes("→") || note.includes("@")).length;
   }
 
   #packetOf({ family, address, port, protocol, from }: Flow): TracePacket {

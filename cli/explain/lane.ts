@@ -12,10 +12,7 @@ export interface LaneChoice {
 const LANE_LABEL = "innermesh.io/lane";
 
 /** @param proxyMode `--proxy-mode` of the node */
-export function laneOf(
-  service: Pick<Service, "labels">,
-  proxyMode: "auto" | "kernel",
-): LaneChoice {
+export function laneOf(service: Pick<Service, "labels">, proxyMode: "auto" | "kernel"): LaneChoice {
   const label = service.labels[LANE_LABEL];
   if (label === "l4" || label === "l7") {
     const rule = `label ${LANE_LABEL}=${label} asks for a proxy, which this version has not`;

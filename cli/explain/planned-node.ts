@@ -26,9 +26,7 @@ export function plannedService(node: PlannedNode, key: string): readonly Planned
   if (service === undefined) return [];
   return node.plan.families.flatMap((family) => {
     const plan = family.services.get(key)?.plan;
-    return plan === undefined || plan.elements.length === 0
-      ? []
-      : [{ key, service, family, plan }];
+    return plan === undefined || plan.elements.length === 0 ? [] : [{ key, service, family, plan }];
   });
 }
 

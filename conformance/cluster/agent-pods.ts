@@ -1,5 +1,5 @@
-// The Pods that a run places in a live cluster: a pod agent per node, one more on the first, and
-// one in each node's own network. Pure.
+// The Pods that a run places in a live cluster: pod agents on every node and one agent in each
+// node's own network. Pure.
 
 import type { Agent, AgentPlace } from "../agent-identity.ts";
 import { agentPorts } from "../agent-identity.ts";
@@ -15,10 +15,11 @@ export interface PlannedPod {
   readonly node: string;
 }
 
-/** Which agents to place; a second pod on the first node, for what happens within one node. */
+/** Which agents to place: at least three pods, and two on the first node. */
 export function planAgentPods(nodes: readonly string[]): readonly PlannedPod[] {
+  const onFirst = nodes.length === 1 ? ["pod-0-a", "pod-0-b", "pod-0-c"] : ["pod-0-a", "pod-0-b"];
   return nodes.flatMap((node, index): PlannedPod[] => {
-    const pods = index === 0 ? ["pod-0-a", "pod-0-b"] : [`pod-${index}-a`];
+    const pods = index === 0 ? onFirst : [`pod-${index}-a`];
     return [
       ...pods.map((name) => ({ name, place: "pod" as const, node })),
       { name: `host-${index}`, place: "host", node },

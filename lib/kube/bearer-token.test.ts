@@ -30,6 +30,19 @@ test("a token file is read again after a minute, and at once when the server say
   }
 });
 
+test("all who ask while the file is first read get its token", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "im-token-"));
+  const path = join(folder, "token");
+  try {
+    await writeFile(path, "one\n");
+    const token = makeBearerToken({ kind: "file", path }, makeFakeClock());
+    const answers = await Promise.all([token.current(), token.current(), token.current()]);
+    assert.deepEqual(answers, ["one", "one", "one"]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("a token from the configuration stays, and none is none", async () => {
   const clock = makeFakeClock();
   assert.equal(await makeBearerToken({ kind: "none" }, clock).current(), undefined);

@@ -26,8 +26,8 @@ export function makeBearerToken(config: TokenConfig, clock: Clock): BearerToken 
   }
   let token: string | undefined;
   let readAtMs = Number.NEGATIVE_INFINITY;
-  const read = async (): Promise<boolean> => {
-    readAtMs = clock.monotonicMs();
+  let reading: Promise<boolean> | undefined;
+  const readOnce = async (): Promise<boolean> => {
     const before = token;
     try {
       token = (await readFile(config.path, "utf8")).trim();
@@ -35,8 +35,12 @@ export function makeBearerToken(config: TokenConfig, clock: Clock): BearerToken 
       // Keep the last token: the file is missing for a moment while it is replaced, and if it
       // stays missing, the server's 401 says so to whoever asked.
     }
+    readAtMs = clock.monotonicMs();
+    reading = undefined;
     return token !== before;
   };
+  // Shared: whoever asks while the file is first read must not go without a token.
+  const read = (): Promise<boolean> => (reading ??= readOnce());
   return {
     async current() {
       if (clock.monotonicMs() - readAtMs >= TOKEN_REREAD_MS) await read();

@@ -31,11 +31,13 @@ const RECEIVE_BYTES = 65_536;
 const ANSWER_TIMEOUT_MS = 10_000;
 const ETIMEDOUT = 110;
 
-/** What a dump returned; `interrupted` means it changed meanwhile and must be asked again. */
-export interface Dump {
-  readonly payloads: readonly Uint8Array[];
-  readonly interrupted: boolean;
-}
+/**
+ * What a dump returned. An interrupted one saw the objects change meanwhile: it was given up at
+ * once, and its socket is of no more use, since the kernel has not finished with it.
+ */
+export type Dump =
+  | { readonly kind: "whole"; readonly payloads: readonly Uint8Array[] }
+  | { readonly kind: "interrupted" };
 
 /** An open netlink socket of one family. */
 export class NetlinkSocket {
@@ -92,15 +94,14 @@ export class NetlinkSocket {
     this.#discardQueued();
     send(this.#fd, request);
     const payloads: Uint8Array[] = [];
-    let interrupted = false;
     for (;;) {
       const chunk = this.#receive() ?? this.#await();
       for (const message of decodeMessages(chunk)) {
         if (message.sequence !== sequence) continue;
-        if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true;
+        if ((message.flags & NLM_F_DUMP_INTR) !== 0) return { kind: "interrupted" };
         if (message.kind === "data") payloads.push(message.payload.slice());
         else if (message.errno !== 0) throw new SystemError("dump netlink", message.errno);
-        else if (message.kind === "done") return { payloads, interrupted };
+        else if (message.kind === "done") return { kind: "whole", payloads };
       }
     }
   }

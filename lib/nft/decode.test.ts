@@ -39,7 +39,7 @@ function throughBytes({ family, set, elements }: FilledSet): Map<string, Element
   assert(header !== undefined);
   const description = decodeSet(family, header);
   assert(description !== undefined);
-  return decodeElements(description, payloads(transaction, MESSAGE.newElements));
+  return decodeElements(description, payloads(transaction, MESSAGE.newElements)).elements;
 }
 
 test("any set's elements come back from bytes as they went in", () => {
@@ -83,7 +83,30 @@ test("an interval without an end reaches to the start of the next, or to the las
     { family: "ip", table: "t", changes: [{ kind: "add-elements", set: spec, elements }] },
     MESSAGE.newElements,
   );
-  assert.deepEqual([...decodeElements(set, bytes).keys()], ["10.0.0.0/8", "128.0.0.0/1"]);
+  assert.deepEqual([...decodeElements(set, bytes).elements.keys()], ["10.0.0.0/8", "128.0.0.0/1"]);
+});
+
+test("elements that a disturbed walk reports twice are counted", () => {
+  const elements = [
+    { key: "0:1 . 0", data: "10.0.0.1 . 80" },
+    { key: "0:1 . 1", data: "10.0.0.2 . 80" },
+  ];
+  const set = sampleSets.endpoints;
+  const transaction: Transaction = {
+    family: "ip",
+    table: "t",
+    changes: [
+      { kind: "add-set", set },
+      { kind: "add-elements", set, elements },
+      { kind: "add-elements", set, elements: elements.slice(0, 1) },
+    ],
+  };
+  const [header] = payloads(transaction, MESSAGE.newSet);
+  const description = decodeSet("ip", header ?? new Uint8Array());
+  assert(description !== undefined);
+  const decoded = decodeElements(description, payloads(transaction, MESSAGE.newElements));
+  assert.equal(decoded.elements.size, 2);
+  assert.equal(decoded.repeated, 1);
 });
 
 test("equal rules have equal texts, and the number of an anonymous set is no part of them", () => {

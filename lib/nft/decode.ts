@@ -62,19 +62,26 @@ export function decodeSet(family: Family, payload: Uint8Array): SetDescription |
   };
 }
 
-/** Decodes all NEWSETELEM payloads of one set, by key. Never throws. */
+/**
+ * Decodes all NEWSETELEM payloads of one set. Never throws.
+ * @returns the elements by key, and how many came more than once, which no set holds
+ */
 export function decodeElements(
   set: SetDescription,
   payloads: readonly Uint8Array[],
-): Map<string, Element> {
+): { readonly elements: Map<string, Element>; readonly repeated: number } {
   const raw = payloads.flatMap((payload) => {
     const list = findAttribute(payload.subarray(NFNETLINK_HEADER_BYTES), ELEMENTS.list);
     return list === undefined ? [] : decodeAttributes(list).map(decodeRawElement);
   });
   const isPaired = set.isInterval && !raw.some(({ keyEnd }) => keyEnd !== undefined);
   const ranges = isPaired ? pairIntervals(raw) : raw;
-  const elements = ranges.map((element) => formatRawElement(set, element));
-  return new Map(elements.map((element) => [element.key, element]));
+  const elements = new Map<string, Element>();
+  for (const range of ranges) {
+    const element = formatRawElement(set, range);
+    elements.set(element.key, element);
+  }
+  return { elements, repeated: ranges.length - elements.size };
 }
 
 /** Decodes NEWCHAIN. Never throws. */

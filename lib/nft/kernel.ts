@@ -22,21 +22,21 @@ import { SetRegistry, tablesToLearn } from "./set-registry.ts";
 export async function openNetlinkKernel(
   options: { readonly thread?: "worker" | "here" } = {},
 ): Promise<NftKernel> {
-  const kernel = new NetlinkKernel(
-    options.thread === "here" ? openSessionHere() : openSessionWorker(),
-  );
+  const kernel = new NetlinkKernel(options.thread === "here" ? openSessionHere : openSessionWorker);
   await kernel.generation();
   return kernel;
 }
 
 class NetlinkKernel implements NftKernel {
+  readonly #open: () => SessionThread;
   readonly #thread: SessionThread;
   #sets = new SetRegistry();
   /** Commits wait for each other: each encodes with what the one before has made. */
   #lastCommit: Promise<void> = Promise.resolve();
 
-  constructor(thread: SessionThread) {
-    this.#thread = thread;
+  constructor(open: () => SessionThread) {
+    this.#open = open;
+    this.#thread = open();
   }
 
   commit(transactions: readonly Transaction[]): Promise<void> {
@@ -46,12 +46,18 @@ class NetlinkKernel implements NftKernel {
   }
 
   async read(family: Family, table: string): Promise<TableContents | undefined> {
-    const reply = await this.#ask(`read table ${family} ${table}`, { kind: "read", family, table });
-    return reply.contents;
+    // Reading takes up to a second: on a thread of its own, so that no commit waits for it.
+    const thread = this.#open();
+    try {
+      const request = { kind: "read", family, table } as const;
+      return (await ask(thread, `read table ${family} ${table}`, request)).contents;
+    } finally {
+      await thread.close();
+    }
   }
 
   async readRules(family: Family, table: string): Promise<TableContents["chains"]> {
-    const reply = await this.#ask(`list rules of ${family} ${table}`, {
+    const reply = await ask(this.#thread, `list rules of ${family} ${table}`, {
       kind: "rules",
       family,
       table,
@@ -60,7 +66,7 @@ class NetlinkKernel implements NftKernel {
   }
 
   async generation(): Promise<number> {
-    const reply = await this.#ask("read the nft generation", { kind: "generation" });
+    const reply = await ask(this.#thread, "read the nft generation", { kind: "generation" });
     return reply.generation;
   }
 
@@ -71,24 +77,28 @@ class NetlinkKernel implements NftKernel {
 
   async #commit(transactions: readonly Transaction[]): Promise<void> {
     for (const { family, table } of tablesToLearn(this.#sets, transactions)) {
-      const reply = await this.#ask("list nft sets", { kind: "sets", family, table });
+      const reply = await ask(this.#thread, "list nft sets", { kind: "sets", family, table });
       for (const set of reply.sets) this.#sets.remember(family, table, set.name, set.isInterval);
     }
     const batch = encodeBatch(transactions, this.#sets);
     if (batch.acknowledged === undefined) return;
-    const reply = await this.#ask("commit an nft batch", { kind: "commit", batch: batch.bytes });
+    const reply = await ask(this.#thread, "commit an nft batch", {
+      kind: "commit",
+      batch: batch.bytes,
+    });
     checkAnswers(batch, reply);
     this.#sets = batch.sets;
   }
+}
 
-  async #ask<Kind extends Request["kind"]>(
-    action: string,
-    request: Extract<Request, { kind: Kind }>,
-  ): Promise<Extract<Reply, { kind: Kind }>> {
-    const reply = await this.#thread.ask(request);
-    if (reply.kind === "failed") throw new NftError(action, reply.code, { detail: reply.detail });
-    return reply as Extract<Reply, { kind: Kind }>;
-  }
+async function ask<Kind extends Request["kind"]>(
+  thread: SessionThread,
+  action: string,
+  request: Extract<Request, { kind: Kind }>,
+): Promise<Extract<Reply, { kind: Kind }>> {
+  const reply = await thread.ask(request);
+  if (reply.kind === "failed") throw new NftError(action, reply.code, { detail: reply.detail });
+  return reply as Extract<Reply, { kind: Kind }>;
 }
 
 /** @throws NftError for the first refusal: those after it only follow from it */

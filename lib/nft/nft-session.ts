@@ -15,7 +15,7 @@ import {
 import { encodeQuestion, type Question } from "./encode-request.ts";
 import type { Element, Family, TableContents } from "./objects.ts";
 
-/** A dump that others' commits keep interrupting is given up after so many tries. */
+/** A dump that commits keep interrupting is given up after so many tries. */
 const DUMP_ATTEMPTS = 10;
 const READ_ATTEMPTS = 5;
 const ENOENT = 2;
@@ -27,7 +27,7 @@ export type Answer = Extract<Message, { kind: "error" }>;
 
 /** Owns a socket; every method blocks the thread until the kernel has answered. */
 export class NftSession {
-  readonly #socket: NetlinkSocket;
+  #socket: NetlinkSocket;
   #sequence = 0;
 
   /** Opens in the network namespace of the calling thread. @throws SystemError */
@@ -57,16 +57,17 @@ export class NftSession {
   }
 
   /**
-   * Reads a table as one generation shows it. When others commit all the time, each part is
-   * consistent in itself: only they and this thread write, and they do not write our table.
-   * @throws SystemError; EAGAIN when even a part was interrupted each time
+   * Reads a table as one generation shows it. The kernel walks a big set anew for each 32 KiB, so
+   * 100,000 elements take a second.
+   * @throws SystemError; EAGAIN when commits, anybody's, came in between each time
    */
   read(family: Family, table: string): TableContents | undefined {
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
       const before = this.generation();
       const contents = this.#readOnce(family, table);
-      if (attempt === READ_ATTEMPTS || this.generation() === before) return contents;
+      if (this.generation() === before) return contents;
     }
+    throw new SystemError("read an nft table", EAGAIN);
   }
 
   /** The rules of a table by chain; empty when there is no such table. @throws SystemError */
@@ -91,12 +92,22 @@ export class NftSession {
     if (!this.#exists(family, table)) return undefined;
     const sets = new Map<string, ReadonlyMap<string, Element>>();
     for (const set of this.sets(family, table)) {
-      const payloads = set.isDynamic
-        ? []
-        : this.#dump({ kind: "elements", family, table, set: set.name });
-      sets.set(set.name, decodeElements(set, payloads));
+      sets.set(set.name, set.isDynamic ? new Map() : this.#elements(table, set));
     }
     return { sets, chains: this.readRules(family, table) };
+  }
+
+  /**
+   * A hash table that still grows after a commit moves elements while the kernel walks it by
+   * position: it then reports some twice and as many others not at all.
+   */
+  #elements(table: string, set: SetDescription): Map<string, Element> {
+    const question = { kind: "elements", family: set.family, table, set: set.name } as const;
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      const { elements, repeated } = decodeElements(set, this.#dump(question));
+      if (repeated === 0) return elements;
+    }
+    throw new SystemError("read nft elements", EAGAIN);
   }
 
   #exists(family: Family, table: string): boolean {
@@ -123,7 +134,9 @@ export class NftSession {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
       const sequence = ++this.#sequence;
       const dump = this.#socket.dump(encodeQuestion(question, sequence), sequence);
-      if (!dump.interrupted) return dump.payloads;
+      if (dump.kind === "whole") return dump.payloads;
+      this.#socket.close();
+      this.#socket = NetlinkSocket.open(NETLINK_NETFILTER);
     }
     throw new SystemError(`read nft ${question.kind}`, EAGAIN);
   }

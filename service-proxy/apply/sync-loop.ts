@@ -37,6 +37,8 @@ export interface SyncLoopParts {
 
 /** Who wants to know how syncing goes; metrics, health, conntrack and status hang on it. */
 export interface SyncObserver {
+  /** What an earlier run left in the kernel; called once, before anything else is. */
+  recovered(tables: ReadonlyMap<Family, TableContents>): void;
   /** A change waits to be applied since now. */
   queued(): void;
   /** A sync of what was queued starts. */
@@ -81,6 +83,7 @@ export async function runSyncLoop(
     while (!store.synced && !signal.aborted) await dirty.wait();
     if (signal.aborted) return;
     const recovered = await recover(options, parts);
+    observer.recovered(recovered);
     let changes = store.takeChanges();
     const plan = new NodePlan(
       options.settings,

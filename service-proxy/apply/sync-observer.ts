@@ -7,7 +7,7 @@ import type { IpFamily } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem } from "../../lib/kube/store.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import type { NodeMetrics } from "../../lib/metrics/node-metrics.ts";
-import type { Family } from "../../lib/nft/objects.ts";
+import type { Family, TableContents } from "../../lib/nft/objects.ts";
 import {
   type HealthVerdict,
   judgeHealth,
@@ -17,9 +17,10 @@ import {
   type ProxyHealth,
   startingHealth,
 } from "../model/proxy-health.ts";
-import { gatherUdpTargets, noUdpTargets, type UdpTargets } from "../model/udp-targets.ts";
+import { gatherUdpTargets, type UdpTargets } from "../model/udp-targets.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
 import type { NodePlan } from "../plan/node-plan.ts";
+import { recoveredUdpTargets } from "../plan/recovered-targets.ts";
 import { IP_FAMILY } from "../plan/service-plan.ts";
 import type { ConntrackCleaner } from "./conntrack-cleaner.ts";
 import type { EventSink } from "./events.ts";
@@ -33,7 +34,7 @@ export interface SyncObserverParts {
   readonly log: Logger;
   readonly metrics: NodeMetrics;
   readonly events: EventSink;
-  readonly conntrack: ConntrackCleaner;
+  readonly makeConntrackCleaner: (previous: UdpTargets) => ConntrackCleaner;
   readonly hostAddresses: () => readonly string[];
   readonly families: readonly Family[];
   readonly nodeName: string;
@@ -52,6 +53,7 @@ export class NodeObserver implements SyncObserver {
   readonly #startedWallMs: number;
   #health: ProxyHealth;
   #queuedAt: Moment | undefined;
+  #conntrack: ConntrackCleaner | undefined;
   #udpVersion = -1;
   #reported = "";
   #first = true;
@@ -71,6 +73,10 @@ export class NodeObserver implements SyncObserver {
     return judgeHealth(this.#health, { now: this.#now(), timeoutMs });
   }
 
+  recovered(tables: ReadonlyMap<Family, TableContents>): void {
+    this.#conntrack = this.#parts.makeConntrackCleaner(recoveredUdpTargets(tables.values()));
+  }
+
   queued(): void {
     const now = this.#now();
     this.#queuedAt ??= now;
@@ -83,7 +89,7 @@ export class NodeObserver implements SyncObserver {
   started(plan: NodePlan): void {
     this.#queuedAt = undefined;
     const targets = this.#udpTargets(plan);
-    if (targets !== undefined) this.#parts.conntrack.expect(targets);
+    if (targets !== undefined) this.#conntrack?.expect(targets);
   }
 
   synced(outcome: SyncOutcome): void {
@@ -121,8 +127,9 @@ export class NodeObserver implements SyncObserver {
     }
   }
 
-  /** Closes the health check ports. */
+  /** Ends conntrack clean-up and closes the health check ports. */
   async close(): Promise<void> {
+    await this.#conntrack?.close();
     await this.#healthWork;
     for (const servers of this.#serviceHealth.values()) await servers.apply([], []);
   }
@@ -177,7 +184,6 @@ export class NodeObserver implements SyncObserver {
     const version = plan.families.reduce((sum, family) => sum + family.udpVersion, 0);
     if (version === this.#udpVersion) return undefined;
     const ports = plan.families.flatMap((family) => [...family.udpPorts()]);
-    if (ports.length === 0 && this.#udpVersion < 0) return noUdpTargets;
     const hosts = this.#parts.hostAddresses();
     const addresses = plan.families.flatMap((family) => family.nodePortAddresses ?? hosts);
     return gatherUdpTargets(ports, addresses);
@@ -187,7 +193,7 @@ export class NodeObserver implements SyncObserver {
     const targets = this.#udpTargets(plan);
     if (targets === undefined) return;
     this.#udpVersion = plan.families.reduce((sum, family) => sum + family.udpVersion, 0);
-    this.#parts.conntrack.request(targets);
+    this.#conntrack?.request(targets);
   }
 
   #openHealthPorts(plan: NodePlan): void {

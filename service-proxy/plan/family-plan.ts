@@ -66,6 +66,7 @@ export class FamilyPlan {
    */
   setFacts(facts: FamilyFacts): Iterable<string> {
     const before = this.#facts;
+    if (!differ(everything(before), everything(facts))) return [];
     this.#facts = facts;
     this.#planNode();
     if (differ(placing(before), placing(facts))) return this.#planned.keys();
@@ -237,6 +238,10 @@ function hasHealthPort(service: Service | undefined): boolean {
 /** The facts that change the plan of any Service. */
 function placing({ place, nodeAddress }: FamilyFacts): readonly unknown[] {
   return [place, nodeAddress];
+}
+
+function everything(facts: FamilyFacts): readonly unknown[] {
+  return [placing(facts), guarding(facts), facts.nodePortAddresses, facts.localPodCidrs];
 }
 
 /** The facts that change only Services with addresses from outside. */

@@ -78,7 +78,7 @@ async function assertReaches(probe: Probe, from: PlaygroundHost, to: PlaygroundH
   }
 }
 
-test("a VIP leads the client to the node it was routed to, and nowhere without a route", async () => {
+test("a VIP leads to the node it was routed to, and nowhere without a route", async () => {
   await using playground = await createPlayground({ nodes: 2, podsPerNode: 1, cni: "routed" });
   const vips = { ip: "203.0.113.9", ip6: "2001:db8:113::9" };
   // Instead of a proxy: each node owns the VIP, so whoever answers was routed to.

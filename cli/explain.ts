@@ -1,0 +1,124 @@
+// `innermesh explain`: why a Service, or an address, is served the way it is on one node.
+
+import type { CommandModule } from "yargs";
+import { readHostAddresses } from "../lib/netlink/route.ts";
+import { openNetlinkKernel } from "../lib/nft/kernel.ts";
+import { type Family, NftError, type TableContents } from "../lib/nft/objects.ts";
+import { TABLE } from "../service-proxy/plan/ruleset.ts";
+import { WrongUse } from "./exit.ts";
+import {
+  type AddressReport,
+  explainAddress,
+  formatAddressReport,
+  parseQuestion,
+} from "./explain/address-report.ts";
+import { FlowCost } from "./explain/flow-cost.ts";
+import type { PlannedNode } from "./explain/planned-node.ts";
+import { explainService, type ServiceReport } from "./explain/service-report.ts";
+import { formatServiceReport } from "./explain/service-text.ts";
+import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { withNode } from "./plan.ts";
+import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+
+interface ExplainArguments {
+  readonly kind: "service" | "svc" | "address";
+  readonly name: string;
+  readonly node: string | undefined;
+  readonly output: OutputFormat;
+  readonly flags: readonly string[];
+}
+
+export const explainCommand: CommandModule<object, ExplainArguments> = {
+  command: "explain <kind> <name> [flags..]",
+  describe: "Say how a node serves a Service or an address, and why so",
+  builder: (yargs) =>
+    yargs
+      .usage("innermesh explain service NAMESPACE/NAME [--node NODE] [flags of innermesh node]")
+      .usage("innermesh explain address ADDRESS[:PORT] [--node NODE]")
+      .positional("kind", {
+        choices: ["service", "svc", "address"] as const,
+        demandOption: true,
+        describe: "What to explain",
+      })
+      .positional("name", {
+        type: "string",
+        demandOption: true,
+        describe: "NAMESPACE/NAME of a Service, or ADDRESS[:PORT]",
+      })
+      .option("node", { type: "string", describe: "On this node (--hostname-override)" })
+      .option("output", {
+        alias: "o",
+        choices: OUTPUT_FORMATS,
+        default: "table" as const,
+        describe: "How to print it",
+      })
+      .positional("flags", { array: true, type: "string", default: [] })
+      .example(
+        "innermesh explain service default/web --source dir:examples/services --node node-1",
+        "lane, entry points, and each endpoint with the reason why it is or is not used",
+      )
+      .example("innermesh explain address 10.96.0.10:53", "which Service owns it"),
+  handler: async ({ kind, name, node, output, flags }) => {
+    const explain = kind === "address" ? addressExplainer(name) : serviceExplainer(name);
+    const planned = await withKernel(await takeSnapshot(withNode(flags, node)));
+    const { report, text } = await explain(planned);
+    process.stdout.write(formatOutput(output, report, text));
+  },
+};
+
+type Explainer = (node: PlannedNode) => Promise<{
+  readonly report: ServiceReport | AddressReport;
+  readonly text: () => string;
+}>;
+
+function serviceExplainer(name: string): Explainer {
+  const key = name.includes("/") ? name : `default/${name}`;
+  return async (node) => {
+    const report = explainService(node, await FlowCost.of(node), key);
+    if (report === undefined) {
+      throw new WrongUse(
+        `Cannot find Service "${key}" among those that a node serves: there is none, ` +
+          "it is headless or of type ExternalName, or it names another service-proxy",
+      );
+    }
+    return { report, text: () => formatServiceReport(report) };
+  };
+}
+
+function addressExplainer(text: string): Explainer {
+  const question = parseQuestion(text);
+  if (question === undefined) {
+    throw new WrongUse(`Cannot read address "${text}": write ADDRESS, ADDRESS:PORT or [IPV6]:PORT`);
+  }
+  return async (node) => {
+    const report = explainAddress(node, question);
+    return { report, text: () => formatAddressReport(report) };
+  };
+}
+
+/** Adds what this machine's kernel holds, when this machine is the node and lets us ask. */
+async function withKernel(snapshot: Snapshot): Promise<PlannedNode> {
+  const own = snapshot.store.nodes.get(snapshot.nodeName)?.addresses ?? [];
+  const host = new Set(await readHostAddresses().catch(() => []));
+  if (!own.some(({ address }) => host.has(address))) return { ...snapshot, kernel: undefined };
+  return { ...snapshot, kernel: await readTables(snapshot) };
+}
+
+async function readTables({ plan }: Snapshot): Promise<PlannedNode["kernel"]> {
+  const tables = new Map<Family, TableContents>();
+  try {
+    const kernel = await openNetlinkKernel({ thread: "here" });
+    try {
+      for (const { options } of plan.families) {
+        const contents = await kernel.read(options.family, TABLE);
+        if (contents !== undefined) tables.set(options.family, contents);
+      }
+    } finally {
+      await kernel.close();
+    }
+  } catch (error) {
+    // Without the privilege, the plan alone is told.
+    if (!(error instanceof NftError)) throw error;
+  }
+  return tables.size === 0 ? undefined : tables;
+}

@@ -1,0 +1,301 @@
+// A cluster whose data path is real: playground nodes and pods under a real control plane, and
+// `innermesh node` on each node with a service account that may do no more than kube-proxy's.
+
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
+import { createPlayground, type Playground, sweepPlaygrounds } from "../../playground/cluster.ts";
+import { type EchoServers, startEchoServers } from "../../playground/echo.ts";
+import { type NodeProcess, startNode } from "../../playground/node-process.ts";
+import { openProbe, type Probe } from "../../playground/probe.ts";
+import type { ProbeRequest, ProbeResult } from "../../playground/probe-protocol.ts";
+import {
+  clusterCidrs,
+  type CniShape,
+  type PlaygroundNode,
+  type PlaygroundPod,
+  serviceCidrs,
+} from "../../playground/topology.ts";
+import type { ApiClient } from "./api-client.ts";
+import {
+  ensureNamespace,
+  ensureServiceAccount,
+  type PodSpec,
+  putPod,
+  registerNode,
+} from "./cluster-objects.ts";
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
+
+/** Who the agents are. */
+export const NODE_ACCOUNT = { namespace: "kube-system", name: "innermesh-node" };
+/** Ports of the echo server in every pod. */
+export const ECHO = { http: 8080, tcp: 9090, udp: 9090 } as const;
+/** The bound after every fault: kernel and API agree again. */
+export const HEAL_LIMIT_MS = 10_000;
+const POLL_MS = 20;
+const CIDRS = `${clusterCidrs.ip},${clusterCidrs.ip6}`;
+const DRIFT_PROGRAM = join(import.meta.dirname, "ruleset-drift.ts");
+
+export interface ClusterOptions {
+  readonly nodes: number;
+  readonly podsPerNode: number;
+  /** @default "routed" */
+  readonly cni?: CniShape;
+  /** As for `startControlPlane`. */
+  readonly controllers?: readonly string[];
+  readonly apiserverFlags?: ControlPlaneOptions["apiserverFlags"];
+}
+
+export interface AgentOptions {
+  /** @default the control plane's own */
+  readonly apiServer?: string;
+  /** File with the bearer token. @default one that the fixture wrote */
+  readonly tokenFile?: string;
+  /** More flags, beside the configuration file. */
+  readonly flags?: readonly string[];
+  /** Fields of KubeProxyConfiguration that win over the fixture's. */
+  readonly configuration?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Builds playground and control plane, registers Nodes (odd ones in zone a, even ones in zone b)
+ * and gives every pod an echo server. No agent runs yet, and no Pod object exists.
+ */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  await sweepPlaygrounds();
+  const { nodes, podsPerNode, cni = "routed" } = options;
+  const playground = await createPlayground({ nodes, podsPerNode, cni, hostLink: true });
+  const stack = new AsyncDisposableStack();
+  try {
+    stack.use(playground);
+    assert(playground.hostAddress !== undefined);
+    const controlPlane = stack.use(
+      await startControlPlane({
+        bindAddress: playground.hostAddress,
+        serviceCidrs: [serviceCidrs.ip, serviceCidrs.ip6],
+        ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
+        ...(options.apiserverFlags === undefined ? {} : { apiserverFlags: options.apiserverFlags }),
+      }),
+    );
+    const pods = playground.nodes.flatMap((node) => node.pods);
+    const echo = stack.use(
+      await startEchoServers(playground, pods, {
+        http: [ECHO.http],
+        tcp: [ECHO.tcp],
+        udp: [ECHO.udp],
+      }),
+    );
+    const tokenFile = await prepare(playground, controlPlane);
+    return new Cluster({ playground, controlPlane, echo, tokenFile }, stack.move());
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+interface ClusterParts {
+  readonly playground: Playground;
+  readonly controlPlane: ControlPlane;
+  readonly echo: EchoServers;
+  readonly tokenFile: string;
+}
+
+/** A running cluster. Disposing of it ends everything in it. */
+export class Cluster implements AsyncDisposable {
+  readonly playground: Playground;
+  readonly controlPlane: ControlPlane;
+  readonly echo: EchoServers;
+  readonly #tokenFile: string;
+  readonly #stack: AsyncDisposableStack;
+  readonly #probes = new Map<string, Probe>();
+  #files = 0;
+
+  /** Made by `startCluster`. */
+  constructor(parts: ClusterParts, stack: AsyncDisposableStack) {
+    this.playground = parts.playground;
+    this.controlPlane = parts.controlPlane;
+    this.echo = parts.echo;
+    this.#tokenFile = parts.tokenFile;
+    this.#stack = stack;
+  }
+
+  /** Acts as cluster administrator. */
+  get admin(): ApiClient {
+    return this.controlPlane.admin;
+  }
+
+  /** A file of its own among those that go with the cluster. */
+  file(name: string): string {
+    this.#files += 1;
+    return join(this.controlPlane.directory, `${this.#files}-${name}`);
+  }
+
+  /** The probe of one namespace, started at first use. */
+  probe(netns: string): Probe {
+    const known = this.#probes.get(netns);
+    if (known !== undefined) return known;
+    const probe = this.#stack.use(openProbe(this.playground, netns));
+    this.#probes.set(netns, probe);
+    return probe;
+  }
+
+  /** The probe of pod k of node n. */
+  podProbe(node: number, pod: number): Probe {
+    return this.probe(this.playground.pod(node, pod).netns);
+  }
+
+  /**
+   * Starts the agent of a node from a KubeProxyConfiguration file, as kube-proxy's DaemonSet
+   * does, and waits until it is healthy.
+   */
+  async startAgent(node: PlaygroundNode, options: AgentOptions = {}): Promise<NodeProcess> {
+    const config = this.file(`${node.name}-config.yaml`);
+    await writeFile(config, stringify(await this.#configuration(options)));
+    const { flags = [] } = options;
+    const agent = startNode(this.playground, node, [`--config=${config}`, ...flags]);
+    this.#stack.defer(() => agent.kill());
+    await agent.healthy();
+    return agent;
+  }
+
+  /** Writes the kubeconfig of an agent: its token stays in a file, as a projected one does. */
+  async nodeKubeconfig(options: AgentOptions = {}): Promise<string> {
+    const { apiServer = this.controlPlane.url, tokenFile = this.#tokenFile } = options;
+    const cluster = {
+      server: apiServer,
+      "certificate-authority": this.controlPlane.authorityFile,
+    };
+    const file = this.file("kubeconfig.yaml");
+    const content = {
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [{ name: "test", cluster }],
+      users: [{ name: "node", user: { tokenFile } }],
+      contexts: [{ name: "test", context: { cluster: "test", user: "node" } }],
+      "current-context": "test",
+    };
+    await writeFile(file, stringify(content), { mode: 0o600 });
+    return file;
+  }
+
+  /** Writes the Pod object of a playground pod: what the kubelet would report. */
+  async putPod(
+    pod: PlaygroundPod,
+    spec: Partial<Omit<PodSpec, "name" | "nodeName" | "podIPs">> = {},
+  ): Promise<void> {
+    const podIPs = [pod.addresses.ip, pod.addresses.ip6];
+    await putPod(this.admin, { name: pod.name, nodeName: pod.node, podIPs, ...spec });
+  }
+
+  /**
+   * Probes until `isDone` says so of one result.
+   * @returns how long that took, in milliseconds
+   * @throws with the last result when `limitMs` pass
+   */
+  async until(
+    probe: Probe,
+    request: ProbeRequest,
+    isDone: (result: ProbeResult) => boolean,
+    limitMs = HEAL_LIMIT_MS,
+  ): Promise<number> {
+    const startMs = performance.now();
+    for (;;) {
+      const result = await probe.try({ timeoutMs: 300, ...request });
+      const durationMs = performance.now() - startMs;
+      if (isDone(result)) return durationMs;
+      if (durationMs > limitMs) {
+        const { address, port } = request;
+        const seen = JSON.stringify(result);
+        throw new Error(`Cannot see the change at ${address}:${port} in ${limitMs} ms: ${seen}`);
+      }
+      await delay(POLL_MS);
+    }
+  }
+
+  /** What differs between a node's kernel and a fresh plan from the API server, in words. */
+  async drift(node: PlaygroundNode): Promise<readonly string[]> {
+    const kubeconfig = await this.controlPlane.kubeconfig("admin");
+    const words = ["--disable-warning=ExperimentalWarning", DRIFT_PROGRAM];
+    const flags = [
+      `--kubeconfig=${kubeconfig}`,
+      `--hostname-override=${node.name}`,
+      `--cluster-cidr=${CIDRS}`,
+    ];
+    const argv = [process.execPath, ...words, ...flags];
+    const { code, stdout, stderr } = await this.playground.exec(node.netns, argv);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as readonly string[];
+  }
+
+  /** Waits until nothing differs. @throws with the differences when `limitMs` pass */
+  async noDrift(node: PlaygroundNode, limitMs = HEAL_LIMIT_MS): Promise<void> {
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      const drift = await this.drift(node);
+      if (drift.length === 0) return;
+      assert.ok(performance.now() < deadline, `${node.name} differs:\n${drift.join("\n")}`);
+      await delay(200);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  async #configuration(options: AgentOptions): Promise<object> {
+    return {
+      apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+      kind: "KubeProxyConfiguration",
+      clientConnection: { kubeconfig: await this.nodeKubeconfig(options) },
+      mode: "nftables",
+      clusterCIDR: CIDRS,
+      // The limit belongs to the machine, not to a namespace.
+      conntrack: { maxPerCore: 0 },
+      ...options.configuration,
+    };
+  }
+}
+
+/** @returns the file with the agents' token */
+async function prepare(playground: Playground, controlPlane: ControlPlane): Promise<string> {
+  const { admin } = controlPlane;
+  const { namespace, name } = NODE_ACCOUNT;
+  await Promise.all(playground.nodes.map((node) => register(admin, node)));
+  await ensureNamespace(admin, namespace);
+  await ensureServiceAccount(admin, namespace, name);
+  await admin.applyYaml(NODE_ROLE);
+  const tokenFile = join(controlPlane.directory, "node-token");
+  await writeFile(tokenFile, await controlPlane.serviceAccountToken(namespace, name));
+  return tokenFile;
+}
+
+async function register(admin: ApiClient, node: PlaygroundNode): Promise<void> {
+  const { name, addresses, podCidrs, number } = node;
+  await registerNode(admin, {
+    name,
+    addresses: [addresses.ip, addresses.ip6],
+    podCIDRs: [podCidrs.ip, podCidrs.ip6],
+    labels: { "topology.kubernetes.io/zone": number % 2 === 1 ? "a" : "b" },
+  });
+}
+
+/** What kube-proxy may do: system:node-proxier. A test with more rights would prove nothing. */
+const NODE_ROLE = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: { name: innermesh-node }
+rules:
+  - { apiGroups: [""], resources: [services], verbs: [list, watch] }
+  - { apiGroups: [""], resources: [nodes], verbs: [get, list, watch] }
+  - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
+  - { apiGroups: [networking.k8s.io], resources: [servicecidrs], verbs: [list, watch] }
+  - { apiGroups: ["", events.k8s.io], resources: [events], verbs: [create, patch, update] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: innermesh-node }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: innermesh-node }
+subjects: [{ kind: ServiceAccount, namespace: kube-system, name: innermesh-node }]
+`;
