@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-demo: setup-runtime ## Two clusters in network namespaces, shown step by step (root, a minute)
+demo: setup-runtime ## Two nodes in network namespaces, shown step by step (root, a minute)
 	@bin/innermesh demo
 
 test: setup-test ## Every test but the long ones (root, Go; 30 min, 50 the first time)

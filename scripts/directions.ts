@@ -99,8 +99,8 @@ export const DIRECTIONS: readonly Direction[] = [
 export const DOORS: readonly RegExp[] = [
   /^lib\/sys\/ffi\.ts$/,
   /^lib\/netlink\/(socket|event-socket|conntrack|dump|dump-worker)\.ts$/,
-  /^lib\/nft\/(kernel|nft-session|commit-worker|command-kernel)\.ts$/,
-  /^lib\/kube\/(client|list-pages|kubeconfig|bearer-token)\.ts$/,
+  /^lib\/nft\/(kernel|nft-session|session-thread|commit-worker|nft-command)\.ts$/,
+  /^lib\/kube\/(client|kubeconfig|bearer-token)\.ts$/,
   /^lib\/kube\/source\//,
   /^lib\/clock\/system-clock\.ts$/,
   /^lib\/log\//,
@@ -119,6 +119,8 @@ const HARMLESS = /^node:(assert(\/strict)?|buffer|util|path(\/posix)?|url|string
 export const HARMLESS_USES: readonly { readonly path: string; readonly target: string }[] = [
   // isIP
   { path: "lib/ip/address.ts", target: "node:net" },
+  // setImmediate
+  { path: "lib/kube/list-pages.ts", target: "node:timers/promises" },
 ];
 
 /** Imports against a direction, and the world touched outside the doors. */

@@ -105,19 +105,16 @@ function endpointOwners(
   { store }: PlannedNode,
   { address, port }: AddressQuestion,
 ): AddressOwner[] {
-  return [...store.services.keys()].flatMap((service) =>
-    [...store.slicesOf(service).values()].flatMap((slice) =>
-      slice.endpoints.some((endpoint) => endpoint.address === address)
-        ? slice.ports
-            .filter((candidate) => port === undefined || candidate.port === port)
-            .map((found) => ({
-              service,
-              as: "endpoint",
-              port: `${found.port}/${found.protocol.toLowerCase()}`,
-            }))
-        : [],
-    ),
-  );
+  return [...store.services.keys()].flatMap((service) => {
+    const slices = [...store.slicesOf(service).values()].filter(({ endpoints }) =>
+      endpoints.some((endpoint) => endpoint.address === address),
+    );
+    const ports = slices
+      .flatMap((slice) => slice.ports)
+      .filter((candidate) => port === undefined || candidate.port === port)
+      .map((found) => `${found.port}/${found.protocol.toLowerCase()}`);
+    return [...new Set(ports)].map((found) => ({ service, as: "endpoint", port: found }));
+  });
 }
 
 /** What the rules do, by the same maps that they look into. */

@@ -60,8 +60,8 @@ export function endpointTable(
       const winner = origin ?? originOf(use.endpoint, slices, query);
       rows.push({
         ...rowOf(endpoint, slice),
-        cluster: taken ? wordsOf(use.notCluster, usable.reach, endpoint) : shadowed(winner),
-        local: taken ? wordsOf(use.notLocal, usable.reach, endpoint) : shadowed(winner),
+        cluster: taken ? wordsOf(use.notCluster, endpoint) : shadowed(winner),
+        local: taken ? wordsOf(use.notLocal, endpoint) : shadowed(winner),
       });
     }
   }
@@ -102,7 +102,7 @@ function rowOf(endpoint: Endpoint, slice: EndpointSlice): Omit<EndpointRow, "clu
   };
 }
 
-function wordsOf(because: UnusedBecause | undefined, reach: Reach, endpoint: Endpoint): string {
+function wordsOf(because: UnusedBecause | undefined, endpoint: Endpoint): string {
   switch (because) {
     case undefined:
       return endpoint.ready ? "used" : "used: terminating, but none is ready";

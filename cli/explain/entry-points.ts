@@ -1,8 +1,9 @@
 // Where one Service port answers, read from what is planned for it, not from its spec: an address
 // that was refused or lost to another Service shows as that.
 
+import { familyOf } from "../../lib/ip/address.ts";
 import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
-import type { FlowCost, FlowProtocol } from "./flow-cost.ts";
+import type { Flow, FlowCost, FlowProtocol } from "./flow-cost.ts";
 import type { PlannedService, SetIds } from "./planned-node.ts";
 
 export type EntryKind = "ClusterIP" | "NodePort" | "externalIP" | "load balancer VIP";
@@ -55,18 +56,27 @@ export function entryPoints(
     if (set === "vips" && fields[1] === protocol && fields[2] === String(port.port)) {
       const [address = ""] = fields;
       const kind = kindOf(service, address);
-      const from = kind === "ClusterIP" ? ("pod" as const) : ("outside" as const);
-      const lookups = cost.lookups({ ...flow, address, port: port.port, from });
+      const lookups = cost.lookups({
+        ...flow,
+        address,
+        port: port.port,
+        ...senderTo(kind, planned),
+      });
       return [{ kind, addresses: [address], port: port.port, lookups, ...common }];
     }
     if (set !== "nodeports" || key !== `${protocol} . ${port.nodePort}`) return [];
     const addresses = family.nodePortAddresses;
     const address = addresses?.[0] ?? nodeAddress;
-    const lookups = cost.lookups({ ...flow, address, port: port.nodePort, from: "outside" });
+    const lookups = cost.lookups({
+      ...flow,
+      address,
+      port: port.nodePort,
+      from: { kind: "outside" },
+    });
     return [
       {
         kind: "NodePort",
-        addresses: addresses ?? [EVERYWHERE],
+        addresses: [...(addresses ?? [EVERYWHERE])],
         port: port.nodePort,
         lookups,
         ...common,
@@ -77,6 +87,14 @@ export function entryPoints(
 
 export function flowProtocol({ protocol }: ServicePort): FlowProtocol {
   return protocol === "TCP" ? "tcp" : protocol === "UDP" ? "udp" : "sctp";
+}
+
+/** Somebody who is let in. */
+function senderTo(kind: EntryKind, { service, family }: PlannedService): Pick<Flow, "from"> {
+  if (kind === "ClusterIP") return { from: { kind: "pod" } };
+  const ranges = kind === "load balancer VIP" ? service.loadBalancerSourceRanges : [];
+  const range = ranges.find((cidr) => familyOf(cidr) === family.options.family);
+  return { from: range === undefined ? { kind: "outside" } : { kind: "range", range } };
 }
 
 function kindOf(service: Service, address: string): EntryKind {

@@ -1,7 +1,8 @@
 // What the first packet of a flow costs: the packet is traced through the planned rules, and the
 // lookups on its way are counted.
 
-import { splitCidr } from "../../lib/ip/cidr.ts";
+import { familyOf } from "../../lib/ip/address.ts";
+import { type Cidr, splitCidr } from "../../lib/ip/cidr.ts";
 import { type FakeTable, makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { type TracePacket, tracePacket } from "../../lib/nft/trace.ts";
@@ -16,8 +17,10 @@ export interface Flow {
   readonly address: string;
   readonly port: number;
   readonly protocol: FlowProtocol;
-  /** A pod of this node, or somebody outside of the cluster. */
-  readonly from: "pod" | "outside";
+  /** A pod of this node, somebody outside of the cluster, or somebody in a prefix. */
+  readonly from:
+    | { readonly kind: "pod" | "outside" }
+    | { readonly kind: "range"; readonly range: Cidr };
 }
 
 /** From the ranges set aside for documents: no Service or pod has them. */
@@ -59,15 +62,19 @@ export class FlowCost {
   }
 
   #packetOf({ family, address, port, protocol, from }: Flow): TracePacket {
-    const { podCIDRs = [] } = this.#node.store.nodes.get(this.#node.nodeName) ?? {};
-    const pods = podCIDRs.find((cidr) => cidr.includes(":") === (family === "ip6"));
-    const source = from === "pod" && pods !== undefined ? splitCidr(pods).address : OUTSIDE[family];
     return {
-      interface: from,
-      source,
+      interface: from.kind === "pod" ? "pod" : "outside",
+      source: this.#sourceOf(from, family),
       destination: address,
       destinationPort: port,
       protocol,
     };
+  }
+
+  #sourceOf(from: Flow["from"], family: Family): string {
+    if (from.kind === "range") return splitCidr(from.range).address;
+    const { podCIDRs = [] } = this.#node.store.nodes.get(this.#node.nodeName) ?? {};
+    const pods = podCIDRs.find((cidr) => familyOf(cidr) === family);
+    return from.kind === "pod" && pods !== undefined ? splitCidr(pods).address : OUTSIDE[family];
   }
 }

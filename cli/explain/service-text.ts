@@ -51,7 +51,8 @@ function factsOf(report: ServiceReport): [string, string][] {
 
 function healthInWords({ port, localReady }: { port: number; localReady: number }): string {
   const answer = localReady > 0 ? "200" : "503";
-  return `port ${port} answers ${answer}: ${localReady} ready endpoints here`;
+  const endpoints = localReady === 1 ? "endpoint" : "endpoints";
+  return `port ${port} answers ${answer}: ${localReady} ready ${endpoints} here`;
 }
 
 function formatPort(port: PortReport): string {

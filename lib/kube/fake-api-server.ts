@@ -106,6 +106,10 @@ export class FakeApiServer {
     await closed;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "/", "http://fake");
     const query = Object.fromEntries(url.searchParams);

@@ -71,7 +71,8 @@ export class NetlinkSocket {
   /**
    * Sends messages in one piece and collects every answer that is queued afterwards.
    * The send buffer grows to the batch: netlink refuses a longer one with EMSGSIZE.
-   * @throws SystemError; ENOBUFS when answers were lost
+   * Answers are lost when they outgrow the queue: then those that came first are returned.
+   * @throws SystemError; ENOBUFS when none was left
    */
   exchange(bytes: Uint8Array): Message[] {
     this.#discardQueued();
@@ -79,7 +80,7 @@ export class NetlinkSocket {
     send(this.#fd, bytes);
     const messages: Message[] = [];
     for (;;) {
-      const chunk = this.#receive();
+      const chunk = this.#receiveFirst();
       if (chunk === undefined) return messages;
       messages.push(...decodeMessages(chunk.slice()));
     }
@@ -113,6 +114,18 @@ export class NetlinkSocket {
   #receive(): Uint8Array | undefined {
     const length = recv(this.#fd, this.#received, MSG_DONTWAIT);
     return length === undefined ? undefined : this.#received.subarray(0, length);
+  }
+
+  /** The kernel reports lost answers before it hands out those that it kept. */
+  #receiveFirst(): Uint8Array | undefined {
+    try {
+      return this.#receive();
+    } catch (cause) {
+      const lost = cause instanceof SystemError && cause.code === "ENOBUFS";
+      const kept = lost ? this.#receive() : undefined;
+      if (kept === undefined) throw cause;
+      return kept;
+    }
   }
 
   #await(): Uint8Array {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decodeMessages } from "../netlink/message.ts";
-import { arbitrarySet, type FilledSet } from "./arbitrary-set.ts";
+import { arbitrarySet, type FilledSet } from "./sample-arbitrary.ts";
 import {
   decodeChain,
   decodeElements,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { arbitrarySet } from "./arbitrary-set.ts";
+import { arbitrarySet } from "./sample-arbitrary.ts";
 import {
   encodeRange,
   nextKey,

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { decodeAttributes } from "../netlink/attribute.ts";
 import { decodeMessages, NLM_F_ACK } from "../netlink/message.ts";
-import { arbitrarySet } from "./arbitrary-set.ts";
+import { arbitrarySet } from "./sample-arbitrary.ts";
 import { encodeBatch } from "./encode.ts";
 import { MESSAGE } from "./nftables-abi.ts";
 import type { Change, Family } from "./objects.ts";

@@ -14,6 +14,7 @@ import {
   type TableContents,
   type Transaction,
 } from "./objects.ts";
+import { digestTable } from "./table-digest.ts";
 
 /** A set and its elements by key. */
 export interface FakeSet {
@@ -55,6 +56,10 @@ export function makeFakeKernel(): FakeKernel {
     async read(family, name) {
       const table = tables.get(`${family} ${name}`);
       return table === undefined ? undefined : contentsOf(table);
+    },
+    async digest(family, name) {
+      const table = tables.get(`${family} ${name}`);
+      return table === undefined ? undefined : digestTable(contentsOf(table));
     },
     async readRules(family, name) {
       const table = tables.get(`${family} ${name}`);

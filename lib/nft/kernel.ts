@@ -1,13 +1,15 @@
 // The door to the real nf_tables, over nfnetlink. Encodes here, talks to the kernel in a worker
 // thread, and turns refusals into sentences that name the change.
 
-import { encodeBatch, type Batch } from "./encode.ts";
+import assert from "node:assert/strict";
+import { type Batch, encodeBatch } from "./encode.ts";
 import type { Reply, Request } from "./nft-request.ts";
 import {
   type Family,
   NftError,
   type NftKernel,
   type TableContents,
+  type TableDigest,
   type Transaction,
 } from "./objects.ts";
 import { describeRefusal } from "./refusal.ts";
@@ -46,14 +48,15 @@ class NetlinkKernel implements NftKernel {
   }
 
   async read(family: Family, table: string): Promise<TableContents | undefined> {
-    // Reading takes up to a second: on a thread of its own, so that no commit waits for it.
-    const thread = this.#open();
-    try {
-      const request = { kind: "read", family, table } as const;
-      return (await ask(thread, `read table ${family} ${table}`, request)).contents;
-    } finally {
-      await thread.close();
-    }
+    const request = { kind: "read", family, table } as const;
+    const action = `read table ${family} ${table}`;
+    return (await this.#aside((thread) => ask(thread, action, request))).contents;
+  }
+
+  async digest(family: Family, table: string): Promise<TableDigest | undefined> {
+    const request = { kind: "digest", family, table } as const;
+    const action = `compare table ${family} ${table}`;
+    return (await this.#aside((thread) => ask(thread, action, request))).digest;
   }
 
   async readRules(family: Family, table: string): Promise<TableContents["chains"]> {
@@ -73,6 +76,17 @@ class NetlinkKernel implements NftKernel {
   async close(): Promise<void> {
     await this.#lastCommit;
     await this.#thread.close();
+  }
+
+  /** Reading takes up to a second: on a thread of its own, so that no commit waits for it. */
+  async #aside<T>(work: (thread: SessionThread) => Promise<T>): Promise<T> {
+    await this.#lastCommit;
+    const thread = this.#open();
+    try {
+      return await work(thread);
+    } finally {
+      await thread.close();
+    }
   }
 
   async #commit(transactions: readonly Transaction[]): Promise<void> {
@@ -98,7 +112,15 @@ async function ask<Kind extends Request["kind"]>(
 ): Promise<Extract<Reply, { kind: Kind }>> {
   const reply = await thread.ask(request);
   if (reply.kind === "failed") throw new NftError(action, reply.code, { detail: reply.detail });
-  return reply as Extract<Reply, { kind: Kind }>;
+  assert(answers(reply, request.kind), `Asked nf_tables for ${request.kind}: got ${reply.kind}`);
+  return reply;
+}
+
+function answers<Kind extends Request["kind"]>(
+  reply: Reply,
+  kind: Kind,
+): reply is Extract<Reply, { kind: Kind }> {
+  return reply.kind === kind;
 }
 
 /** @throws NftError for the first refusal: those after it only follow from it */

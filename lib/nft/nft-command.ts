@@ -38,7 +38,7 @@ const CODE_BY_TEXT: readonly (readonly [text: string, code: string])[] = [
 export async function openCommandKernel(
   options: { readonly nftPath?: string } = {},
 ): Promise<NftKernel> {
-  const reader = await openNetlinkKernel();
+  const reader = await openNetlinkKernel({ thread: "here" });
   const nftPath = options.nftPath ?? "nft";
   let lastCommit: Promise<void> = Promise.resolve();
   return {
@@ -48,6 +48,7 @@ export async function openCommandKernel(
       return commit;
     },
     read: (family, table) => reader.read(family, table),
+    digest: (family, table) => reader.digest(family, table),
     readRules: (family, table) => reader.readRules(family, table),
     generation: () => reader.generation(),
     close: async () => {

@@ -3,12 +3,14 @@
 import { SystemError } from "../sys/ffi.ts";
 import type { SetDescription } from "./decode.ts";
 import { type Answer, NftSession } from "./nft-session.ts";
-import type { Family, TableContents } from "./objects.ts";
+import type { Family, TableContents, TableDigest } from "./objects.ts";
+import { digestTable } from "./table-digest.ts";
 
 export type Request =
   | { readonly kind: "commit"; readonly batch: Uint8Array<ArrayBuffer> }
   | { readonly kind: "sets"; readonly family: Family; readonly table: string }
   | { readonly kind: "read"; readonly family: Family; readonly table: string }
+  | { readonly kind: "digest"; readonly family: Family; readonly table: string }
   | { readonly kind: "rules"; readonly family: Family; readonly table: string }
   | { readonly kind: "generation" };
 
@@ -21,6 +23,7 @@ export type Reply =
     }
   | { readonly kind: "sets"; readonly sets: readonly SetDescription[] }
   | { readonly kind: "read"; readonly contents: TableContents | undefined }
+  | { readonly kind: "digest"; readonly digest: TableDigest | undefined }
   | { readonly kind: "rules"; readonly chains: TableContents["chains"] }
   | { readonly kind: "generation"; readonly generation: number }
   | { readonly kind: "failed"; readonly code: string; readonly detail: string };
@@ -56,6 +59,10 @@ function run(session: NftSession, request: Request): Reply {
       return { kind: "sets", sets: session.sets(request.family, request.table) };
     case "read":
       return { kind: "read", contents: session.read(request.family, request.table) };
+    case "digest": {
+      const contents = session.read(request.family, request.table);
+      return { kind: "digest", digest: contents && digestTable(contents) };
+    }
     case "rules":
       return { kind: "rules", chains: session.readRules(request.family, request.table) };
     case "generation":

@@ -153,6 +153,14 @@ export interface TableContents {
   readonly chains: ReadonlyMap<string, readonly string[]>;
 }
 
+/** A table in short: enough to say whether it holds what it should. */
+export interface TableDigest {
+  /** By set name: the `ElementDigest` of its elements; dynamic maps count as empty. */
+  readonly sets: ReadonlyMap<string, string>;
+  /** As in `TableContents`. */
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+}
+
 /** The door to nf_tables. One contract suite runs against every implementation. */
 export interface NftKernel {
   /**
@@ -162,6 +170,8 @@ export interface NftKernel {
   commit(transactions: readonly Transaction[]): Promise<void>;
   /** Reads one table; undefined when it does not exist. Never called on the sync path. */
   read(family: Family, table: string): Promise<TableContents | undefined>;
+  /** Reads one table and returns only its digest; undefined when it does not exist. */
+  digest(family: Family, table: string): Promise<TableDigest | undefined>;
   /** Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist. */
   readRules(family: Family, table: string): Promise<ReadonlyMap<string, readonly string[]>>;
   /** The ruleset generation: grows by one with each commit by anybody in this namespace. */

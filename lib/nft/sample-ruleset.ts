@@ -141,17 +141,28 @@ function hostLength(family: Family): string {
 }
 
 function sampleRules(family: Family): Change[] {
-  const rule = (chain: string, ...statements: Rule): Change => ({
-    kind: "add-rule",
-    chain,
-    rule: statements,
-  });
-  const goto = (chain: string): Statement => ({
-    kind: "verdict",
-    verdict: { kind: "goto", chain },
-  });
-  const vip = { kind: "set-priority", key: [DADDR, PROTOCOL, PORT], map: "vips" } as const;
-  const random = (modulus: number): Operand => ({ kind: "random", modulus });
+  return [
+    ...entryRules(family),
+    ...originRules(),
+    ...endpointRules(),
+    ...affinityRules(),
+    ...afterwardsRules(),
+  ];
+}
+
+function rule(chain: string, ...statements: Rule): Change {
+  return { kind: "add-rule", chain, rule: statements };
+}
+
+function goto(chain: string): Statement {
+  return { kind: "verdict", verdict: { kind: "goto", chain } };
+}
+
+function random(modulus: number): Operand {
+  return { kind: "random", modulus };
+}
+
+function entryRules(family: Family): Change[] {
   const [loopback, cluster] =
     family === "ip" ? ["127.0.0.0/8", "10.96.0.0/12"] : ["::1/128", "fd96::/108"];
   return [
@@ -162,7 +173,11 @@ function sampleRules(family: Family): Change[] {
     ),
     rule("prerouting", goto("services")),
     rule("output", { kind: "verdict", verdict: { kind: "jump", chain: "services" } }),
-    rule("services", vip, goto("dispatch")),
+    rule(
+      "services",
+      { kind: "set-priority", key: [DADDR, PROTOCOL, PORT], map: "vips" },
+      goto("dispatch"),
+    ),
     rule("services", { kind: "in-set", key: [DADDR], set: "cluster-ips" }, goto("refuse")),
     rule(
       "services",
@@ -170,6 +185,11 @@ function sampleRules(family: Family): Change[] {
       { kind: "prefix", field: "daddr", prefix: cluster },
       { kind: "verdict", verdict: { kind: "drop" } },
     ),
+  ];
+}
+
+function originRules(): Change[] {
+  return [
     rule(
       "dispatch",
       { kind: "in-set", key: [SADDR], set: "local-pods", negate: true },
@@ -186,9 +206,19 @@ function sampleRules(family: Family): Change[] {
       { kind: "in-set", key: [PRIORITY, SADDR], set: "lb-allow" },
       { kind: "verdict", verdict: { kind: "return" } },
     ),
+  ];
+}
+
+function endpointRules(): Change[] {
+  return [
     rule("refuse", { kind: "reject" }),
     rule("mod-2", { kind: "dnat", key: [PRIORITY, random(2)], map: "endpoints" }),
     rule("mod-2", { kind: "dnat", key: [PRIORITY, random(1)], map: "endpoints" }),
+  ];
+}
+
+function affinityRules(): Change[] {
+  return [
     rule("aff-2", { kind: "set-priority", key: [SADDR, PRIORITY], map: "affinity" }),
     rule("aff-2", { kind: "remember", operation: "delete", key: [SADDR, GROUP], map: "affinity" }),
     rule("aff-2", { kind: "mask-priority", mask: 0xffff0000 }),
@@ -205,6 +235,11 @@ function sampleRules(family: Family): Change[] {
       timeoutSeconds: 6,
     }),
     rule("aff-use", { kind: "dnat", key: [PRIORITY], map: "aff-ep" }),
+  ];
+}
+
+function afterwardsRules(): Change[] {
+  return [
     rule("forward", { kind: "ct-new" }, { kind: "ct-dnat" }, { kind: "clear-priority" }),
     rule(
       "divert",

@@ -21,7 +21,7 @@ import {
   wholeTransaction,
 } from "../plan/changes.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
-import { demandedChains, fixedChains, TABLE } from "../plan/ruleset.ts";
+import { demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
 
 /** What one sync did. */
 export interface SyncReport {
@@ -49,6 +49,9 @@ export class NftApply {
   readonly #fingerprints = new Map<Family, Fingerprints>();
   /** Families whose contents must be compared before the next change. */
   readonly #unsure = new Set<Family>(["ip", "ip6"]);
+  /** What `recover` read, until the first sync has used it. */
+  readonly #recovered = new Map<Family, TableContents | undefined>();
+  /** The generation when all was as we know it; grows with our commits. -1: not known. */
   #generation = -1;
 
   constructor(kernel: NftKernel, log: Logger) {
@@ -57,8 +60,10 @@ export class NftApply {
   }
 
   /** What an earlier run left, to recover ids from; undefined when there is no table. */
-  recover(family: Family): Promise<TableContents | undefined> {
-    return this.#kernel.read(family, TABLE);
+  async recover(family: Family): Promise<TableContents | undefined> {
+    const contents = await this.#read(family);
+    this.#recovered.set(family, contents);
+    return contents;
   }
 
   /**
@@ -110,7 +115,7 @@ export class NftApply {
 
   async #full(plan: FamilyPlan): Promise<SyncReport> {
     const { family } = plan.options;
-    const contents = await this.#kernel.read(family, TABLE);
+    const contents = await this.#newestContents(family);
     plan.ledger.compare(contents);
     const difference = plan.ledger.takeDifference();
     const [first = [], ...others] = elementBatches(difference);
@@ -167,6 +172,20 @@ export class NftApply {
     return { kind: "partial", elements, batches };
   }
 
+  /** What was read at the start is as good as new while all commits since were ours. */
+  async #newestContents(family: Family): Promise<TableContents | undefined> {
+    const isRecovered = this.#recovered.has(family);
+    const recovered = this.#recovered.get(family);
+    this.#recovered.delete(family);
+    if (isRecovered && (await this.#kernel.generation()) === this.#generation) return recovered;
+    return this.#read(family);
+  }
+
+  async #read(family: Family): Promise<TableContents | undefined> {
+    this.#generation = await this.#kernel.generation();
+    return this.#kernel.read(family, TABLE);
+  }
+
   /** Commits, and keeps count of the generation while nobody else changes the ruleset. */
   async #commit(transactions: readonly Transaction[]): Promise<void> {
     await this.#kernel.commit(transactions);
@@ -197,26 +216,23 @@ export class NftApply {
 
   async #driftOf(plan: FamilyPlan): Promise<string[]> {
     const { family } = plan.options;
-    const contents = await this.#kernel.read(family, TABLE);
-    if (contents === undefined) return [`table ${family} ${TABLE} is gone`];
+    const digest = await this.#kernel.digest(family, TABLE);
+    if (digest === undefined) return [`table ${family} ${TABLE} is gone`];
     const drift: string[] = [];
     const expected = this.#fingerprints.get(family) ?? new Map<string, readonly string[]>();
     for (const [chain, rules] of expected) {
-      const actual = contents.chains.get(chain);
+      const actual = digest.chains.get(chain);
       if (actual === undefined) drift.push(`chain ${family} ${chain} is gone`);
       else if (actual.join("\n") !== rules.join("\n"))
         drift.push(`chain ${family} ${chain} differs`);
     }
-    for (const chain of contents.chains.keys()) {
+    for (const chain of digest.chains.keys()) {
       if (!expected.has(chain)) drift.push(`chain ${family} ${chain} is not ours`);
     }
-    plan.ledger.compare(contents);
-    for (const [set, keys] of plan.ledger.takeDifference()) {
-      for (const [key, { before, after }] of keys) {
-        const what =
-          before === undefined ? "lacks" : after === undefined ? "has extra" : "differs in";
-        drift.push(`set ${family} ${set} ${what} ${key}`);
-      }
+    for (const { name } of SETS) {
+      const actual = digest.sets.get(name);
+      if (actual === undefined) drift.push(`set ${family} ${name} is gone`);
+      else if (actual !== plan.ledger.digestOf(name)) drift.push(`set ${family} ${name} differs`);
     }
     return drift;
   }

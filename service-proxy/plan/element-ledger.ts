@@ -2,6 +2,7 @@
 // Services may name one element: they share it when they agree; where they do not, the older
 // Service has it and the other is told. A value holder: no I/O, no clock.
 
+import { ElementDigest } from "../../lib/nft/digest.ts";
 import type { Element, TableContents } from "../../lib/nft/objects.ts";
 import type { PlannedElement } from "./service-plan.ts";
 
@@ -37,8 +38,11 @@ interface Claim {
 /** Sets whose keys more than one owner can name; the keys of all others carry an owned id. */
 const SHARED_SETS: ReadonlySet<string> = new Set(["vips", "nodeports", "cluster-ips", "hairpin"]);
 
+const NOTHING = new ElementDigest();
+
 export class ElementLedger {
   readonly #wanted = new Map<string, Map<string, Element>>();
+  readonly #digests = new Map<string, ElementDigest>();
   readonly #claims = new Map<string, Claim[]>();
   /** Names of elements that more than one owner asks for. */
   readonly #contested = new Set<string>();
@@ -67,6 +71,11 @@ export class ElementLedger {
   /** What the tables should hold, by set name and key. */
   get wanted(): ReadonlyMap<string, ReadonlyMap<string, Element>> {
     return this.#wanted;
+  }
+
+  /** The digest of what a set should hold. */
+  digestOf(set: string): string {
+    return (this.#digests.get(set) ?? NOTHING).toString();
   }
 
   /** Elements that are not as wanted by one of their claimants. */
@@ -141,6 +150,10 @@ export class ElementLedger {
     if (sameElement(before, element)) return;
     if (element === undefined) elements.delete(key);
     else elements.set(key, element);
+    let digest = this.#digests.get(set);
+    if (digest === undefined) this.#digests.set(set, (digest = new ElementDigest()));
+    if (before !== undefined) digest.remove(before);
+    if (element !== undefined) digest.add(element);
     this.#record(set, key, before, element);
   }
 

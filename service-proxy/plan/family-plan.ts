@@ -1,11 +1,12 @@
 // Everything one address family's table should hold, kept up to date one Service at a time. Two
 // of these, one for each family, make the node's plan. A value holder: no I/O, no clock.
 
+import { familyOf } from "../../lib/ip/address.ts";
 import { type Cidr, mergeCidrs } from "../../lib/ip/cidr.ts";
 import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
 import type { Service } from "../../lib/kube/api/service.ts";
 import type { Problem } from "../../lib/kube/store.ts";
-import type { TableContents } from "../../lib/nft/objects.ts";
+import type { Family, TableContents } from "../../lib/nft/objects.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
 import { ElementLedger, type Owner } from "./element-ledger.ts";
 import type { Demand, RulesetOptions } from "./ruleset.ts";
@@ -85,8 +86,9 @@ export class FamilyPlan {
   ): readonly string[] {
     const before = this.#planned.get(key);
     if (service === undefined && before === undefined) return [];
+    const { family } = this.options;
     const context = {
-      family: this.options.family,
+      family,
       place: this.#facts.place,
       ...(this.#facts.nodeAddress === undefined ? {} : { nodeAddress: this.#facts.nodeAddress }),
       refuseVip: (address: string) => this.#refuseVip(address),
@@ -109,7 +111,9 @@ export class FamilyPlan {
     this.#count(before?.plan, -1);
     this.#count(plan, 1);
     const next =
-      service === undefined || plan === undefined ? undefined : describe(service, owner, plan);
+      service === undefined || plan === undefined
+        ? undefined
+        : describe(service, owner, plan, family);
     if (hasHealthPort(service)) this.#healthChecked.add(key);
     else this.#healthChecked.delete(key);
     if (next === undefined) this.#planned.delete(key);
@@ -222,9 +226,18 @@ export class FamilyPlan {
   }
 }
 
-function describe(service: Service, owner: Owner, plan: ServicePlan): Planned {
-  const externalVips = [...service.externalIPs, ...service.loadBalancerVips];
-  return { owner, plan, clusterIps: service.clusterIPs, externalVips };
+/** Undefined for a Service that has no address of the family, as most have none in one of them. */
+function describe(
+  service: Service,
+  owner: Owner,
+  plan: ServicePlan,
+  family: Family,
+): Planned | undefined {
+  const ofFamily = (address: string): boolean => familyOf(address) === family;
+  const clusterIps = service.clusterIPs.filter(ofFamily);
+  const externalVips = [...service.externalIPs, ...service.loadBalancerVips].filter(ofFamily);
+  if (clusterIps.length + externalVips.length === 0) return undefined;
+  return { owner, plan, clusterIps, externalVips };
 }
 
 function hasHealthPort(service: Service | undefined): boolean {

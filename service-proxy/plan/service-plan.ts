@@ -108,18 +108,18 @@ class Builder {
     }
     for (const address of this.#hairpins) this.#add("hairpin", `${address} . ${address}`);
     return {
-      elements: this.#elements,
-      setNames: this.#setNames,
-      counts: [...this.#counts],
-      affinityCounts: [...this.#affinityCounts],
+      elements: kept(this.#elements),
+      setNames: kept(this.#setNames),
+      counts: kept([...this.#counts]),
+      affinityCounts: kept([...this.#affinityCounts]),
       ...(seconds === undefined || this.#affinityCounts.size === 0
         ? {}
         : { affinitySeconds: seconds }),
-      udp: this.#udp,
-      localReady: [...this.#localReady],
+      udp: kept(this.#udp),
+      localReady: kept([...this.#localReady]),
       noLocalInternal: this.#noLocalInternal,
       noLocalExternal: this.#noLocalExternal,
-      problems: this.#problems,
+      problems: kept(this.#problems),
     };
   }
 
@@ -302,4 +302,11 @@ class Builder {
       ...(comment === undefined ? {} : { comment }),
     });
   }
+}
+
+const NOTHING: readonly never[] = [];
+
+/** One shared array stands for all empty ones: plans of 10,000 Services hold many. */
+function kept<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? NOTHING : list;
 }

@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ApiClient } from "./api-client.ts";
 import { ensureBinaries } from "./binaries.ts";
-import { issueClient } from "./certificates.ts";
+import { issueClient, type KeyPair } from "./certificates.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { EtcdClient } from "./etcd.ts";
 import { type Credentials, writeKubeconfig } from "./kubeconfig.ts";
@@ -110,6 +110,11 @@ export class ControlPlane implements AsyncDisposable {
   /** PEM file of the authority that signed the API server's certificate. */
   get authorityFile(): string {
     return this.#layout.authority.certificateFile;
+  }
+
+  /** The API server's certificate: a proxy at another port of its address may use it. */
+  get serverCertificate(): KeyPair {
+    return this.#layout.server;
   }
 
   /** Scratch directory with the logs, `kube-apiserver.log` and so on; gone after disposal. */

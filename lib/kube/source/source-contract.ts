@@ -181,7 +181,7 @@ function testSlices(claim: Claim): void {
   claim("both families of a Service's slices stand together", async (fixture) => {
     const { harness, store, start } = fixture;
     await harness.put(slice("web-4", "web"));
-    await harness.put(slice("web-6", "web", { addresses: ["fd00:1:0::9"] }, "IPv6"));
+    await harness.put(slice("web-6", "web", { addresses: ["fd00:1::9"] }, "IPv6"));
     await start();
     const slices = store.slicesOf("default/web");
     assert.equal(slices.get("web-4")?.endpoints[0]?.address, "10.1.0.7");

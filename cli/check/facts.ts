@@ -1,0 +1,167 @@
+// What `innermesh check` knows before it judges: every answer of the world, or why there is none.
+// Gathered once (gather.ts), judged by pure functions (judge-*.ts).
+
+import type { Node } from "../../lib/kube/api/node.ts";
+import type { Problem } from "../../lib/kube/store.ts";
+import type { Family } from "../../lib/nft/objects.ts";
+import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
+
+/** An answer, or why there is none. */
+export type Fact<T> =
+  | { readonly kind: "known"; readonly value: T }
+  | { readonly kind: "unknown"; readonly why: string };
+
+export interface Facts {
+  /** Before an install: kube-proxy still serves, and no agent of ours is expected. */
+  readonly pre: boolean;
+  readonly settings: NodeSettings;
+  readonly nodeName: string;
+  readonly kernel: KernelFacts;
+  readonly host: HostFacts;
+  readonly rivals: RivalFacts;
+  readonly cluster: ClusterFacts;
+  readonly agent: AgentFacts;
+}
+
+export interface KernelFacts {
+  /** As `uname -r`. */
+  readonly release: string;
+  /** The nf_tables generation: known when nf_tables answers. */
+  readonly generation: Fact<number>;
+  /** Parts of our ruleset that the kernel refused in a throw-away table. */
+  readonly refused: Fact<readonly RefusedPart[]>;
+  /** As `nft --version` says, e.g. `1.0.6`; undefined when there is no such program. */
+  readonly nftVersion: Fact<string | undefined>;
+  /** Effective capabilities of this process, bit by number. */
+  readonly capabilities: Fact<bigint>;
+  /** Connection tracking knows SCTP. */
+  readonly tracksSctp: Fact<boolean>;
+}
+
+export interface RefusedPart {
+  readonly family: Family;
+  /** e.g. `masquerade` */
+  readonly part: string;
+  readonly why: string;
+}
+
+export interface HostFacts {
+  /** Addresses on the interfaces here. */
+  readonly addresses: Fact<readonly string[]>;
+  readonly ipForward: Fact<boolean>;
+  readonly ip6Forward: Fact<boolean>;
+  /** With the kernel's own `all`, which adds to each. */
+  readonly interfaces: Fact<readonly InterfaceFacts[]>;
+  /** Bridges that veths hang on. */
+  readonly bridges: Fact<readonly BridgeFacts[]>;
+  /** Bridged packets meet netfilter's ip hooks; undefined when br_netfilter is not loaded. */
+  readonly bridgeCallsIptables: Fact<boolean | undefined>;
+  readonly conntrack: Fact<{ readonly entries: number; readonly limit: number }>;
+  readonly tcpBeLiberal: Fact<boolean>;
+  /** Kernel limits that the settings ask for and that do not stand, as `file: is → wanted`. */
+  readonly limitsToSet: Fact<readonly string[]>;
+  /** Where the kernel takes source ports from. */
+  readonly ephemeralPorts: Fact<EphemeralPorts>;
+  /** Base chains of others, that drop what no rule accepts. */
+  readonly dropPolicies: Fact<readonly DropPolicy[]>;
+}
+
+export interface InterfaceFacts {
+  readonly name: string;
+  /** 0 off, 1 strict, 2 loose */
+  readonly rpFilter: number;
+  readonly routeLocalnet: boolean;
+  readonly srcValidMark: boolean;
+}
+
+export interface BridgeFacts {
+  readonly name: string;
+  /** Canonical addresses on the bridge itself. */
+  readonly addresses: readonly string[];
+  readonly veths: readonly string[];
+}
+
+export interface EphemeralPorts {
+  readonly first: number;
+  readonly last: number;
+  /** Ports taken out of the range. */
+  readonly reserved: readonly (readonly [first: number, last: number])[];
+}
+
+export interface DropPolicy {
+  /** e.g. `inet filter` */
+  readonly table: string;
+  readonly chain: string;
+  readonly hook: "input" | "forward";
+}
+
+/** What another owner of the Services left or runs. */
+export interface RivalFacts {
+  /** Rules, one phrase for each kind. */
+  readonly rules: Fact<readonly string[]>;
+  /** Processes named kube-proxy in this network namespace. */
+  readonly processes: Fact<readonly number[]>;
+}
+
+export interface ClusterFacts {
+  /** An API server, or a directory in its place. */
+  readonly source: "api" | "directory";
+  /** As `/version` says, e.g. `v1.36.3`. */
+  readonly version: Fact<string>;
+  /** The server's clock minus ours. */
+  readonly clockSkewMs: Fact<number>;
+  /** Resources served, as `discovery.k8s.io/v1 endpointslices`. */
+  readonly resources: Fact<ReadonlySet<string>>;
+  /** What these credentials may not do, of all that the agent does. */
+  readonly denied: Fact<readonly Denied[]>;
+  readonly objects: Fact<ClusterObjects>;
+}
+
+export interface Denied {
+  /** e.g. `watch services` */
+  readonly access: string;
+  /** Without it the node serves nothing. */
+  readonly needed: boolean;
+}
+
+/** One snapshot of what the source holds. */
+export interface ClusterObjects {
+  /** The Node object of this node's name. */
+  readonly node: Node | undefined;
+  readonly serviceCount: number;
+  /** The cluster has addresses of this family. */
+  readonly families: ReadonlySet<Family>;
+  /** Services with an SCTP port. */
+  readonly sctpServices: readonly string[];
+  readonly nodePorts: readonly number[];
+  readonly problems: readonly Problem[];
+}
+
+export interface AgentFacts {
+  readonly healthz: Fact<PageFacts>;
+  readonly livez: Fact<PageFacts>;
+  readonly proxyMode: Fact<PageFacts>;
+  /** The metrics page has our own series. */
+  readonly metricsAreOurs: Fact<boolean>;
+  readonly tables: Fact<readonly TableFacts[]>;
+}
+
+export interface PageFacts {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** The kernel's table beside the plan made from the same source. */
+export interface TableFacts {
+  readonly family: Family;
+  /** "missing", or what differs, in words. */
+  readonly state: "missing" | readonly string[];
+}
+
+export function known<T>(value: T): Fact<T> {
+  return { kind: "known", value };
+}
+
+export function unknown(why: string): { readonly kind: "unknown"; readonly why: string } {
+  return { kind: "unknown", why };
+}
