@@ -27,6 +27,7 @@ import { type NodeSettings, nodeNameOf } from "../service-proxy/config/node-sett
 import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts";
 import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
 import { runServiceProxy } from "../service-proxy/main.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes of every Innermesh program. */
@@ -34,6 +35,9 @@ const FINE = 0;
 const PROBLEM = 1;
 const WRONG_USE = 2;
 const UNREACHABLE = 3;
+
+/** After the first sync: by then reports and clean-up of the start are over. */
+const SETTLED_AFTER_MS = 2_000;
 
 /**
  * Runs the node role until SIGTERM or SIGINT, or does the one thing a flag asks for.
@@ -121,6 +125,7 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
       onFirstSync: () => {
         log.info("Services are served", { node: nodeName, services: store.services.size });
         takeOver(kernel, log).catch((error: unknown) => log.error("take-over failed", { error }));
+        setTimeout(collectGarbage, SETTLED_AFTER_MS).unref();
       },
     },
     signal,

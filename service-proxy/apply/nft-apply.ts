@@ -21,7 +21,7 @@ import {
   wholeTransaction,
 } from "../plan/changes.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
-import { demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
+import { type Chain, demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
 
 /** What one sync did. */
 export interface SyncReport {
@@ -49,6 +49,8 @@ export class NftApply {
   readonly #fingerprints = new Map<Family, Fingerprints>();
   /** Families whose contents must be compared before the next change. */
   readonly #unsure = new Set<Family>(["ip", "ip6"]);
+  /** Families into whose rules somebody may have written before we read ours back. */
+  readonly #doubtful = new Set<Family>();
   /** What `recover` read, until the first sync has used it. */
   readonly #recovered = new Map<Family, TableContents | undefined>();
   /** The generation when all was as we know it; grows with our commits. -1: not known. */
@@ -90,15 +92,17 @@ export class NftApply {
    */
   async audit(plans: readonly FamilyPlan[], force: boolean): Promise<AuditReport> {
     const generation = await this.#kernel.generation();
-    if (!force && generation === this.#generation) return { drift: [] };
+    const isSettled = this.#unsure.size + this.#doubtful.size === 0;
+    if (!force && isSettled && generation === this.#generation) return { drift: [] };
     const drift: string[] = [];
     for (const plan of plans) {
-      if (this.#unsure.has(plan.options.family)) continue;
+      const { family } = plan.options;
+      if (this.#unsure.has(family)) continue;
       const found = await this.#driftOf(plan);
       drift.push(...found);
-      if (found.length > 0) this.#unsure.add(plan.options.family);
+      if (found.length > 0 || this.#doubtful.has(family)) this.#unsure.add(family);
     }
-    if (drift.length > 0) await this.sync(plans);
+    if (this.#unsure.size > 0) await this.sync(plans);
     else this.#generation = generation;
     return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
   }
@@ -106,11 +110,6 @@ export class NftApply {
   /** Removes our tables. */
   async remove(): Promise<void> {
     await this.#kernel.commit([transaction("ip", REMOVAL), transaction("ip6", REMOVAL)]);
-  }
-
-  /** Makes the next sync compare with the kernel first. */
-  distrust(): void {
-    this.#unsure.add("ip").add("ip6");
   }
 
   async #full(plan: FamilyPlan): Promise<SyncReport> {
@@ -131,7 +130,7 @@ export class NftApply {
     }
     this.#chains.set(family, new Set(namesOf(plan)));
     if (contents !== undefined) await this.#removeStale(plan, contents);
-    this.#fingerprints.set(family, await this.#kernel.readRules(family, TABLE));
+    this.#fingerprints.set(family, await this.#rulesOf(family));
     this.#unsure.delete(family);
     return { kind: "full", elements: countElements(batches), batches: batches.length };
   }
@@ -139,14 +138,19 @@ export class NftApply {
   async #partial(plans: readonly FamilyPlan[]): Promise<SyncReport> {
     const small: Transaction[] = [];
     const batchesByPlan: { family: Family; batches: readonly (readonly Change[])[] }[] = [];
-    const rewritten: Family[] = [];
+    const written = new Map<Family, readonly string[]>();
     let elements = 0;
     for (const plan of plans) {
       const { family } = plan.options;
-      const chains = this.#newChains(plan);
+      const fresh = this.#newChains(plan);
+      const chains = chainChanges(fresh);
       const [first = [], ...others] = elementBatches(plan.ledger.takeDifference());
       elements += countElements([first, ...others]);
-      if (chains.length > 0) rewritten.push(family);
+      if (fresh.length > 0)
+        written.set(
+          family,
+          fresh.map(({ spec }) => spec.name),
+        );
       if (chains.length + first.length > 0) {
         small.push(transaction(family, [...chains, ...first]));
       }
@@ -166,8 +170,12 @@ export class NftApply {
       for (const plan of plans) this.#unsure.add(plan.options.family);
       throw error;
     }
-    for (const family of rewritten) {
-      this.#fingerprints.set(family, await this.#kernel.readRules(family, TABLE));
+    for (const [family, chains] of written) {
+      // Only those just written: what the others hold by now may be somebody else's.
+      const rules = await this.#rulesOf(family);
+      const known = this.#fingerprints.get(family) ?? new Map<string, readonly string[]>();
+      const fresh = chains.map((name) => [name, rules.get(name) ?? []] as const);
+      this.#fingerprints.set(family, new Map([...known, ...fresh]));
     }
     return { kind: "partial", elements, batches };
   }
@@ -182,7 +190,8 @@ export class NftApply {
   }
 
   async #read(family: Family): Promise<TableContents | undefined> {
-    this.#generation = await this.#kernel.generation();
+    // Once known it only grows by our commits: what others did shows as a difference.
+    if (this.#generation < 0) this.#generation = await this.#kernel.generation();
     return this.#kernel.read(family, TABLE);
   }
 
@@ -192,12 +201,20 @@ export class NftApply {
     this.#generation = this.#generation < 0 ? -1 : this.#generation + 1;
   }
 
-  #newChains(plan: FamilyPlan): readonly Change[] {
+  #newChains(plan: FamilyPlan): readonly Chain[] {
     const { family } = plan.options;
     const known = this.#chains.get(family) ?? new Set<string>();
     const fresh = demandedChains(plan.demand()).filter(({ spec }) => !known.has(spec.name));
     for (const { spec } of fresh) known.add(spec.name);
-    return chainChanges(fresh);
+    return fresh;
+  }
+
+  /** Reads rules back as the kernel tells them, right after they were written. */
+  async #rulesOf(family: Family): Promise<Fingerprints> {
+    const rules = await this.#kernel.readRules(family, TABLE);
+    if ((await this.#kernel.generation()) === this.#generation) this.#doubtful.delete(family);
+    else this.#doubtful.add(family);
+    return rules;
   }
 
   /** Chains an earlier run needed. Kernels before 6.2 may say EBUSY: they stay until next time. */

@@ -179,7 +179,6 @@ class Auditor {
       }
       observer.audited(drift.length > 0 ? "repaired" : "clean");
     } catch (error) {
-      apply.distrust();
       observer.audited("failed");
       log.error("audit failed", { error: String(error) });
     }

@@ -39,6 +39,8 @@ export interface Faults {
   readonly treat?: (request: SeenRequest) => Treatment;
   /** Every head and every line of a watch comes this much later, in order. */
   readonly latencyMs?: number;
+  /** Lists that ask for pages get pages of this many objects. */
+  readonly pageLimit?: number;
   /**
    * Replaces one line of a watch by others, without line ends.
    * @param breakOff ends the stream in the middle of the last line that is returned
@@ -173,9 +175,10 @@ export class FaultProxy implements AsyncDisposable {
     response: ServerResponse,
     seen: SeenRequest,
   ): Promise<void> {
+    const era = this.#era;
     await this.#lag();
-    const { method, headers, url } = request;
-    const sent = httpsRequest(new URL(url ?? "/", this.#target), {
+    const { method, headers } = request;
+    const sent = httpsRequest(this.#targetOf(request), {
       ...(method === undefined ? {} : { method }),
       headers: { ...headers, host: this.#target.host },
       agent: this.#upstream,
@@ -184,6 +187,7 @@ export class FaultProxy implements AsyncDisposable {
     const arrived = once(sent, "response") as Promise<[IncomingMessage]>;
     request.pipe(sent);
     const [answer] = await arrived;
+    answer.on("error", () => this.#upstreamBroke(era, request.socket));
     seen.status = answer.statusCode;
     const { "transfer-encoding": _, ...passed } = answer.headers;
     response.writeHead(answer.statusCode ?? 502, passed);
@@ -191,6 +195,20 @@ export class FaultProxy implements AsyncDisposable {
     if (seen.watch && answer.statusCode === 200) return this.#relayLines(answer, response, seen);
     for await (const bytes of answer) response.write(bytes);
     response.end();
+  }
+
+  #targetOf(request: IncomingMessage): URL {
+    const url = new URL(request.url ?? "/", this.#target);
+    const { pageLimit } = this.faults;
+    if (pageLimit !== undefined && url.searchParams.has("limit")) {
+      url.searchParams.set("limit", String(pageLimit));
+    }
+    return url;
+  }
+
+  /** A client behind a frozen stream hears nothing of it. */
+  #upstreamBroke(era: number, socket: Socket): void {
+    if (era === this.#era) socket.destroy();
   }
 
   async #relayLines(

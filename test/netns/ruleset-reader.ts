@@ -16,7 +16,10 @@ export interface ReadTable {
 
 /** Calls that this program takes on standard input. */
 export interface ReaderCalls {
-  readonly read: { readonly request: { readonly family: Family }; readonly reply: ReadTable | null };
+  readonly read: {
+    readonly request: { readonly family: Family };
+    readonly reply: ReadTable | null;
+  };
   readonly generation: { readonly request: object; readonly reply: number };
 }
 
