@@ -1,10 +1,14 @@
 // Every verb but `node`, as yargs knows them: help, completion, spelling.
 
 import yargs from "yargs";
+import { conformanceCommand } from "../conformance/command.ts";
+import { checkCommand } from "./check.ts";
 import { WrongUse } from "./exit.ts";
 import { demoCommand } from "./demo.ts";
+import { explainCommand } from "./explain.ts";
 import { planCommand } from "./plan.ts";
 import { traceCommand } from "./trace.ts";
+import { versionCommand } from "./version.ts";
 
 const NODE_HELP = "Replace kube-proxy on this node; takes kube-proxy's flags (node --help)";
 
@@ -18,7 +22,11 @@ export async function runVerbs(argv: readonly string[]): Promise<number> {
     .command("node", NODE_HELP)
     .command(planCommand)
     .command(traceCommand)
+    .command(explainCommand)
+    .command(checkCommand)
+    .command(conformanceCommand)
     .command(demoCommand)
+    .command(versionCommand)
     .command({
       command: "cleanup",
       describe: "Take away what Innermesh left in this node's kernel",

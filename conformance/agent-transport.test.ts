@@ -125,7 +125,7 @@ suite("a real agent", () => {
     await assert.rejects(wrong.setReady(other, true), /agent "other".*it is "server"/);
   });
 
-  test("a stream that ended is opened again, and one that cannot be opened says so", async () => {
+  test("a stream that ended is opened again, and one that cannot be opened says so", async (t) => {
     let opened = 0;
     const flaky = createServer((socket) => {
       opened += 1;
@@ -139,11 +139,11 @@ suite("a real agent", () => {
     const flakyPath = join(folder, "flaky.sock");
     await once(flaky.listen(flakyPath), "listening");
     const open = socketControl(() => flakyPath);
+    t.after(() => flaky.close());
     const agents = [server];
     await using again = new StreamTransport({ agents, open, clock: systemClock });
     await assert.rejects(again.setReady(server, true), /Cannot ask agent "server"/);
     await again.setReady(server, true);
-    flaky.close();
     const nowhere = socketControl(() => join(folder, "nowhere.sock"));
     await using none = new StreamTransport({ agents, open: nowhere, clock: systemClock });
     await assert.rejects(none.setReady(server, true), { code: "unreachable" });

@@ -40,8 +40,10 @@ export class ControlClient implements Disposable {
     const lines = createInterface({ input: stream.input });
     lines.on("line", (line) => this.#settle(line));
     lines.on("close", () => this.#end("the connection closed"));
-    stream.input.on("error", (error) => this.#end(error.message));
-    stream.output.on("error", (error) => this.#end(error.message));
+    // readline passes its input's errors on, and an error without a listener ends the process.
+    for (const source of [lines, stream.input, stream.output]) {
+      source.on("error", (error: Error) => this.#end(error.message));
+    }
   }
 
   /** True once the stream has ended: a new client must be opened. */
@@ -97,8 +99,10 @@ export type ControlHandler = (request: ControlRequest) => Promise<ControlReply>;
 
 /** The agent's end: answers every line until the stream ends. Never throws. */
 export function serveControl({ input, output }: ControlStream, handler: ControlHandler): void {
-  output.on("error", () => {}); // A caller that hangs up early has no use for the answer.
-  createInterface({ input }).on("line", (line) => {
+  const lines = createInterface({ input });
+  // A caller that hangs up early has no use for the answer.
+  for (const source of [lines, input, output]) source.on("error", () => {});
+  lines.on("line", (line) => {
     void answer(line, handler).then((reply) => output.write(`${JSON.stringify(reply)}\n`));
   });
 }

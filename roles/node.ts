@@ -4,21 +4,17 @@
 import { existsSync, readFileSync, watchFile, writeFileSync } from "node:fs";
 import { availableParallelism, hostname } from "node:os";
 import { systemClock } from "../lib/clock/system-clock.ts";
-import { type Address, parseAddress } from "../lib/ip/address.ts";
-import { type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
-import { inClusterConfig, KubeconfigError, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
-import { ALL_KINDS, runApiSource } from "../lib/kube/source/api-source.ts";
-import { runDirectorySource } from "../lib/kube/source/directory-source.ts";
-import { type KubeStore, makeStore } from "../lib/kube/store.ts";
-import type { WatchReport } from "../lib/kube/watch-report.ts";
+import type { Address } from "../lib/ip/address.ts";
+import { KubeconfigError } from "../lib/kube/kubeconfig.ts";
+import { ALL_KINDS } from "../lib/kube/source/api-source.ts";
+import { makeStore } from "../lib/kube/store.ts";
 import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
-import { makeNodeMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
+import { makeNodeMetrics } from "../lib/metrics/node-metrics.ts";
 import { openConntrackTable } from "../lib/netlink/conntrack.ts";
 import { readHostAddresses, watchAddresses } from "../lib/netlink/route.ts";
 import { openNetlinkKernel } from "../lib/nft/kernel.ts";
 import { openCommandKernel } from "../lib/nft/nft-command.ts";
 import type { Family, NftKernel } from "../lib/nft/objects.ts";
-import { type EventSink, makeEventSink } from "../service-proxy/apply/events.ts";
 import { removeKubeProxyLeftovers } from "../service-proxy/apply/kube-proxy-leftovers.ts";
 import { applySysctls, planSysctls, readKernelValues } from "../service-proxy/apply/sysctl.ts";
 import { formatConfigurationFile } from "../service-proxy/config/node-configuration.ts";
@@ -28,6 +24,7 @@ import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts
 import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
 import { runServiceProxy } from "../service-proxy/main.ts";
 import { collectGarbage } from "./collect-garbage.ts";
+import { openSource } from "./node-source.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes of every Innermesh program. */
@@ -120,8 +117,13 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
       metrics,
       events: source.events,
       apiServerAddresses: source.apiServerAddresses,
+      otherNodes: source.nodes.current,
+      ready: source.nodes.opened,
       hostAddresses: addresses.current,
-      onHostChange: addresses.onChange,
+      onHostChange: (listener) => {
+        const stops = [addresses.onChange(listener), source.nodes.onChange(listener)];
+        return () => stops.forEach((stopOne) => stopOne());
+      },
       onFirstSync: () => {
         log.info("Services are served", { node: nodeName, services: store.services.size });
         takeOver(kernel, log).catch((error: unknown) => log.error("take-over failed", { error }));
@@ -145,78 +147,6 @@ function abortAll(stop: AbortController): (error: unknown) => never {
     stop.abort();
     throw error;
   };
-}
-
-interface Source {
-  readonly run: () => Promise<void>;
-  readonly close: () => void;
-  readonly events: EventSink;
-  readonly apiServerAddresses: readonly Address[];
-}
-
-interface SourceContext {
-  readonly nodeName: string;
-  readonly store: KubeStore;
-  readonly metrics: NodeMetrics;
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-}
-
-async function openSource(settings: NodeSettings, context: SourceContext): Promise<Source> {
-  const { nodeName, store, signal } = context;
-  const onEvent = (report: WatchReport): void => noteWatch(report, context);
-  const { source } = settings;
-  if (source.kind === "directory") {
-    const { path } = source;
-    const options = { path, store, clock: systemClock, nodeName, signal, onEvent };
-    return {
-      run: () => runDirectorySource(options),
-      close: () => {},
-      events: { report: () => {} },
-      apiServerAddresses: [],
-    };
-  }
-  const config = await clientConfig(source);
-  const client = makeKubeClient(config, systemClock);
-  const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
-  const options = { client, nodeName, store, clock: systemClock, random: Math.random };
-  return {
-    run: () => runApiSource({ ...options, signal, onEvent }),
-    close: () => client.close(),
-    events: eventSink(client, context),
-    apiServerAddresses: host === undefined ? [] : [host],
-  };
-}
-
-function clientConfig(
-  source: Extract<NodeSettings["source"], { kind: "kube" }>,
-): ReturnType<typeof loadKubeconfig> {
-  if (source.kubeconfigPath !== undefined) return loadKubeconfig(source.kubeconfigPath);
-  return inClusterConfig(process.env);
-}
-
-function eventSink(client: KubeClient, { nodeName, metrics, signal }: SourceContext): EventSink {
-  return makeEventSink({
-    nodeName,
-    createEvent: async (event) => {
-      const path = `/apis/events.k8s.io/v1/namespaces/${event.metadata.namespace}/events`;
-      await client.create(path, event, { signal });
-    },
-    clock: systemClock,
-    random: Math.random,
-    signal,
-    onDropped: (reason) => metrics.eventsDropped.add(1, { reason }),
-  });
-}
-
-function noteWatch({ resource, kind, why }: WatchReport, { metrics, log }: SourceContext): void {
-  if (kind === "failed") {
-    log.warn("watch failed; what is known stays in force", { kind: resource, why });
-    metrics.sourceRelists.add(1, { kind: resource, reason: "failed" });
-    return;
-  }
-  if (kind === "absent") log.info("not watched", { kind: resource, why });
-  metrics.sourceEventTime.set(systemClock.wallMs() / 1000, { kind: resource });
 }
 
 function openKernel({ nftBackend }: NodeSettings): Promise<NftKernel> {

@@ -39,7 +39,10 @@ export interface ServiceProxyParts {
   readonly metrics: NodeMetrics;
   readonly events: EventSink;
   readonly apiServerAddresses: readonly Address[];
+  /** Addresses of the cluster's other nodes, as far as they are known. */
+  readonly otherNodes: () => readonly Address[];
   readonly hostAddresses: () => readonly Address[];
+  readonly ready: Promise<void>;
   readonly onHostChange: (listener: () => void) => () => void;
   /** Called once our rules stand: the moment to take kube-proxy's away. */
   readonly onFirstSync: () => void;

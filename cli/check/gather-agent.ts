@@ -100,7 +100,7 @@ async function compareOnce(
     if (contents !== undefined) found.set(family, contents);
   }
   const table = tableSettings(settings, nodeName, apiServerAddresses);
-  const plan = new NodePlan(table, store, await readHostAddresses(), found, families);
+  const plan = new NodePlan(table, store, await readHostAddresses(), found, { families });
   return plan.families.map((one) => {
     const { family } = one.options;
     const contents = found.get(family);

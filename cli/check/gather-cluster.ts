@@ -1,6 +1,7 @@
 // Asks the source: the API server about itself and about what we may do, and one snapshot of the
 // objects in it.
 
+import { access } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
 import { systemClock } from "../../lib/clock/system-clock.ts";
@@ -39,7 +40,11 @@ export async function gatherCluster(
   { source }: NodeSettings,
 ): Promise<GatheredCluster> {
   if (source.kind === "directory") {
-    const snapshot = await factOf(() => takeSnapshot(flags));
+    // A directory that is not there yet would be waited for.
+    const snapshot = await factOf(async () => {
+      await access(source.path);
+      return takeSnapshot(flags);
+    });
     const none = unknown("a directory has no API server");
     const facts: ClusterFacts = {
       source: "directory",
@@ -76,14 +81,20 @@ async function askServer(
     client.getJson(path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
   const version = await factOf(async () => asText(asRecord(await get("/version"))["gitVersion"]));
   if (version.kind === "unknown") return unreachable(version.why);
-  const snapshot = await factOf(() => takeSnapshot(flags));
+  const denied = await factOf(() => deniedAccess(client));
+  const missing = denied.kind === "known" ? denied.value.filter(({ needed }) => needed) : [];
+  // Lists that are refused would be asked for again and again.
+  const snapshot =
+    missing.length > 0
+      ? unknown(`these credentials may not ${missing.map((one) => one.access).join(", ")}`)
+      : await factOf(() => takeSnapshot(flags));
   const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
   const facts: ClusterFacts = {
     source: "api",
     version,
     clockSkewMs: await factOf(() => clockSkewMs(config)),
     resources: await factOf(() => servedResources(get)),
-    denied: await factOf(() => deniedAccess(client)),
+    denied,
     objects: objectsOf(snapshot),
   };
   return { facts, snapshot, apiServerAddresses: host === undefined ? [] : [host] };

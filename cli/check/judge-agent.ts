@@ -1,7 +1,17 @@
 // Checks of who serves the Services of this node: kube-proxy, or our agent and its tables. Pure.
 
 import type { Facts, PageFacts, TableFacts } from "./facts.ts";
-import { type Check, fail, ifKnown, ok, skip, some, type Verdict, warn } from "./verdict.ts";
+import {
+  type Check,
+  fail,
+  ifKnown,
+  ok,
+  skip,
+  some,
+  type Verdict,
+  warn,
+  withDetails,
+} from "./verdict.ts";
 
 const BEFORE_INSTALL = "before an install there is no agent";
 const START_AGENT = "look at the agent's log: kubectl -n kube-system logs -l k8s-app=kube-proxy";
@@ -90,11 +100,12 @@ function judgeTables({ agent: { tables } }: Facts): Verdict {
     const wrong = found.filter(({ state }) => state === "missing" || state.length > 0);
     if (wrong.length === 0) return ok("the kernel holds exactly what the plan says");
     const lines = wrong.flatMap(differences);
-    return fail(
+    const verdict = fail(
       `${lines.length} differences from the plan: ${some(lines)}`,
       "an agent that runs mends this within its --audit-period; if it stays, look at its log, " +
         "and see that this check is given the agent's own flags",
     );
+    return withDetails(verdict, lines);
   });
 }
 

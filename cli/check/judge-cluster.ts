@@ -2,7 +2,17 @@
 
 import { ENDPOINT_SLICES, SERVICE_CIDRS } from "./access.ts";
 import type { Facts } from "./facts.ts";
-import { type Check, fail, ifKnown, ok, skip, some, type Verdict, warn } from "./verdict.ts";
+import {
+  type Check,
+  fail,
+  ifKnown,
+  ok,
+  skip,
+  some,
+  type Verdict,
+  warn,
+  withDetails,
+} from "./verdict.ts";
 
 /** Older ones have neither ServiceCIDRs nor streamed lists; we are not tested with them. */
 const OLDEST_TESTED_MINOR = 31;
@@ -91,7 +101,10 @@ function judgeAccess({ cluster: { denied, source } }: Facts): Verdict {
 function judgeServices({ cluster: { objects } }: Facts): Verdict {
   return ifKnown(objects, ({ problems, serviceCount }) => {
     if (problems.length === 0) return ok(`${serviceCount} Services, none with a problem`);
-    const lines = problems.map(({ object, field, message }) => `${object}: ${field}: ${message}`);
-    return warn(some([...new Set(lines)]), "innermesh explain service NAMESPACE/NAME tells more");
+    const lines = new Set(
+      problems.map(({ object, field, message }) => `${object}: ${field}: ${message}`),
+    );
+    const hint = "innermesh explain service NAMESPACE/NAME tells more";
+    return withDetails(warn(some([...lines], "; "), hint), [...lines]);
   });
 }

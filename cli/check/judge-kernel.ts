@@ -43,7 +43,7 @@ function judgeRuleset({ kernel: { refused } }: Facts): Verdict {
     if (parts.length === 0) return ok("the kernel takes every rule and set that we use");
     const inWords = ({ family, part, why }: RefusedPart): string => `${part} (${family}): ${why}`;
     return fail(
-      `refused: ${some(parts.map(inWords))}`,
+      `refused: ${some(parts.map(inWords), "; ")}`,
       "load or build the modules nft_ct, nft_fib, nft_masq, nft_nat, nft_numgen, nft_reject " +
         "and, for IPv6, nft_fib_ipv6 and nft_reject_ipv6",
     );

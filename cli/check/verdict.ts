@@ -10,6 +10,8 @@ export interface Verdict {
   readonly message: string;
   /** What to do about it. */
   readonly hint?: string;
+  /** All of what `message` shows a few of. */
+  readonly details?: readonly string[];
 }
 
 export interface Check {
@@ -43,7 +45,16 @@ export function ifKnown<T>(fact: Fact<T>, judge: (value: T) => Verdict): Verdict
 }
 
 /** The first few of a list, and how many more there are. */
-export function some(items: readonly string[], shown = 3): string {
+export function some(items: readonly string[], separator = ", ", shown = 3): string {
   const rest = items.length - shown;
-  return rest > 0 ? `${items.slice(0, shown).join(", ")} and ${rest} more` : items.join(", ");
+  const text = items.slice(0, shown).join(separator);
+  return rest > 0 ? `${text}${separator}and ${rest} more` : text;
+}
+
+/** A long list is cut: the report is read by people. */
+const MAXIMUM_DETAILS = 100;
+
+/** Adds the whole list to a verdict that could only show a few of it. */
+export function withDetails(verdict: Verdict, details: readonly string[]): Verdict {
+  return { ...verdict, details: details.slice(0, MAXIMUM_DETAILS) };
 }

@@ -193,6 +193,7 @@ function placeOf({ settings, nodeName, store }: PlannedNode): Place {
     hostAddresses: [],
     serviceCidrs: [],
     apiServerAddresses: [],
+    otherNodes: [],
   };
   return familyFacts(tableSettings(settings, nodeName, []), situation, "ip").place;
 }

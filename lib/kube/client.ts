@@ -11,6 +11,8 @@ import { decodeStatus, parseJson } from "./watch-event.ts";
 
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string>>;
+  /** What form the answer may have. @default "application/json" */
+  readonly accept?: string;
   readonly signal: AbortSignal;
 }
 
@@ -70,8 +72,8 @@ export function makeKubeClient(config: ClientConfig, clock: Clock): KubeClient {
     });
 
   return {
-    getJson(path, { query, signal }) {
-      return exchange({ method: "GET", path, query }, signal);
+    getJson(path, { query, accept, signal }) {
+      return exchange({ method: "GET", path, query, accept }, signal);
     },
     openStream(path, { query, signal }) {
       const request: ApiRequest = { method: "GET", path, query };
@@ -94,6 +96,7 @@ interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH";
   readonly path: string;
   readonly query: Readonly<Record<string, string>> | undefined;
+  readonly accept?: string | undefined;
   readonly body?: { readonly text: string; readonly type: string };
 }
 
@@ -127,14 +130,14 @@ function connectTo(config: ClientConfig): Connection {
   };
   const prefix = server.pathname.replace(/\/$/, "");
   return {
-    send({ method, path, query, body }, headers, signal) {
+    send({ method, path, query, accept, body }, headers, signal) {
       const search = query === undefined ? "" : `?${new URLSearchParams(query).toString()}`;
       const options = {
         ...target,
         method,
         path: `${prefix}${path}${search}`,
         headers: {
-          accept: "application/json",
+          accept: accept ?? "application/json",
           "user-agent": USER_AGENT,
           ...(body !== undefined && {
             "content-type": body.type,

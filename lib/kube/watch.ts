@@ -13,7 +13,7 @@ import { listPages, PAGE_LIMIT } from "./list-pages.ts";
 import { type Listing, makeResourceSink, type ResourceSink } from "./resource-sink.ts";
 import type { WatchedResource } from "./resource-sink.ts";
 import { isOlder } from "./resource-version.ts";
-import { retryDelayMs } from "./retry-delay.ts";
+import { retryDelayMs } from "../clock/retry-delay.ts";
 import type { KubeStore } from "./store.ts";
 import { WatchPosition } from "./watch-position.ts";
 import type { WatchReport } from "./watch-report.ts";

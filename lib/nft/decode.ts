@@ -84,15 +84,24 @@ export function decodeElements(
   return { elements, repeated: ranges.length - elements.size };
 }
 
+/** Decodes NEWTABLE: whether its chains are unhooked (`flags dormant`). Never throws. */
+export function isDormantTable(payload: Uint8Array): boolean {
+  const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
+  return ((readU32(findAttribute(attributes, TABLE.flags)) ?? 0) & TABLE_DORMANT) !== 0;
+}
+
 /** Decodes NEWCHAIN. Never throws. */
 export function decodeChain(payload: Uint8Array): {
   readonly table: string | undefined;
   readonly name: string | undefined;
+  /** Packets that reach the end of this base chain are dropped. */
+  readonly dropsByPolicy: boolean;
 } {
   const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
   return {
     table: readString(findAttribute(attributes, CHAIN.table)),
     name: readString(findAttribute(attributes, CHAIN.name)),
+    dropsByPolicy: readU32(findAttribute(attributes, CHAIN.policy)) === POLICY.drop,
   };
 }
 

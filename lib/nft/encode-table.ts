@@ -8,6 +8,7 @@ import {
   FAMILY_NUMBER,
   HOOK,
   MESSAGE,
+  POLICY,
   RULE,
   SET,
   TABLE,
@@ -22,7 +23,6 @@ const HOOK_NUMBER: Readonly<Record<Hook, number>> = {
   output: 3,
   postrouting: 4,
 };
-const POLICY_ACCEPT = 1;
 const REMOVAL = {
   "delete-table": MESSAGE.deleteTable,
   "delete-set": MESSAGE.deleteSet,
@@ -62,7 +62,7 @@ export function encodeChain(
   writer.string(CHAIN.name, chain.name);
   if (chain.base !== undefined) {
     writer.string(CHAIN.type, chain.base.type);
-    writer.u32(CHAIN.policy, POLICY_ACCEPT);
+    writer.u32(CHAIN.policy, POLICY.accept);
     const hook = writer.begin(CHAIN.hook);
     writer.u32(HOOK.number, HOOK_NUMBER[chain.base.hook]);
     writer.u32(HOOK.priority, chain.base.priority);

@@ -10,6 +10,7 @@ import {
   decodeGeneration,
   decodeRule,
   decodeSet,
+  isDormantTable,
   type SetDescription,
 } from "./decode.ts";
 import { encodeQuestion, type Question } from "./encode-request.ts";
@@ -49,7 +50,7 @@ export class NftSession {
 
   /** The named sets of a table; none when there is no such table. @throws SystemError */
   sets(family: Family, table: string): SetDescription[] {
-    if (!this.#exists(family, table)) return [];
+    if (this.#describe(family, table) === undefined) return [];
     return this.#dump({ kind: "sets", family, table })
       .map((payload) => decodeSet(family, payload))
       .filter((set) => set !== undefined)
@@ -70,17 +71,27 @@ export class NftSession {
     throw new SystemError("read an nft table", EAGAIN);
   }
 
-  /** The rules of a table by chain; empty when there is no such table. @throws SystemError */
+  /**
+   * The rules of a table by chain; empty when there is no such table. A policy that drops counts
+   * as a last rule; chains of a dormant table have no rules: none is in force.
+   * @throws SystemError
+   */
   readRules(family: Family, table: string): Map<string, string[]> {
     const chains = new Map<string, string[]>();
+    const dropping: string[] = [];
+    const isDormant = this.#describe(family, table)?.isDormant === true;
     for (const payload of this.#dump({ kind: "chains", family })) {
       const chain = decodeChain(payload);
-      if (chain.table === table && chain.name !== undefined) chains.set(chain.name, []);
+      if (chain.table !== table || chain.name === undefined) continue;
+      chains.set(chain.name, []);
+      if (chain.dropsByPolicy) dropping.push(chain.name);
     }
+    if (isDormant) return chains;
     for (const payload of this.#dump({ kind: "rules", family, table })) {
       const { chain, fingerprint } = decodeRule(payload);
       if (chain !== undefined) chains.get(chain)?.push(fingerprint);
     }
+    for (const chain of dropping) chains.get(chain)?.push("policy drop");
     return chains;
   }
 
@@ -89,7 +100,7 @@ export class NftSession {
   }
 
   #readOnce(family: Family, table: string): TableContents | undefined {
-    if (!this.#exists(family, table)) return undefined;
+    if (this.#describe(family, table) === undefined) return undefined;
     const sets = new Map<string, ReadonlyMap<string, Element>>();
     for (const set of this.sets(family, table)) {
       sets.set(set.name, set.isDynamic ? new Map() : this.#elements(table, set));
@@ -110,12 +121,12 @@ export class NftSession {
     throw new SystemError("read nft elements", EAGAIN);
   }
 
-  #exists(family: Family, table: string): boolean {
+  /** Undefined when there is no such table. */
+  #describe(family: Family, table: string): { readonly isDormant: boolean } | undefined {
     try {
-      this.#ask({ kind: "table", family, table });
-      return true;
+      return { isDormant: isDormantTable(this.#ask({ kind: "table", family, table })) };
     } catch (cause) {
-      if (cause instanceof SystemError && cause.errno === ENOENT) return false;
+      if (cause instanceof SystemError && cause.errno === ENOENT) return undefined;
       throw cause;
     }
   }

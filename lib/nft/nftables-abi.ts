@@ -29,6 +29,9 @@ export const MESSAGE = {
 export const BATCH_RESOURCE_ID = SUBSYSTEM;
 
 export const TABLE = { name: 1, flags: 2, userData: 6 } as const;
+/** Bit of `TABLE.flags`. */
+export const TABLE_DORMANT = 0x1;
+export const POLICY = { drop: 0, accept: 1 } as const;
 export const CHAIN = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
 export const HOOK = { number: 1, priority: 2 } as const;
 export const RULE = { table: 1, chain: 2, expressions: 4 } as const;

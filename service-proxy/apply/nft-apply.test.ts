@@ -99,7 +99,7 @@ function rig(kernel = makeFakeKernel(), recovered?: TableContents): Rig {
   const store = makeStore(["Service", "EndpointSlice", "Node", "ServiceCIDR"]);
   const apply = new NftApply(kernel, silentLogger);
   const contents = recovered === undefined ? new Map() : new Map([["ip" as const, recovered]]);
-  const plan = new NodePlan(SETTINGS, store, [], contents, ["ip"]);
+  const plan = new NodePlan(SETTINGS, store, [], contents, { families: ["ip"] });
   return { store, kernel, apply, plan };
 }
 

@@ -102,8 +102,8 @@ export class NftApply {
       drift.push(...found);
       if (found.length > 0 || this.#doubtful.has(family)) this.#unsure.add(family);
     }
+    this.#generation = generation;
     if (this.#unsure.size > 0) await this.sync(plans);
-    else this.#generation = generation;
     return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
   }
 

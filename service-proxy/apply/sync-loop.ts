@@ -1,8 +1,8 @@
 // The one loop that turns changes into kernel state: wait, plan, apply, report. Events only mark;
 // this loop acts at its own pace. On failure the last good rules stay and it tries again.
 
-import { type Backoff, backoffMs } from "../../lib/clock/backoff.ts";
 import type { Clock } from "../../lib/clock/clock.ts";
+import { type RetryBounds, retryDelayMs } from "../../lib/clock/retry-delay.ts";
 import type { KubeStore, StoreChanges } from "../../lib/kube/store.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import type { Family, TableContents } from "../../lib/nft/objects.ts";
@@ -16,7 +16,7 @@ export interface SyncLoopOptions {
   readonly families: readonly Family[];
   /** Between the end of one sync and the start of the next. */
   readonly minSyncPeriodMs: number;
-  /** Between looks at the kernel for drift. */
+  /** Between looks at the kernel for drift; 0 is never. */
   readonly auditPeriodMs: number;
   /** Between comparisons of everything, whatever the generation says. */
   readonly fullAuditPeriodMs: number;
@@ -30,8 +30,12 @@ export interface SyncLoopParts {
   readonly random: () => number;
   readonly log: Logger;
   readonly hostAddresses: () => readonly string[];
-  /** Registers for changes of `hostAddresses`. */
+  /** Registers for changes of `hostAddresses` and `otherNodes`. */
   readonly onHostChange: (listener: () => void) => () => void;
+  /** Resolves when `otherNodes` is known, or will not be soon. */
+  readonly ready: Promise<void>;
+  /** Addresses of the cluster's other nodes, as far as they are known. */
+  readonly otherNodes: () => readonly string[];
   readonly observer: SyncObserver;
 }
 
@@ -56,7 +60,7 @@ export interface SyncOutcome {
   readonly finishedAtMs: number;
 }
 
-const RETRY: Backoff = { minMs: 100, maxMs: 30_000, jitter: 0.2 };
+const RETRY: RetryBounds = { minMs: 100, maxMs: 30_000 };
 const NOTHING: StoreChanges = {
   services: new Set(),
   node: false,
@@ -81,17 +85,15 @@ export async function runSyncLoop(
   try {
     // Old rules stay until every list is whole: a partial list would withdraw good rules.
     while (!store.synced && !signal.aborted) await dirty.wait();
+    await parts.ready;
     if (signal.aborted) return;
     const recovered = await recover(options, parts);
     observer.recovered(recovered);
     let changes = store.takeChanges();
-    const plan = new NodePlan(
-      options.settings,
-      store,
-      parts.hostAddresses(),
-      recovered,
-      options.families,
-    );
+    const { families } = options;
+    const hosts = parts.hostAddresses();
+    const otherNodes = parts.otherNodes();
+    const plan = new NodePlan(options.settings, store, hosts, recovered, { families, otherNodes });
     const auditor = new Auditor(options, parts);
     for (let failures = 0; !signal.aborted; ) {
       dirty.lower();
@@ -105,10 +107,10 @@ export async function runSyncLoop(
           await auditor.runIfDue(plan);
         }
       } else {
-        await clock.sleep(backoffMs(RETRY, failures++, parts.random()), signal);
+        await clock.sleep(retryDelayMs(RETRY, failures++, parts.random()), signal);
       }
       const fresh = store.takeChanges();
-      plan.update(store, fresh, parts.hostAddresses());
+      plan.update(store, fresh, parts.hostAddresses(), parts.otherNodes());
       changes = merge(changes, fresh);
     }
   } finally {
@@ -162,29 +164,44 @@ class Auditor {
     this.#nextFullMs = parts.clock.monotonicMs() + options.fullAuditPeriodMs;
   }
 
-  dueInMs(): number {
+  /** Undefined when audits are off. */
+  dueInMs(): number | undefined {
+    if (this.#options.auditPeriodMs === 0) return undefined;
     return Math.max(0, this.#nextMs - this.#parts.clock.monotonicMs());
   }
 
-  /** Waits longer after an audit that cost much: at most a twentieth of the time goes here. */
+  /**
+   * Waits longer after an audit that cost much and found nothing, as when others write tables of
+   * their own all the time: at most a twentieth of the time goes there.
+   */
   async runIfDue(plan: NodePlan): Promise<void> {
-    const { clock, apply, observer, log } = this.#parts;
+    const { auditPeriodMs, fullAuditPeriodMs } = this.#options;
+    const { clock } = this.#parts;
     const startMs = clock.monotonicMs();
-    if (startMs < this.#nextMs) return;
+    if (auditPeriodMs === 0 || startMs < this.#nextMs) return;
     const force = startMs >= this.#nextFullMs;
+    const result = await this.#audit(plan, force);
+    const endMs = clock.monotonicMs();
+    const restMs = result === "clean" ? 20 * (endMs - startMs) : 0;
+    this.#nextMs = endMs + Math.max(auditPeriodMs, restMs);
+    if (force) this.#nextFullMs = endMs + fullAuditPeriodMs;
+  }
+
+  async #audit(plan: NodePlan, force: boolean): Promise<"clean" | "repaired" | "failed"> {
+    const { apply, observer, log } = this.#parts;
+    let result: "clean" | "repaired" | "failed" = "clean";
     try {
       const { drift } = await apply.audit(plan.families, force);
       if (drift.length > 0) {
+        result = "repaired";
         log.warn("somebody changed our table; repaired", { drift });
       }
-      observer.audited(drift.length > 0 ? "repaired" : "clean");
     } catch (error) {
-      observer.audited("failed");
+      result = "failed";
       log.error("audit failed", { error: String(error) });
     }
-    const endMs = clock.monotonicMs();
-    this.#nextMs = endMs + Math.max(this.#options.auditPeriodMs, 20 * (endMs - startMs));
-    if (force) this.#nextFullMs = endMs + this.#options.fullAuditPeriodMs;
+    observer.audited(result);
+    return result;
   }
 }
 

@@ -35,6 +35,8 @@ export interface NodeSituation {
   /** Addresses on this node's interfaces. */
   readonly hostAddresses: readonly Address[];
   readonly serviceCidrs: readonly Cidr[];
+  /** Addresses of the cluster's other nodes, as far as they are known. */
+  readonly otherNodes: readonly Address[];
   readonly apiServerAddresses: readonly Address[];
 }
 
@@ -65,7 +67,7 @@ export function familyFacts(
     nodePortAddresses: scope.kind === "addresses" ? scope.addresses : [],
     localPodCidrs: localPodCidrs(settings.detectLocal, node, family),
     serviceCidrs: situation.serviceCidrs.filter((cidr) => familyOf(cidr) === family),
-    nodeAddresses: ownAddresses(node, hostAddresses),
+    nodeAddresses: ownAddresses(node, [...hostAddresses, ...situation.otherNodes]),
     apiServerAddresses: new Set([...situation.apiServerAddresses].sort()),
   };
 }

@@ -205,7 +205,11 @@ export class FamilyPlan {
 
   #moveAddresses(key: string, before?: Planned, after?: Planned): readonly string[] {
     const again = new Set<string>();
-    for (const address of before?.externalVips ?? []) this.#claimants.get(address)?.delete(key);
+    for (const address of before?.externalVips ?? []) {
+      const claimants = this.#claimants.get(address);
+      claimants?.delete(key);
+      if (claimants?.size === 0) this.#claimants.delete(address);
+    }
     for (const address of after?.externalVips ?? []) {
       const claimants = this.#claimants.get(address) ?? new Set();
       this.#claimants.set(address, claimants.add(key));

@@ -13,6 +13,13 @@ import { FamilyPlan } from "./family-plan.ts";
 /** What a NodePlan reads of a store. */
 export type PlanSource = Pick<KubeStore, "services" | "slicesOf" | "nodes" | "serviceCidrs">;
 
+export interface NodePlanOptions {
+  /** @default both */
+  readonly families?: readonly Family[];
+  /** Addresses of the cluster's other nodes; no Service may claim them. @default none */
+  readonly otherNodes?: readonly string[];
+}
+
 /** The Service whose endpoints are the API servers. */
 const API_SERVICE = "default/kubernetes";
 
@@ -29,10 +36,10 @@ export class NodePlan {
     source: PlanSource,
     hostAddresses: readonly string[],
     recovered: ReadonlyMap<Family, TableContents>,
-    families: readonly Family[] = ["ip", "ip6"],
+    { families = ["ip", "ip6"], otherNodes = [] }: NodePlanOptions = {},
   ) {
     this.#settings = settings;
-    const situation = situationOf(settings, source, hostAddresses);
+    const situation = situationOf(settings, source, { hostAddresses, otherNodes });
     this.families = families.map(
       (family) =>
         new FamilyPlan(
@@ -45,8 +52,13 @@ export class NodePlan {
   }
 
   /** Plans again what changed, and everything where the node itself moved. */
-  update(source: PlanSource, changes: StoreChanges, hostAddresses: readonly string[]): void {
-    const situation = situationOf(this.#settings, source, hostAddresses);
+  update(
+    source: PlanSource,
+    changes: StoreChanges,
+    hostAddresses: readonly string[],
+    otherNodes: readonly string[] = [],
+  ): void {
+    const situation = situationOf(this.#settings, source, { hostAddresses, otherNodes });
     for (const plan of this.families) {
       const facts = familyFacts(this.#settings, situation, plan.options.family);
       const moved = [...plan.setFacts(facts)];
@@ -77,7 +89,7 @@ function planServices(plan: FamilyPlan, source: PlanSource, keys: Iterable<strin
 function situationOf(
   settings: TableSettings,
   source: PlanSource,
-  hostAddresses: readonly string[],
+  addresses: Pick<NodeSituation, "hostAddresses" | "otherNodes">,
 ): NodeSituation {
   const apiServerAddresses: string[] = [...settings.apiServerAddresses];
   for (const slice of source.slicesOf(API_SERVICE).values()) {
@@ -85,7 +97,7 @@ function situationOf(
   }
   return {
     node: source.nodes.get(settings.nodeName),
-    hostAddresses,
+    ...addresses,
     serviceCidrs: [...source.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs),
     apiServerAddresses,
   };

@@ -87,7 +87,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         udp: [ECHO.udp],
       }),
     );
-    const tokenFile = await prepare(playground, controlPlane);
+    await Promise.all(playground.nodes.map((node) => register(controlPlane.admin, node)));
+    const tokenFile = await createNodeAccount(controlPlane);
     return new Cluster({ playground, controlPlane, echo, tokenFile }, stack.move());
   } catch (error) {
     await stack.disposeAsync();
@@ -258,15 +259,17 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-/** @returns the file with the agents' token */
-async function prepare(playground: Playground, controlPlane: ControlPlane): Promise<string> {
-  const { admin } = controlPlane;
+/**
+ * Makes the agents' service account with its role.
+ * @returns the file with its token
+ */
+export async function createNodeAccount(controlPlane: ControlPlane): Promise<string> {
+  const { admin, directory } = controlPlane;
   const { namespace, name } = NODE_ACCOUNT;
-  await Promise.all(playground.nodes.map((node) => register(admin, node)));
   await ensureNamespace(admin, namespace);
   await ensureServiceAccount(admin, namespace, name);
   await admin.applyYaml(NODE_ROLE);
-  const tokenFile = join(controlPlane.directory, "node-token");
+  const tokenFile = join(directory, "node-token");
   await writeFile(tokenFile, await controlPlane.serviceAccountToken(namespace, name));
   return tokenFile;
 }

@@ -80,13 +80,14 @@ export class FaultRig implements AsyncDisposable {
    * Runs a fault under load. Whatever it does: no connection is lost or answered by a wrong pod,
    * the agent lives on, and once healed kernel and API agree and its resources are as before.
    */
-  async suffer(fault: () => Promise<void>): Promise<void> {
+  async suffer<T>(fault: () => Promise<T>): Promise<T> {
     const { steady } = this.#parts;
     const before = await scrape(this.agent);
     const options = { ratePerSecond: LOAD_PER_SECOND, durationMs: LOAD_LIMIT_MS };
     const load = this.probe.startLoad(http(steady), options);
+    let suffered: T;
     try {
-      await fault();
+      suffered = await fault();
       this.proxy.faults = {};
       await this.follows();
       await this.cluster.noDrift(this.#options.node);
@@ -107,6 +108,7 @@ export class FaultRig implements AsyncDisposable {
       const [was, is] = [before, after].map((metrics) => metrics.sum("process_open_fds"));
       assert.ok((is ?? NaN) <= (was ?? NaN) + 4, `${is} open files, ${was} before`);
     });
+    return suffered;
   }
 
   /** Moves the moving Service to the next pod; resolves when the API server has it. */

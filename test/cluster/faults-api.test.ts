@@ -51,7 +51,7 @@ suite("API server faults", () => {
   let stalled: FaultRig;
   let tokenFile: string;
   /** F4 takes most of a minute of waiting, so it runs beside the others. */
-  let stall: Promise<void>;
+  let stall: Promise<number>;
 
   before(async () => {
     cluster = await startCluster({ nodes: 2, podsPerNode: 3, controllers: [] });
@@ -68,7 +68,7 @@ suite("API server faults", () => {
     ]);
     stall = stalled.suffer(async () => {
       stalled.proxy.freezeStreams();
-      await stalled.follows(STALL_LIMIT_MS);
+      return stalled.follows(STALL_LIMIT_MS);
     });
     stall.catch(() => {});
   });
@@ -164,32 +164,8 @@ suite("API server faults", () => {
       for (const kind of KINDS) {
         const asked = rig.proxy.since(startMs).filter(({ path }) => path === kind);
         // A second at least between them, but for the first pause, which is for the broken stream.
-        assert.ok(asked.length >= 2 && asked.length <= 7, `${kind}: ${asked.length} requests`);
+        assert.ok(asked.length >= 1 && asked.length <= 7, `${kind}: ${asked.length} requests`);
       }
-    });
-  });
-
-  test("F9: a token that was replaced on disk is taken up when the old one is refused", async () => {
-    const { controlPlane, admin } = cluster;
-    const { namespace, name } = NODE_ACCOUNT;
-    await rig.suffer(async () => {
-      const account = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`;
-      // The account that is made anew has another uid: tokens of the old one are void.
-      await admin.request("DELETE", account);
-      await ensureServiceAccount(admin, namespace, name);
-      const old = rig.proxy.requests.at(-1)?.token ?? assert.fail("no token was sent");
-      await untilRefused(rig, old);
-      rig.proxy.breakConnections();
-      await eventually(async () => {
-        await delay(0);
-        assert.equal(rig.proxy.requests.at(-1)?.status, 401);
-      });
-      const token = await controlPlane.serviceAccountToken(namespace, name);
-      // As the kubelet does: written beside, then moved.
-      await writeFile(`${tokenFile}.new`, token);
-      await rename(`${tokenFile}.new`, tokenFile);
-      await rig.follows();
-      assert.equal(rig.proxy.requests.at(-1)?.token, token);
     });
   });
 
@@ -244,6 +220,30 @@ suite("API server faults", () => {
     timeout: 90_000,
   }, async () => {
     await stall;
+  });
+
+  test("F9: a token that was replaced on disk is taken up when the old one is refused", async () => {
+    const { controlPlane, admin } = cluster;
+    const { namespace, name } = NODE_ACCOUNT;
+    await rig.suffer(async () => {
+      const account = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`;
+      // The account that is made anew has another uid: tokens of the old one are void.
+      await admin.request("DELETE", account);
+      await ensureServiceAccount(admin, namespace, name);
+      const old = rig.proxy.requests.at(-1)?.token ?? assert.fail("no token was sent");
+      await untilRefused(rig, old);
+      rig.proxy.breakConnections();
+      await eventually(async () => {
+        await delay(0);
+        assert.equal(rig.proxy.requests.at(-1)?.status, 401);
+      });
+      const token = await controlPlane.serviceAccountToken(namespace, name);
+      // As the kubelet does: written beside, then moved.
+      await writeFile(`${tokenFile}.new`, token);
+      await rename(`${tokenFile}.new`, tokenFile);
+      await rig.follows();
+      assert.equal(rig.proxy.requests.at(-1)?.token, token);
+    });
   });
 
   test("F3: after compaction and restart everything is listed anew, and no rule goes", async () => {

@@ -1,4 +1,4 @@
-// How long to wait before trying the API server again.
+// How long to wait before trying again.
 
 export interface RetryBounds {
   /** Bound of the first wait. */

@@ -1,0 +1,65 @@
+// Every check, turned red. One test sees that no check is left out.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { CHECKS, type CheckReport, exitCodeOf, judge } from "./checks.ts";
+import { type Facts, known, unknown } from "./facts.ts";
+import { cluster, GREEN, host, kernel, objects, problem, RED_CASES } from "./red-cases.ts";
+
+function resultOf(report: CheckReport, id: string): CheckReport["results"][number] {
+  return report.results.find((result) => result.id === id) ?? assert.fail(`no check ${id}`);
+}
+
+describe("checks", () => {
+  for (const { id, when: story, facts, status, says } of RED_CASES) {
+    test(`${id} says ${status} when ${story}`, () => {
+      const result = resultOf(judge(facts), id);
+      assert.equal(result.status, status, result.message);
+      if (says !== undefined) assert.match(result.message, says);
+      assert.equal(result.hint === undefined, status === "ok" || status === "skip");
+    });
+  }
+  test("a healthy node is green in every check", () => {
+    const red = judge(GREEN).results.filter(({ status }) => status !== "ok");
+    assert.deepEqual(red, []);
+    assert.equal(exitCodeOf(GREEN, judge(GREEN)), 0);
+  });
+  test("every check has a case that turns it as red as it can be", () => {
+    const proven = new Set(RED_CASES.map(({ id, status }) => `${id} ${status}`));
+    const unproven = CHECKS.filter(({ id, worst }) => !proven.has(`${id} ${worst}`));
+    assert.deepEqual(
+      unproven.map(({ id }) => id),
+      [],
+    );
+  });
+  test("no check says worse than it declares, and ids are unique", () => {
+    const worst = new Map(CHECKS.map((check) => [check.id, check.worst]));
+    assert.equal(worst.size, CHECKS.length);
+    for (const { id, status } of RED_CASES)
+      assert(status !== "fail" || worst.get(id) === "fail", id);
+  });
+  test("what could not be asked is skipped with the reason, or is itself the failure", () => {
+    const blind = kernel({ refused: unknown("no answer"), capabilities: unknown("no answer") });
+    assert.deepEqual(
+      judge(blind).results.filter(({ status }) => status !== "ok"),
+      [
+        { id: "kernel.ruleset", category: "kernel", status: "skip", message: "no answer" },
+        {
+          id: "privileges.net-admin",
+          category: "privileges",
+          status: "skip",
+          message: "no answer",
+        },
+      ],
+    );
+  });
+  test("exit codes: 1 when a check fails, 0 for warnings, 3 when nothing at all can be asked", () => {
+    const exitCode = (facts: Facts): number => exitCodeOf(facts, judge(facts));
+    assert.equal(exitCode(host({ ipForward: known(false) })), 1);
+    assert.equal(exitCode(objects({ problems: [problem] })), 0);
+    const noCluster = cluster({ objects: unknown("refused") });
+    assert.equal(exitCode(noCluster), 1);
+    const nothing = { ...noCluster, kernel: { ...GREEN.kernel, generation: unknown("EPERM") } };
+    assert.equal(exitCode(nothing), 3);
+  });
+});
