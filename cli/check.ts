@@ -84,6 +84,7 @@ function formatReport({ node, results, totals }: CheckReport): string {
     `${MARKS[status]}  ${id.padEnd(width)}  ${message}`,
     ...(hint === undefined ? [] : [`${" ".repeat(width + 8)}→ ${hint}`]),
   ]);
-  const sum = `${totals.ok} ok, ${totals.warn} warnings, ${totals.fail} failed, ${totals.skip} skipped`;
+  const { ok, warn, fail, skip } = totals;
+  const sum = `${ok} ok, ${warn} warnings, ${fail} failed, ${skip} skipped`;
   return [`node ${node}`, "", ...lines, "", `${results.length} checks: ${sum}`, ""].join("\n");
 }

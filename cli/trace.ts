@@ -71,7 +71,7 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
       })
       .positional("flags", { array: true, type: "string", default: [] })
       .example(
-        "innermesh trace --source dir:examples/services --node node-1 --from 10.71.1.2 --to default/web:80",
+        "innermesh trace --source dir:examples/services --from 10.71.1.2 --to default/web:80",
         "a pod's way to a Service",
       ),
   handler: async (args) => {

@@ -3,12 +3,17 @@
 
 import type { Address, AddressFamily } from "../lib/ip/address.ts";
 import { familyOf } from "../lib/ip/address.ts";
-import type { EchoPorts } from "../playground/echo-protocol.ts";
 
 /** `pod`: its own network namespace. `host`: its node's. `outside`: no part of the cluster. */
 export type AgentPlace = "pod" | "host" | "outside";
 
-export interface AgentPorts extends EchoPorts {
+export interface AgentPorts {
+  /** GET of any path answers the echo. */
+  readonly http: readonly number[];
+  /** The echo on connect, then every byte comes back. */
+  readonly tcp: readonly number[];
+  /** Each datagram is answered with the echo. */
+  readonly udp: readonly number[];
   /** Answers the kubelet's readiness probe; a port of its own, so that no case depends on it. */
   readonly ready?: number;
 }

@@ -10,12 +10,12 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 
 import { systemClock } from "../lib/clock/system-clock.ts";
-import type { ProbeRequest } from "../playground/probe-protocol.ts";
 import { runAgent } from "./agent.ts";
 import { type Agent, agentPorts } from "./agent-identity.ts";
 import { type AgentTransport, StreamTransport } from "./agent-transport.ts";
 import { ownControl, socketControl } from "./cluster/socket-control.ts";
 import { makeFakeRun } from "./fake/fake-run.ts";
+import type { ProbeRequest } from "./probe-protocol.ts";
 
 interface Subject {
   readonly transport: AgentTransport;

@@ -2,11 +2,11 @@
 // processes that a test started, and the fake cluster all stand behind it.
 
 import type { Clock } from "../lib/clock/clock.ts";
-import type { ProbeRequest, ProbeResult } from "../playground/probe-protocol.ts";
 import type { Agent } from "./agent-identity.ts";
 import { ConformanceError } from "./conformance-error.ts";
 import { ControlClient, type ControlStream } from "./control-channel.ts";
 import { controlVersion } from "./control-protocol.ts";
+import type { ProbeRequest, ProbeResult } from "./probe-protocol.ts";
 
 export interface AgentTransport extends AsyncDisposable {
   /** All agents of the run, sorted by name. */

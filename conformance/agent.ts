@@ -7,13 +7,12 @@ import { chmodSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { connect, createServer, type Server } from "node:net";
 import { pipeline } from "node:stream/promises";
-
-import { attempt } from "../playground/attempt.ts";
-import { openEchoListeners } from "../playground/echo-listeners.ts";
-import type { ProbeResult } from "../playground/probe-protocol.ts";
 import type { Agent } from "./agent-identity.ts";
 import { type ControlHandler, serveControl } from "./control-channel.ts";
 import { type ControlReply, type ControlRequest, controlVersion } from "./control-protocol.ts";
+import { openEchoes } from "./echo.ts";
+import { tryProbe } from "./probe.ts";
+import type { ProbeResult } from "./probe-protocol.ts";
 
 export interface AgentOptions extends Agent {
   /** Path of the Unix socket; a stale one is replaced. Only its owner may connect. */
@@ -30,9 +29,9 @@ export async function runAgent(
   signal: AbortSignal,
   onListening: () => void = () => {},
 ): Promise<void> {
-  const { name, node, addresses, ports } = options;
+  const { name, ports } = options;
   let ready = true;
-  const echoes = await openEchoListeners({ pod: name, node, addresses, ports });
+  using _ = await openEchoes(options);
   const readiness = createHttpServer((_, response) => {
     response.writeHead(ready ? 200 : 503).end();
   });
@@ -49,7 +48,6 @@ export async function runAgent(
     onListening();
     await aborted(signal);
   } finally {
-    echoes.close();
     for (const server of servers) server.close();
     readiness.closeAllConnections();
     rmSync(options.controlPath, { force: true });
@@ -93,7 +91,7 @@ async function tryMany({
   const work = async (): Promise<void> => {
     while (left > 0) {
       left -= 1;
-      results.push(await attempt(probe));
+      results.push(await tryProbe(probe));
     }
   };
   await Promise.all(Array.from({ length: Math.min(count, parallel) }, work));

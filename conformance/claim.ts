@@ -2,9 +2,9 @@
 // expected, or the time is up. What a cluster has not converged to yet is not a failure.
 
 import type { Clock } from "../lib/clock/clock.ts";
-import type { ProbeResult, ProbeTarget } from "../playground/probe-protocol.ts";
 import type { Agent } from "./agent-identity.ts";
 import { type Expectation, judge } from "./expectation.ts";
+import type { ProbeResult, ProbeTarget } from "./probe-protocol.ts";
 
 /** Something a case claims does not hold: the case fails. */
 export class ClaimError extends Error {

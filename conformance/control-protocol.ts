@@ -2,14 +2,8 @@
 // from different releases (the image may be older than the CLI), so both sides parse.
 
 import { parseAddress } from "../lib/ip/address.ts";
-import { parseEchoReply } from "../playground/echo-protocol.ts";
-import type {
-  ProbeFailure,
-  ProbeOptions,
-  ProbePhase,
-  ProbeRequest,
-  ProbeResult,
-} from "../playground/probe-protocol.ts";
+import type { ProbeFailure, ProbePhase, ProbeRequest, ProbeResult } from "./probe-protocol.ts";
+import { parseEchoReply } from "./probe-protocol.ts";
 
 /** Raised when the meaning of a line changes; `hello` compares it. */
 export const controlVersion = 1;
@@ -93,16 +87,14 @@ function parseProbeRequest(value: unknown): ProbeRequest | undefined {
   const address = parseAddress(probe["address"]);
   const known = protocol === "tcp" || protocol === "udp" || protocol === "http";
   if (!known || address === undefined || !isPort(port)) return undefined;
-  return { protocol, address, port, ...parseProbeOptions(probe) };
-}
-
-function parseProbeOptions(probe: JsonRecord): ProbeOptions {
-  const { sourcePort, timeoutMs, path } = probe;
-  const sourceAddress = parseAddress(probe["sourceAddress"]);
+  const { timeoutMs, sourcePort, path } = probe;
+  if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) return undefined;
   return {
-    ...(sourceAddress !== undefined && { sourceAddress }),
+    protocol,
+    address,
+    port,
+    timeoutMs,
     ...(isPort(sourcePort) && { sourcePort }),
-    ...(typeof timeoutMs === "number" && { timeoutMs }),
     ...(typeof path === "string" && { path }),
   };
 }
@@ -110,15 +102,13 @@ function parseProbeOptions(probe: JsonRecord): ProbeOptions {
 function parseProbeResult(value: unknown): ProbeResult | undefined {
   const result = recordOf(value);
   if (result === undefined) return undefined;
-  const { kind, text, localPort, rttUs, status } = result;
+  const { kind, text, status } = result;
   if (kind !== "reply") return parseFailure(result);
-  if (typeof text !== "string" || typeof localPort !== "number") return undefined;
+  if (typeof text !== "string") return undefined;
   const echo = parseEchoReply(text);
   return {
     kind,
     text,
-    localPort,
-    rttUs: typeof rttUs === "number" ? rttUs : 0,
     ...(typeof status === "number" && { status }),
     ...(echo !== undefined && { echo }),
   };

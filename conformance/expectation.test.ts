@@ -2,8 +2,6 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import type { ProbeResult } from "../playground/probe-protocol.ts";
 import { type Agent, agentPorts } from "./agent-identity.ts";
 import {
   answeredBy,
@@ -15,6 +13,7 @@ import {
   refused,
   unanswered,
 } from "./expectation.ts";
+import type { ProbeResult } from "./probe-protocol.ts";
 
 const agents = ["a", "b"].map(
   (name): Agent => ({
@@ -27,15 +26,15 @@ const agents = ["a", "b"].map(
 );
 
 function reply(pod: string, client = "10.0.0.9", port = 9090): ProbeResult {
-  const echo = { pod, node: "n", client, clientPort: 1, local: `10.0.0.1:${port}` };
-  return { kind: "reply", text: "", echo, localPort: 1, rttUs: 1 };
+  const echo = { pod, node: "n", client, port };
+  return { kind: "reply", text: "", echo };
 }
 
 const silence: ProbeResult = { kind: "timeout", phase: "connect" };
 const hung: ProbeResult = { kind: "timeout", phase: "answer" };
 const reset: ProbeResult = { kind: "reset", phase: "answer" };
 const refusal: ProbeResult = { kind: "refused" };
-const page: ProbeResult = { kind: "reply", text: "ok 3", status: 200, localPort: 1, rttUs: 1 };
+const page: ProbeResult = { kind: "reply", text: "ok 3", status: 200 };
 
 const cases: readonly [string, Expectation, readonly ProbeResult[], boolean][] = [
   ["answers of expected pods", answeredBy(agents), [reply("a"), reply("a")], true],
@@ -49,7 +48,7 @@ const cases: readonly [string, Expectation, readonly ProbeResult[], boolean][] =
   ["the client's address", answeredBy(agents, { client: "10.0.0.9" }), [reply("a")], true],
   ["masqueraded", answeredBy(agents, { client: "10.0.0.8" }), [reply("a")], false],
   ["not masqueraded", answeredBy(agents, { clientNot: ["10.0.0.9"] }), [reply("a")], false],
-  ["another port", answeredBy(agents, { localPort: 9091 }), [reply("a")], false],
+  ["another port", answeredBy(agents, { port: 9091 }), [reply("a")], false],
   ["a stranger's answer", answeredBy(agents), [page], false],
   ["refused", refused, [refusal, refusal], true],
   ["dropped is not refused", refused, [silence], false],

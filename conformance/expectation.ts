@@ -2,8 +2,8 @@
 // RESET apart and looks at whom the server saw. Pure.
 
 import type { Address } from "../lib/ip/address.ts";
-import type { ProbeProtocol, ProbeReply, ProbeResult } from "../playground/probe-protocol.ts";
 import type { Agent } from "./agent-identity.ts";
+import type { ProbeProtocol, ProbeReply, ProbeResult } from "./probe-protocol.ts";
 
 export interface Answered {
   readonly kind: "answered";
@@ -18,7 +18,7 @@ export interface Answered {
   /** Addresses that the server must not have seen. */
   readonly clientNot: readonly Address[];
   /** The port that connections must have arrived at. */
-  readonly localPort?: number;
+  readonly port?: number;
 }
 
 export type Expectation =
@@ -42,12 +42,12 @@ export interface AnswerOptions {
   /** @default not looked at */
   readonly clientNot?: readonly Address[];
   /** @default not looked at */
-  readonly localPort?: number;
+  readonly port?: number;
 }
 
 /** Answers come, and from none but these. */
 export function answeredBy(agents: readonly Agent[], options: AnswerOptions = {}): Answered {
-  const { every = false, sameOne = false, clientNot = [], client, localPort } = options;
+  const { every = false, sameOne = false, clientNot = [], client, port } = options;
   return {
     kind: "answered",
     by: agents.map((agent) => agent.name),
@@ -55,7 +55,7 @@ export function answeredBy(agents: readonly Agent[], options: AnswerOptions = {}
     sameOne,
     clientNot,
     ...(client !== undefined && { client }),
-    ...(localPort !== undefined && { localPort }),
+    ...(port !== undefined && { port }),
   };
 }
 
@@ -115,7 +115,7 @@ function fits(expected: Expectation, protocol: ProbeProtocol, result: ProbeResul
 function fitsReply(expected: Answered, { echo }: ProbeReply): boolean {
   if (echo === undefined || !expected.by.includes(echo.pod)) return false;
   if (expected.client !== undefined && echo.client !== expected.client) return false;
-  if (expected.localPort !== undefined && portOf(echo.local) !== expected.localPort) return false;
+  if (expected.port !== undefined && echo.port !== expected.port) return false;
   return !expected.clientNot.includes(echo.client);
 }
 
@@ -142,12 +142,12 @@ function formatExpectation(expected: Expectation): string {
   }
 }
 
-function formatAnswered({ by, every, sameOne, client, clientNot, localPort }: Answered): string {
+function formatAnswered({ by, every, sameOne, client, clientNot, port }: Answered): string {
   const who = every ? "each of" : sameOne ? "always the same of" : "only";
   const parts = [`REPLY from ${who} ${by.join(", ")}`];
   if (client !== undefined) parts.push(`client ${client}`);
   if (clientNot.length > 0) parts.push(`client not ${clientNot.join(", ")}`);
-  if (localPort !== undefined) parts.push(`port ${localPort}`);
+  if (port !== undefined) parts.push(`port ${port}`);
   return parts.join(", ");
 }
 
@@ -169,9 +169,5 @@ function formatResult(result: ProbeResult): string {
 
 function formatReply({ echo, status, text }: ProbeReply): string {
   if (echo === undefined) return `HTTP ${status ?? "?"} "${text.trim().slice(0, 120)}"`;
-  return `REPLY from ${echo.pod} (client ${echo.client}, port ${portOf(echo.local)})`;
-}
-
-function portOf(local: string): number {
-  return Number(local.slice(local.lastIndexOf(":") + 1));
+  return `REPLY from ${echo.pod} (client ${echo.client}, port ${echo.port})`;
 }

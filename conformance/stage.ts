@@ -5,13 +5,13 @@ import assert from "node:assert/strict";
 
 import type { Clock } from "../lib/clock/clock.ts";
 import { type Address, type AddressFamily, parseAddress } from "../lib/ip/address.ts";
-import type { ProbeResult } from "../playground/probe-protocol.ts";
 import { type Agent, addressOf } from "./agent-identity.ts";
 import type { AgentTransport } from "./agent-transport.ts";
 import { holdClaim, type Observation, SkipError, type Target } from "./claim.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import { type ClusterFacts, outsideAgents, type StageNode, stageNodes } from "./cluster-facts.ts";
 import type { Expectation } from "./expectation.ts";
+import type { ProbeResult } from "./probe-protocol.ts";
 import { createStagedService, type ServiceOptions, type StagedService } from "./staged-service.ts";
 
 export interface StageOptions {

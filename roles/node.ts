@@ -9,7 +9,7 @@ import { KubeconfigError } from "../lib/kube/kubeconfig.ts";
 import { ALL_KINDS } from "../lib/kube/source/api-source.ts";
 import { makeStore } from "../lib/kube/store.ts";
 import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
-import { makeNodeMetrics } from "../lib/metrics/node-metrics.ts";
+import { makeNodeMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
 import { openConntrackTable } from "../lib/netlink/conntrack.ts";
 import { readHostAddresses, watchAddresses } from "../lib/netlink/route.ts";
 import { openNetlinkKernel } from "../lib/nft/kernel.ts";
@@ -23,6 +23,7 @@ import { type NodeSettings, nodeNameOf } from "../service-proxy/config/node-sett
 import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts";
 import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
 import { runServiceProxy } from "../service-proxy/main.ts";
+import { IP_FAMILY } from "../service-proxy/plan/service-plan.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { openSource } from "./node-source.ts";
 import { VERSION } from "./version.ts";
@@ -101,7 +102,7 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
   const store = makeStore(ALL_KINDS);
   const source = await openSource(settings, { nodeName, store, metrics, log, signal });
   const addresses = await hostAddresses(log, signal);
-  const kernel = await openKernel(settings);
+  const kernel = await openKernel(settings, metrics);
   const conntrack = openConntrackTable(systemClock);
   const serviceProxy = runServiceProxy(
     {
@@ -149,8 +150,17 @@ function abortAll(stop: AbortController): (error: unknown) => never {
   };
 }
 
-function openKernel({ nftBackend }: NodeSettings): Promise<NftKernel> {
-  return nftBackend === "command" ? openCommandKernel() : openNetlinkKernel();
+function openKernel({ nftBackend }: NodeSettings, metrics: NodeMetrics): Promise<NftKernel> {
+  if (nftBackend === "command") return openCommandKernel();
+  return openNetlinkKernel({
+    onCommit: ({ sentBytes, durationMs }) => {
+      for (const [family, bytes] of sentBytes) {
+        const labels = { ip_family: IP_FAMILY[family] };
+        metrics.nftSentBytes.add(bytes, labels);
+        metrics.nftCommitDuration.observe(durationMs / 1000, labels);
+      }
+    },
+  });
 }
 
 /** Follows this host's addresses: NodePorts answer on them and Services may not claim them. */

@@ -11,6 +11,9 @@ export const ROOT = dirname(import.meta.dirname);
 /** The static steps as a test file, for runs that do not take them one by one. */
 export const STATIC_TEST = "scripts/static.test.ts";
 
+/** For one file of unit tests; the slowest takes a few seconds on two busy cores. */
+const UNIT_TIMEOUT_MS = 60_000;
+
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
 
 export interface Step {
@@ -35,7 +38,10 @@ export const STATIC_STEPS: readonly Step[] = [
 
 /** The tests that need no root, kernel or program; tidiness is among them. */
 export function unitTestStep(): Step {
-  return nodeTestStep("tests", testFiles("unit"), { concurrency: availableParallelism() });
+  return nodeTestStep("tests", testFiles("unit"), {
+    concurrency: availableParallelism(),
+    timeoutMs: UNIT_TIMEOUT_MS,
+  });
 }
 
 /** Which tests: beside the code, or under `test/` where they may ask for root and real programs. */
@@ -67,12 +73,15 @@ export async function runStep(step: Step): Promise<StepResult> {
     stdio: ["ignore", "pipe", "pipe"],
     env: environment(),
   });
+  const stop = (): boolean => child.kill();
+  process.once("exit", stop);
   const chunks: string[] = [];
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.on("error", reject).on("close", (status) => resolve(status ?? 1));
   const status = await promise;
+  process.off("exit", stop);
   return { ok: status === 0, output: chunks.join(""), durationMs: performance.now() - startMs };
 }
 

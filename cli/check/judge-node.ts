@@ -182,7 +182,7 @@ function judgeRouteLocalnet({ host: { interfaces } }: Facts): Verdict {
       `route_localnet is on for ${some(namesOf(open))}: neighbours reach what listens on ` +
       "127.0.0.1 only";
     const hint =
-      "sysctl -w net.ipv4.conf.all.route_localnet=0: kube-proxy leaves it on, nothing here needs it";
+      "sysctl -w net.ipv4.conf.all.route_localnet=0: kube-proxy leaves it on, we need it nowhere";
     return everywhere
       ? fail(message, hint)
       : warn(message, "find out who needs it, as CNI's portmap plug-in may");

@@ -128,12 +128,16 @@ function reachInWords(reach: Reach, { nodeName, zone }: Place): string {
     case "node":
       return `hints for node ${nodeName} are followed`;
     case "zone":
-      return `hints for zone ${reach.zone} are followed; ${offInWords(reach.notNode, "node", nodeName)}`;
+      return [
+        `hints for zone ${reach.zone} are followed`,
+        offInWords(reach.notNode, "node", nodeName),
+      ].join("; ");
     case "all": {
       const { notNode, notZone } = reach;
       const bare = notZone.kind === "hint-missing" && notNode.kind === "hint-missing";
+      const nodes = bare ? [] : [offInWords(notNode, "node", nodeName)];
       const zones = offInWords(notZone, "zone", zone ?? "");
-      return `no hints are followed; ${bare ? zones : `${offInWords(notNode, "node", nodeName)}; ${zones}`}`;
+      return ["no hints are followed", ...nodes, zones].join("; ");
     }
     case "none-ready":
       return "no endpoint is ready: hints do not count";

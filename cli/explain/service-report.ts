@@ -192,8 +192,8 @@ function placeOf({ settings, nodeName, store }: PlannedNode): Place {
     node: store.nodes.get(nodeName),
     hostAddresses: [],
     serviceCidrs: [],
-    apiServerAddresses: [],
     otherNodes: [],
+    apiServerAddresses: [],
   };
   return familyFacts(tableSettings(settings, nodeName, []), situation, "ip").place;
 }

@@ -19,7 +19,7 @@ export const clusterIpMultiPort: ConformanceCase = {
     const service = await stage.service({ endpoints: [server], spec: { ports: [one] } });
     const toOne = service.at("tcp");
     const toTwo = { ...toOne, port: servicePorts.http };
-    const seen = (localPort: number) => answeredBy([server], { localPort });
+    const seen = (port: number) => answeredBy([server], { port });
     await stage.claim("the first port is served", client, toOne, seen(first));
     await service.patch({ spec: { ports: [one, two] } });
     await stage.claim("the added port is served", client, toTwo, seen(second));

@@ -1,9 +1,9 @@
 // The model's choice for one connection: random, or by affinity.
 
 import assert from "node:assert/strict";
-import type { ProbeRequest } from "../../playground/probe-protocol.ts";
 import type { Agent } from "../agent-identity.ts";
 import type { Service, ServicePort } from "../cluster/api-objects.ts";
+import type { ProbeRequest } from "../probe-protocol.ts";
 import type { Broken } from "./defect.ts";
 import type { Usable } from "./fake-endpoints.ts";
 

@@ -3,10 +3,9 @@
 // it is there to find.
 
 import { cidrContains } from "../../lib/ip/cidr.ts";
-import type { EchoReply } from "../../playground/echo-protocol.ts";
-import type { ProbeRequest, ProbeResult } from "../../playground/probe-protocol.ts";
 import { type Agent, addressOf } from "../agent-identity.ts";
 import type { Service, ServicePort } from "../cluster/api-objects.ts";
+import type { EchoReply, ProbeRequest, ProbeResult } from "../probe-protocol.ts";
 import type { Broken, Defect } from "./defect.ts";
 import { FakeChoice } from "./fake-choice.ts";
 import { FakeEndpoints, isReady, type Usable } from "./fake-endpoints.ts";
@@ -237,16 +236,10 @@ function transport({ protocol }: ProbeRequest): "TCP" | "UDP" {
 }
 
 function reply(agent: Agent, client: string, port: number): ProbeResult {
-  const echo: EchoReply = {
-    pod: agent.name,
-    node: agent.node,
-    client,
-    clientPort: 40_000,
-    local: `x:${port}`,
-  };
-  return { kind: "reply", text: JSON.stringify(echo), echo, localPort: 40_000, rttUs: 100 };
+  const echo: EchoReply = { pod: agent.name, node: agent.node, client, port };
+  return { kind: "reply", text: JSON.stringify(echo), echo };
 }
 
 function http(status: number, text: string): ProbeResult {
-  return { kind: "reply", text, status, localPort: 40_000, rttUs: 100 };
+  return { kind: "reply", text, status };
 }

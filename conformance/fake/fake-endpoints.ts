@@ -1,9 +1,9 @@
 // The model's choice of endpoints: which a Service port has, which of them may be used on a node,
 // and which a connection gets.
 
-import type { ProbeRequest } from "../../playground/probe-protocol.ts";
 import type { Agent } from "../agent-identity.ts";
 import type { Endpoint, EndpointConditions, Service, ServicePort } from "../cluster/api-objects.ts";
+import type { ProbeRequest } from "../probe-protocol.ts";
 import type { Broken } from "./defect.ts";
 import type { FakeObjects } from "./fake-objects.ts";
 

@@ -3,11 +3,11 @@
 
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { AddressFamily } from "../../lib/ip/address.ts";
-import type { ProbeRequest, ProbeResult } from "../../playground/probe-protocol.ts";
 import { type Agent, type AgentPlace, agentPorts } from "../agent-identity.ts";
 import type { AgentTransport } from "../agent-transport.ts";
 import type { ClusterNode } from "../cluster/cluster.ts";
 import type { ClusterFacts } from "../cluster-facts.ts";
+import type { ProbeRequest, ProbeResult } from "../probe-protocol.ts";
 import type { Defect } from "./defect.ts";
 import { FakeDataplane } from "./fake-dataplane.ts";
 import { FakeObjects } from "./fake-objects.ts";

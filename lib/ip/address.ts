@@ -45,7 +45,7 @@ export function formatAddress(bytes: Uint8Array): Address {
   return length < 2 ? hex(0, 8) : `${hex(0, start)}::${hex(start + length, 8)}`;
 }
 
-/** True for addresses no Service or endpoint may use: unspecified, loopback, link-local, multicast. */
+/** True for what no Service or endpoint may use: unspecified, loopback, link-local, multicast. */
 export function isReservedAddress(address: Address): boolean {
   const bytes = addressBytes(address);
   const first = bytes[0] ?? 0;

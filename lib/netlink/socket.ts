@@ -88,10 +88,11 @@ export class NetlinkSocket {
 
   /**
    * Sends one dump request and reads to its end.
+   * @param interruption "accept" reads on when objects change meanwhile, whosever they are
    * @returns payloads of the answers to `sequence`, copied
    * @throws SystemError with the kernel's errno
    */
-  dump(request: Uint8Array, sequence: number): Dump {
+  dump(request: Uint8Array, sequence: number, interruption: "give up" | "accept"): Dump {
     this.#discardQueued();
     send(this.#fd, request);
     const payloads: Uint8Array[] = [];
@@ -99,7 +100,8 @@ export class NetlinkSocket {
       const chunk = this.#receive() ?? this.#await();
       for (const message of decodeMessages(chunk)) {
         if (message.sequence !== sequence) continue;
-        if ((message.flags & NLM_F_DUMP_INTR) !== 0) return { kind: "interrupted" };
+        const isInterrupted = (message.flags & NLM_F_DUMP_INTR) !== 0;
+        if (isInterrupted && interruption === "give up") return { kind: "interrupted" };
         if (message.kind === "data") payloads.push(message.payload.slice());
         else if (message.errno !== 0) throw new SystemError("dump netlink", message.errno);
         else if (message.kind === "done") return { kind: "whole", payloads };

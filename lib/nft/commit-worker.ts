@@ -3,11 +3,12 @@
 
 import assert from "node:assert/strict";
 import { parentPort } from "node:worker_threads";
+import { systemClock } from "../clock/system-clock.ts";
 import { makeAnswerer, type Request } from "./nft-request.ts";
 
 const port = parentPort;
 assert(port !== null, "commit-worker.ts runs as a worker thread");
-const answerer = makeAnswerer();
+const answerer = makeAnswerer(systemClock.monotonicMs);
 
 port.on("message", (request: Request | "close") => {
   if (request === "close") {

@@ -20,10 +20,13 @@ import {
   ELEMENT_USER_DATA,
   ELEMENTS,
   EXPRESSION,
+  POLICY,
   RULE,
   SET,
   SET_FLAG,
   SET_USER_DATA,
+  TABLE,
+  TABLE_DORMANT,
 } from "./nftables-abi.ts";
 import type { Element, Family, Field } from "./objects.ts";
 import { decodeVerdict } from "./verdict-codec.ts";

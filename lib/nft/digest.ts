@@ -19,7 +19,8 @@ export class ElementDigest {
 
   /** Equal for equal elements, whatever order they came in. */
   toString(): string {
-    return `${this.#count}:${(this.#first >>> 0).toString(16)}:${(this.#second >>> 0).toString(16)}`;
+    const [first, second] = [this.#first, this.#second].map((sum) => (sum >>> 0).toString(16));
+    return `${this.#count}:${first}:${second}`;
   }
 
   #change({ key, data, comment }: Element, sign: 1 | -1): void {

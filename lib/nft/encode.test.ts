@@ -175,3 +175,10 @@ function describeTree(bytes: Uint8Array): string {
     })
     .join("; ");
 }
+
+test("a batch tells how many of its bytes each family takes; the markers take 20 each", () => {
+  const batch = encodeBatch([sampleRuleset("ip"), sampleRuleset("ip6")], unknown);
+  const { ip = 0, ip6 = 0 } = Object.fromEntries(batch.familyBytes);
+  assert(ip > 0 && ip6 > ip, `${ip} and ${ip6} bytes`);
+  assert.equal(ip + ip6 + 2 * 20, batch.bytes.length);
+});

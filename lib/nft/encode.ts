@@ -15,7 +15,7 @@ import { encodeRule } from "./encode-rule.ts";
 import { encodeElements, encodeProtocolSet, encodeSet } from "./encode-set.ts";
 import { encodeChain, encodeRemoval, encodeTable } from "./encode-table.ts";
 import { BATCH_RESOURCE_ID, FAMILY_NUMBER, MESSAGE, RULE } from "./nftables-abi.ts";
-import type { Change, Element, Rule, SetSpec, Transaction } from "./objects.ts";
+import type { Change, Element, Family, Rule, SetSpec, Transaction } from "./objects.ts";
 import { SetRegistry } from "./set-registry.ts";
 
 /** Which change a message carries; for elements, `from` is the index of the message's first. */
@@ -33,6 +33,8 @@ export interface Batch {
   readonly acknowledged: number | undefined;
   /** What is known about sets once this batch is applied. */
   readonly sets: SetRegistry;
+  /** How much of `bytes` each family's changes take; the batch's own markers are nobody's. */
+  readonly familyBytes: ReadonlyMap<Family, number>;
 }
 
 /**
@@ -41,9 +43,7 @@ export interface Batch {
  */
 export function encodeBatch(transactions: readonly Transaction[], known: SetRegistry): Batch {
   const encoder = new BatchEncoder(known);
-  for (const transaction of transactions) {
-    for (const change of transaction.changes) encoder.encode(transaction, change);
-  }
+  for (const transaction of transactions) encoder.encode(transaction);
   return encoder.finish();
 }
 
@@ -51,6 +51,7 @@ class BatchEncoder {
   readonly #writer = new NetlinkWriter();
   readonly #origins: (Origin | undefined)[] = [];
   readonly #sets: SetRegistry;
+  readonly #familyBytes = new Map<Family, number>();
   #lastSetId = 0;
   #lastMessageAt: number | undefined;
 
@@ -65,10 +66,24 @@ class BatchEncoder {
     if (this.#lastMessageAt !== undefined) addFlags(this.#writer, this.#lastMessageAt, NLM_F_ACK);
     this.#writeMarker(MESSAGE.batchEnd);
     const bytes = this.#writer.finish();
-    return { bytes, origins: this.#origins, acknowledged, sets: this.#sets };
+    return {
+      bytes,
+      origins: this.#origins,
+      acknowledged,
+      sets: this.#sets,
+      familyBytes: this.#familyBytes,
+    };
   }
 
-  encode(transaction: Transaction, change: Change): void {
+  encode(transaction: Transaction): void {
+    const { family, changes } = transaction;
+    const from = this.#writer.length;
+    for (const change of changes) this.#encodeChange(transaction, change);
+    const before = this.#familyBytes.get(family) ?? 0;
+    this.#familyBytes.set(family, before + this.#writer.length - from);
+  }
+
+  #encodeChange(transaction: Transaction, change: Change): void {
     const writer = this.#writer;
     switch (change.kind) {
       case "add-table":

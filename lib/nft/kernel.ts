@@ -16,28 +16,41 @@ import { describeRefusal } from "./refusal.ts";
 import { openSessionHere, openSessionWorker, type SessionThread } from "./session-thread.ts";
 import { SetRegistry, tablesToLearn } from "./set-registry.ts";
 
-/**
- * Opens nf_tables of the current network namespace.
- * @param options `thread: "here"` commits on the calling thread, for short-lived programs
- * @throws NftError
- */
-export async function openNetlinkKernel(
-  options: { readonly thread?: "worker" | "here" } = {},
-): Promise<NftKernel> {
-  const kernel = new NetlinkKernel(options.thread === "here" ? openSessionHere : openSessionWorker);
+/** What one batch cost, whether the kernel took it or not. */
+export interface CommitReport {
+  /** By family of the changes; the batch's own markers are left out. */
+  readonly sentBytes: ReadonlyMap<Family, number>;
+  /** How long the kernel took, without the time a batch waited for its thread. */
+  readonly durationMs: number;
+}
+
+export interface NetlinkKernelOptions {
+  /** "here" commits on the calling thread, for short-lived programs. @default "worker" */
+  readonly thread?: "worker" | "here";
+  /** Called after each batch. @default nobody */
+  readonly onCommit?: (report: CommitReport) => void;
+}
+
+/** Opens nf_tables of the current network namespace. @throws NftError */
+export async function openNetlinkKernel(options: NetlinkKernelOptions = {}): Promise<NftKernel> {
+  const { thread = "worker", onCommit = () => {} } = options;
+  const open = thread === "here" ? openSessionHere : openSessionWorker;
+  const kernel = new NetlinkKernel(open, onCommit);
   await kernel.generation();
   return kernel;
 }
 
 class NetlinkKernel implements NftKernel {
   readonly #open: () => SessionThread;
+  readonly #onCommit: (report: CommitReport) => void;
   readonly #thread: SessionThread;
   #sets = new SetRegistry();
   /** Commits wait for each other: each encodes with what the one before has made. */
   #lastCommit: Promise<void> = Promise.resolve();
 
-  constructor(open: () => SessionThread) {
+  constructor(open: () => SessionThread, onCommit: (report: CommitReport) => void) {
     this.#open = open;
+    this.#onCommit = onCommit;
     this.#thread = open();
   }
 
@@ -100,6 +113,7 @@ class NetlinkKernel implements NftKernel {
       kind: "commit",
       batch: batch.bytes,
     });
+    this.#onCommit({ sentBytes: batch.familyBytes, durationMs: reply.durationMs });
     checkAnswers(batch, reply);
     this.#sets = batch.sets;
   }

@@ -20,6 +20,8 @@ export type Reply =
       readonly answers: readonly Answer[];
       /** The batch comes back, to find which of its elements was refused. */
       readonly batch: Uint8Array<ArrayBuffer>;
+      /** From sending it to the last answer. */
+      readonly durationMs: number;
     }
   | { readonly kind: "sets"; readonly sets: readonly SetDescription[] }
   | { readonly kind: "read"; readonly contents: TableContents | undefined }
@@ -35,13 +37,14 @@ export interface Answerer {
   close(): void;
 }
 
-export function makeAnswerer(): Answerer {
+/** @param monotonicMs measures how long commits take */
+export function makeAnswerer(monotonicMs: () => number): Answerer {
   let session: NftSession | undefined;
   return {
     answer: (request) => {
       try {
         session ??= new NftSession();
-        return run(session, request);
+        return run(session, request, monotonicMs);
       } catch (cause) {
         if (!(cause instanceof SystemError)) throw cause;
         return { kind: "failed", code: cause.code, detail: cause.message };
@@ -51,10 +54,14 @@ export function makeAnswerer(): Answerer {
   };
 }
 
-function run(session: NftSession, request: Request): Reply {
+function run(session: NftSession, request: Request, monotonicMs: () => number): Reply {
   switch (request.kind) {
-    case "commit":
-      return { kind: "commit", answers: session.commit(request.batch), batch: request.batch };
+    case "commit": {
+      const { batch } = request;
+      const startMs = monotonicMs();
+      const answers = session.commit(batch);
+      return { kind: "commit", answers, batch, durationMs: monotonicMs() - startMs };
+    }
     case "sets":
       return { kind: "sets", sets: session.sets(request.family, request.table) };
     case "read":

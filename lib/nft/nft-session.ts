@@ -16,7 +16,11 @@ import {
 import { encodeQuestion, type Question } from "./encode-request.ts";
 import type { Element, Family, TableContents } from "./objects.ts";
 
-/** A dump that commits keep interrupting is given up after so many tries. */
+/**
+ * The kernel calls a dump interrupted when anybody commits anything in this namespace. Somebody
+ * who never pauses would stop us from ever reading: after so many tries what came is taken. It is
+ * whole unless it was our own table that changed, which an audit finds.
+ */
 const DUMP_ATTEMPTS = 10;
 const READ_ATTEMPTS = 5;
 const ENOENT = 2;
@@ -30,6 +34,8 @@ export type Answer = Extract<Message, { kind: "error" }>;
 export class NftSession {
   #socket: NetlinkSocket;
   #sequence = 0;
+  /** The read under way meets others' commits all the time: it takes what comes. */
+  #isBusy = false;
 
   /** Opens in the network namespace of the calling thread. @throws SystemError */
   constructor() {
@@ -59,16 +65,18 @@ export class NftSession {
 
   /**
    * Reads a table as one generation shows it. The kernel walks a big set anew for each 32 KiB, so
-   * 100,000 elements take a second.
-   * @throws SystemError; EAGAIN when commits, anybody's, came in between each time
+   * 100,000 elements take a second. Where others commit all the time, each set is as it was while
+   * it was read.
+   * @throws SystemError
    */
   read(family: Family, table: string): TableContents | undefined {
-    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+    this.#isBusy = false;
+    for (let attempt = 1; ; attempt++) {
       const before = this.generation();
       const contents = this.#readOnce(family, table);
+      if (this.#isBusy || attempt === READ_ATTEMPTS) return contents;
       if (this.generation() === before) return contents;
     }
-    throw new SystemError("read an nft table", EAGAIN);
   }
 
   /**
@@ -142,13 +150,15 @@ export class NftSession {
   }
 
   #dump(question: Question): readonly Uint8Array[] {
-    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       const sequence = ++this.#sequence;
-      const dump = this.#socket.dump(encodeQuestion(question, sequence), sequence);
+      if (attempt === DUMP_ATTEMPTS) this.#isBusy = true;
+      const interruption = this.#isBusy ? "accept" : "give up";
+      const request = encodeQuestion(question, sequence);
+      const dump = this.#socket.dump(request, sequence, interruption);
       if (dump.kind === "whole") return dump.payloads;
       this.#socket.close();
       this.#socket = NetlinkSocket.open(NETLINK_NETFILTER);
     }
-    throw new SystemError(`read nft ${question.kind}`, EAGAIN);
   }
 }

@@ -1,4 +1,4 @@
-// The nouns of nf_tables that Innermesh uses: tables, sets, maps, chains, rules and changes to them.
+// The nouns of nf_tables that Innermesh uses: tables, sets, maps, chains, rules and their changes.
 // Values only: `text.ts` prints them as nft text, `encode.ts` as nfnetlink bytes, `trace.ts` walks
 // packets through them. The three must agree, so each closed choice here is handled in all three.
 
@@ -148,7 +148,8 @@ export interface TableContents {
   readonly sets: ReadonlyMap<string, ReadonlyMap<string, Element>>;
   /**
    * By chain name: one opaque text per rule, in order, equal for equal rules of one kernel.
-   * Differs between backends, so compare only what the same door returned.
+   * Differs between backends, so compare only what the same door returned. A policy that drops
+   * counts as a last rule; chains of a dormant table have no rules: none is in force.
    */
   readonly chains: ReadonlyMap<string, readonly string[]>;
 }

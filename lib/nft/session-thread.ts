@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import { systemClock } from "../clock/system-clock.ts";
 import { makeAnswerer, type Reply, type Request } from "./nft-request.ts";
 
 /** Somebody who answers requests in order. */
@@ -12,7 +13,7 @@ export interface SessionThread {
 
 /** Answers on the calling thread: for short-lived programs, which a blocked loop does not hurt. */
 export function openSessionHere(): SessionThread {
-  const answerer = makeAnswerer();
+  const answerer = makeAnswerer(systemClock.monotonicMs);
   return {
     ask: async (request) => answerer.answer(request),
     close: async () => answerer.close(),

@@ -147,17 +147,23 @@ export class Cluster implements AsyncDisposable {
     return this.probe(this.playground.pod(node, pod).netns);
   }
 
+  /** Starts the agent of a node and waits until it is healthy. */
+  async startAgent(node: PlaygroundNode, options: AgentOptions = {}): Promise<NodeProcess> {
+    const agent = await this.launchAgent(node, options);
+    await agent.healthy();
+    return agent;
+  }
+
   /**
    * Starts the agent of a node from a KubeProxyConfiguration file, as kube-proxy's DaemonSet
-   * does, and waits until it is healthy.
+   * does. It starts in the moment in which this resolves.
    */
-  async startAgent(node: PlaygroundNode, options: AgentOptions = {}): Promise<NodeProcess> {
+  async launchAgent(node: PlaygroundNode, options: AgentOptions = {}): Promise<NodeProcess> {
     const config = this.file(`${node.name}-config.yaml`);
     await writeFile(config, stringify(await this.#configuration(options)));
     const { flags = [] } = options;
     const agent = startNode(this.playground, node, [`--config=${config}`, ...flags]);
     this.#stack.defer(() => agent.kill());
-    await agent.healthy();
     return agent;
   }
 
@@ -192,6 +198,7 @@ export class Cluster implements AsyncDisposable {
 
   /**
    * Probes until `isDone` says so of one result.
+   * @param pollMs pause between two probes
    * @returns how long that took, in milliseconds
    * @throws with the last result when `limitMs` pass
    */
@@ -199,7 +206,7 @@ export class Cluster implements AsyncDisposable {
     probe: Probe,
     request: ProbeRequest,
     isDone: (result: ProbeResult) => boolean,
-    limitMs = HEAL_LIMIT_MS,
+    { limitMs = HEAL_LIMIT_MS, pollMs = POLL_MS } = {},
   ): Promise<number> {
     const startMs = performance.now();
     for (;;) {
@@ -211,7 +218,7 @@ export class Cluster implements AsyncDisposable {
         const seen = JSON.stringify(result);
         throw new Error(`Cannot see the change at ${address}:${port} in ${limitMs} ms: ${seen}`);
       }
-      await delay(POLL_MS);
+      await delay(pollMs);
     }
   }
 

@@ -7,14 +7,12 @@ import type { Probe } from "../../playground/probe.ts";
 import type { PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
 import { scrape } from "./agent-metrics.ts";
 import { endsWith, eventually, http } from "./answers.ts";
-import type { ApiClient } from "./api-client.ts";
-import { type AgentOptions, type Cluster, ECHO } from "./cluster-fixture.ts";
-import { createService } from "./cluster-objects.ts";
+import type { AgentOptions, Cluster } from "./cluster-fixture.ts";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
+import { moveTo, serveByHand } from "./hand-made-service.ts";
 
 const LOAD_PER_SECOND = 100;
 const LOAD_LIMIT_MS = 2 * 3_600_000;
-const SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
 export interface FaultRigOptions extends Omit<AgentOptions, "apiServer"> {
   readonly node: PlaygroundNode;
@@ -34,8 +32,8 @@ export async function startFaultRig(cluster: Cluster, options: FaultRigOptions):
   const proxy = await startFaultProxy(cluster.controlPlane);
   const { url: apiServer } = proxy;
   const names = { steady: `steady-${node.name}`, moving: `moving-${node.name}` };
-  const steady = await serve(cluster.admin, names.steady, options.steady);
-  const moving = await serve(cluster.admin, names.moving, options.turns.slice(0, 1));
+  const steady = await serveByHand(cluster.admin, names.steady, options.steady);
+  const moving = await serveByHand(cluster.admin, names.moving, options.turns.slice(0, 1));
   const agent = await (start?.(apiServer) ?? cluster.startAgent(node, { ...options, apiServer }));
   const rig = new FaultRig(cluster, options, {
     ...{ proxy, agent, steady, moving },
@@ -114,9 +112,7 @@ export class FaultRig implements AsyncDisposable {
   /** Moves the moving Service to the next pod; resolves when the API server has it. */
   async move(): Promise<void> {
     this.#turn += 1;
-    const { movingName } = this.#parts;
-    const slice = sliceOf(movingName, [this.#backend()]);
-    await this.cluster.admin.request("PUT", `${SLICES}/${movingName}`, slice);
+    await moveTo(this.cluster.admin, this.#parts.movingName, [this.#backend()]);
   }
 
   /**
@@ -129,7 +125,7 @@ export class FaultRig implements AsyncDisposable {
       this.probe,
       http(this.#parts.moving),
       (result) => result.kind === "reply" && result.echo?.pod === name,
-      limitMs,
+      { limitMs },
     );
   }
 
@@ -148,35 +144,4 @@ export class FaultRig implements AsyncDisposable {
     const { turns } = this.#options;
     return turns[this.#turn % turns.length] ?? assert.fail("no pods to take turns");
   }
-}
-
-/** @returns the ClusterIP of a new Service whose slice is written by hand */
-async function serve(
-  admin: ApiClient,
-  name: string,
-  pods: readonly PlaygroundPod[],
-): Promise<string> {
-  const spec = { ports: [{ name: "http", port: 80, targetPort: ECHO.http }] };
-  const service = await createService(admin, { name, spec });
-  await admin.request("POST", SLICES, sliceOf(name, pods));
-  return service.spec?.clusterIP ?? assert.fail("no ClusterIP");
-}
-
-function sliceOf(service: string, pods: readonly PlaygroundPod[]): object {
-  const labels = {
-    "kubernetes.io/service-name": service,
-    "endpointslice.kubernetes.io/managed-by": "innermesh-test",
-  };
-  return {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: { name: service, namespace: "default", labels },
-    addressType: "IPv4",
-    endpoints: pods.map(({ addresses, node }) => ({
-      addresses: [addresses.ip],
-      nodeName: node,
-      conditions: { ready: true, serving: true, terminating: false },
-    })),
-    ports: [{ name: "http", port: ECHO.http, protocol: "TCP" }],
-  };
 }

@@ -1,5 +1,6 @@
-// `innermesh check` on a node that really is well, and then really is broken, one thing at a time.
-// Needs root, ip and nft. The node is a network namespace with a real agent in it.
+// `innermesh check` on a node that really is well, and then really is broken, one thing at a time;
+// and `innermesh explain` beside its kernel. Needs root, ip and nft. The node is a network namespace
+// with a real agent in it.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
@@ -11,6 +12,7 @@ import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CheckReport, CheckResult } from "../../cli/check/checks.ts";
+import type { ServiceReport } from "../../cli/explain/service-report.ts";
 import { run } from "./own-namespace.ts";
 
 const NETNS = `im-check-${process.pid}`;
@@ -116,6 +118,17 @@ suite("innermesh check", () => {
     assert.deepEqual(red, []);
     assert.equal(code, 0);
     assert(!inside("nft list tables").includes("innermesh-check"));
+  });
+
+  test("explain on the node itself shows the set ids that its kernel has", () => {
+    const words = [MAIN, "explain", "service", "default/web", "--output=json", ...flags];
+    const output = run("ip", "netns", "exec", NETNS, process.execPath, ...NODE_FLAGS, ...words);
+    const report = JSON.parse(output) as ServiceReport;
+    assert.equal(report.idsFrom, "kernel");
+    const listing = inside("nft list map ip innermesh esets");
+    const sets = report.ports.flatMap(({ sets: all }) => all);
+    const cluster = sets.find(({ role }) => role === "cluster-affinity");
+    assert.match(listing, new RegExp(`${cluster?.id} comment "default/web:http/tcp cluster-aff`));
   });
 
   const breaks: readonly (readonly [id: string, status: string, breakIt: string, mend: string])[] =

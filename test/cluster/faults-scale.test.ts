@@ -1,0 +1,161 @@
+// F13 and F14: ten thousand Services, and a storm of changes over them. Budgets are held by the
+// benches, on a quiet machine; here three times as much is a failure.
+
+import assert from "node:assert/strict";
+import { after, before, suite, type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Playground } from "../../playground/cluster.ts";
+import type { NodeProcess } from "../../playground/node-process.ts";
+import type { Probe } from "../../playground/probe.ts";
+import type { PlaygroundPod } from "../../playground/topology.ts";
+import { scrape } from "./agent-metrics.ts";
+import { http } from "./answers.ts";
+import { type Cluster, startCluster } from "./cluster-fixture.ts";
+import { moveTo, serveByHand } from "./hand-made-service.ts";
+import { fillServices, type Load, touchSlices } from "./load.ts";
+import { usageOf } from "./process-usage.ts";
+import { lasting } from "./soak.ts";
+
+const SERVICES = 10_000;
+const ENDPOINTS = 10;
+const SLACK = 3;
+const COLD_LIMIT_MS = SLACK * 3_000;
+const CHANGE_LIMIT_MS = SLACK * 100;
+const CHANGES = 60;
+const STORM_PER_SECOND = 1_000;
+const STORM_CHANGE_LIMIT_MS = 2_000;
+const LAG_LIMIT_MS = 50;
+
+suite("scale", () => {
+  let cluster: Cluster;
+  let playground: Playground;
+  let agent: NodeProcess;
+  let probe: Probe;
+  let load: Load;
+  /** Backends of the Service whose changes are timed. */
+  let turns: readonly PlaygroundPod[];
+  let steady: string;
+  let moving: string;
+  let moves = 0;
+
+  before(async () => {
+    cluster = await startCluster({ nodes: 2, podsPerNode: 7, controllers: [] });
+    ({ playground } = cluster);
+    probe = cluster.podProbe(1, 1);
+    const pods = playground.nodes.flatMap((node) => node.pods.slice(1));
+    turns = [playground.pod(1, 2), playground.pod(2, 2)];
+    load = await fillServices(cluster.controlPlane, SERVICES, ENDPOINTS, {
+      address: (service, endpoint) => at(pods, service + endpoint).addresses.ip,
+      nodeNames: pods.map(({ node }) => node),
+    });
+    steady = await serveByHand(cluster.admin, "steady", turns);
+    moving = await serveByHand(cluster.admin, "moving", turns.slice(0, 1));
+  });
+  after(async () => cluster[Symbol.asyncDispose]());
+
+  /** Moves the Service. @returns milliseconds from the write to the first packet served so */
+  async function change(): Promise<number> {
+    moves += 1;
+    const backend = at(turns, moves);
+    const startMs = performance.now();
+    const written = moveTo(cluster.admin, "moving", [backend]);
+    await cluster.until(
+      probe,
+      http(moving),
+      (result) => result.kind === "reply" && result.echo?.pod === backend.name,
+      { pollMs: 2 },
+    );
+    await written;
+    return performance.now() - startMs;
+  }
+
+  function tell(t: TestContext, what: string, timesMs: readonly number[]): number {
+    const sorted = timesMs.toSorted((a, b) => a - b);
+    const part = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? NaN;
+    const [p50, p99] = [part(0.5), part(0.99)];
+    t.diagnostic(`${what}: p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms`);
+    return p99;
+  }
+
+  test("F14: an agent that starts serves 10,000 Services of 10 endpoints in time", async (t) => {
+    const sample = load.services.filter((_, number) => number % 400 === 0 || number === 9_999);
+    agent = await cluster.launchAgent(playground.node(1));
+    const startMs = performance.now();
+    const isReply = ({ kind }: { readonly kind: string }): boolean => kind === "reply";
+    for (const { clusterIP } of sample.toReversed()) {
+      await cluster.until(probe, http(clusterIP), isReply, { limitMs: 30_000, pollMs: 10 });
+    }
+    const coldMs = performance.now() - startMs;
+    await agent.healthy();
+    const { rssMiB, cpuMs } = usageOf(agent.pid);
+    t.diagnostic(
+      `cold: ${coldMs.toFixed(0)} ms, ${cpuMs} ms of CPU, ${rssMiB.toFixed(0)} MiB resident`,
+    );
+    assert.ok(coldMs <= COLD_LIMIT_MS, `${coldMs} ms`);
+    await cluster.noDrift(playground.node(1));
+  });
+
+  test("F14: at that size a change is served in time, and costs by its own size", async (t) => {
+    const before = { ...usageOf(agent.pid), operations: await operations() };
+    const timesMs: number[] = [];
+    for (let count = 0; count < CHANGES; count += 1) {
+      timesMs.push(await change());
+      await delay(20);
+    }
+    const p99 = tell(t, "change", timesMs);
+    const after = { ...usageOf(agent.pid), operations: await operations() };
+    const each = (after.operations - before.operations) / CHANGES;
+    const cpuMs = (after.cpuMs - before.cpuMs) / CHANGES;
+    t.diagnostic(`each change: ${each} nft operations, ${cpuMs.toFixed(1)} ms of CPU`);
+    assert.ok(each <= 8, `${each} operations for each change`);
+    assert.ok(p99 <= CHANGE_LIMIT_MS, `${p99} ms`);
+  });
+
+  async function operations(): Promise<number> {
+    const metrics = await scrape(agent);
+    return metrics.sum("innermesh_nft_operations_total", { ip_family: "IPv4" });
+  }
+
+  test("F13: in a storm of updates changes are served in time and nothing grows", async (t) => {
+    const durationMs = lasting(20_000, 300_000);
+    const traffic = probe.startLoad(http(steady), {
+      ratePerSecond: 50,
+      durationMs: durationMs * 2,
+    });
+    // The first seconds only show what a storm needs at most; growth is what comes on top.
+    const warmUp = { ratePerSecond: STORM_PER_SECOND, durationMs: 5_000 };
+    await touchSlices(cluster.controlPlane, load, warmUp);
+    const before = usageOf(agent.pid);
+    await scrape(agent);
+    const ratePerSecond = STORM_PER_SECOND;
+    const running = touchSlices(cluster.controlPlane, load, { ratePerSecond, durationMs });
+    let over = false;
+    const storm = running.finally(() => {
+      over = true;
+    });
+    const timesMs: number[] = [];
+    while (!over) {
+      timesMs.push(await change());
+      await delay(100);
+    }
+    const { updates, durationMs: tookMs } = await storm;
+    const lagMs = (await scrape(agent)).sum("nodejs_eventloop_lag_p99_seconds") * 1000;
+    const after = usageOf(agent.pid);
+    const rate = (updates * 1000) / tookMs;
+    const cpu = (after.cpuMs - before.cpuMs) / tookMs;
+    t.diagnostic(`${rate.toFixed(0)} updates a second, agent at ${(cpu * 100).toFixed(0)} % CPU`);
+    t.diagnostic(`resident: ${before.rssMiB.toFixed(0)} MiB, then ${after.rssMiB.toFixed(0)} MiB`);
+    t.diagnostic(`event loop lag p99: ${lagMs.toFixed(1)} ms`);
+    const p99 = tell(t, `${timesMs.length} changes in the storm`, timesMs);
+    assert.ok(p99 <= STORM_CHANGE_LIMIT_MS, `${p99} ms`);
+    assert.ok(after.rssMiB <= before.rssMiB * 1.2 + 10, "memory grows");
+    await cluster.noDrift(playground.node(1));
+    const report = await traffic.stop();
+    assert.equal(report.failed, 0, JSON.stringify(report.failures.slice(0, 3)));
+    assert.ok(lagMs <= LAG_LIMIT_MS, `lag ${lagMs} ms`);
+  });
+});
+
+function at<T>(list: readonly T[], index: number): T {
+  return list[index % list.length] ?? assert.fail("an empty list");
+}
