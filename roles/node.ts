@@ -137,7 +137,7 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
     // Whichever part fails ends the others.
     await Promise.all([serviceProxy, source.run()].map((part) => part.catch(abortAll(stop))));
   } finally {
-    await conntrack.close();
+    conntrack.close();
     await kernel.close();
     source.close();
   }

@@ -33,7 +33,7 @@ describe("parseNodeTable", () => {
 });
 
 describe("openNodeAddressBook", () => {
-  function rig(answers: readonly (unknown | Error)[], isNeeded = true) {
+  function rig(answers: readonly unknown[], isNeeded = true) {
     const clock = makeFakeClock();
     const stop = new AbortController();
     const asked: string[] = [];

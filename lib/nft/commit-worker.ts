@@ -8,7 +8,7 @@ import { makeAnswerer, type Request } from "./nft-request.ts";
 
 const port = parentPort;
 assert(port !== null, "commit-worker.ts runs as a worker thread");
-const answerer = makeAnswerer(systemClock.monotonicMs);
+const answerer = makeAnswerer(() => systemClock.monotonicMs());
 
 port.on("message", (request: Request | "close") => {
   if (request === "close") {

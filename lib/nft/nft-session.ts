@@ -44,6 +44,7 @@ export class NftSession {
 
   /** Sends a batch. @returns the kernel's answers, in order @throws SystemError */
   commit(batch: Uint8Array): Answer[] {
+    this.#isBusy = false;
     return this.#socket.exchange(batch).filter((message) => message.kind === "error");
   }
 

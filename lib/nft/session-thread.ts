@@ -13,7 +13,7 @@ export interface SessionThread {
 
 /** Answers on the calling thread: for short-lived programs, which a blocked loop does not hurt. */
 export function openSessionHere(): SessionThread {
-  const answerer = makeAnswerer(systemClock.monotonicMs);
+  const answerer = makeAnswerer(() => systemClock.monotonicMs());
   return {
     ask: async (request) => answerer.answer(request),
     close: async () => answerer.close(),

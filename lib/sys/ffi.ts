@@ -42,7 +42,9 @@ const POLLIN = 1;
 const EINTR = constants.errno.EINTR;
 const EAGAIN = constants.errno.EAGAIN;
 const nameByErrno: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.errno).map(([name, number]) => [number, name]),
+  Object.entries(constants.errno)
+    .filter(([name]) => name !== "EWOULDBLOCK") // On Linux another name of EAGAIN.
+    .map(([name, number]) => [number, name]),
 );
 
 /** The name of an errno, as in `ENOENT`; `errno 999` for one that Node does not know. */

@@ -186,6 +186,24 @@ describe("NftApply", () => {
     assert.deepEqual([after.chains.has("mod-3"), after.chains.has("mod-2")], [false, true]);
   });
 
+  test("a range that replaces a narrower one of itself is no reason to replace the table", async () => {
+    const all = rig();
+    const ranged = (range: string): Service =>
+      service(1, {
+        type: "LoadBalancer",
+        loadBalancerVips: ["203.0.113.1"],
+        loadBalancerSourceRanges: [range],
+      });
+    await run(all, (store) => store.put(ranged("10.1.0.0/16")));
+    await run(all, (store) => store.put(ranged("10.0.0.0/8")));
+    const contents = (await all.kernel.read("ip", TABLE)) ?? assert.fail("no table");
+    const keys = [...(contents.sets.get("lb-allow")?.keys() ?? [])];
+    assert.deepEqual(
+      keys.map((key) => key.split(" . ")[1]),
+      ["10.0.0.0/8"],
+    );
+  });
+
   const edits: readonly (readonly [string, (kernel: FakeKernel) => Promise<void>])[] = [
     ["deletes the table", (kernel) => commit(kernel, { kind: "delete-table" })],
     ["flushes a chain", (kernel) => commit(kernel, { kind: "flush-chain", chain: "services" })],

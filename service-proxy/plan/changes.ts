@@ -76,7 +76,10 @@ export function elementBatches(
       if (after !== undefined) (before === undefined ? added : replaced).push(after);
     }
     const set = setSpec(name);
-    if (added.length > 0) fresh.push({ set: name, elements: added });
+    // A new prefix may overlap one that goes: the kernel wants that one gone first.
+    const afterRemoval = set.interval === true && removed.length > 0;
+    if (afterRemoval) replaced.push(...added);
+    else if (added.length > 0) fresh.push({ set: name, elements: added });
     if (removed.length > 0) removals.unshift({ kind: "delete-elements", set, keys: removed });
     if (replaced.length > 0) replacements.push({ kind: "add-elements", set, elements: replaced });
   }

@@ -35,6 +35,12 @@ interface Claim {
   readonly element: Element;
 }
 
+/** All who ask for one element. Thousands do when their Services lead to the same pod. */
+interface Claims {
+  readonly byOwner: Map<string, Claim>;
+  winner: Claim;
+}
+
 /** Sets whose keys more than one owner can name; the keys of all others carry an owned id. */
 const SHARED_SETS: ReadonlySet<string> = new Set(["vips", "nodeports", "cluster-ips", "hairpin"]);
 
@@ -43,8 +49,8 @@ const NOTHING = new ElementDigest();
 export class ElementLedger {
   readonly #wanted = new Map<string, Map<string, Element>>();
   readonly #digests = new Map<string, ElementDigest>();
-  readonly #claims = new Map<string, Claim[]>();
-  /** Names of elements that more than one owner asks for. */
+  readonly #claims = new Map<string, Claims>();
+  /** Names of elements that more than one owner asks for, and may disagree on. */
   readonly #contested = new Set<string>();
   #pending = new Map<string, Map<string, ElementDifference>>();
 
@@ -82,13 +88,14 @@ export class ElementLedger {
   conflicts(): Conflict[] {
     const conflicts: Conflict[] = [];
     for (const name of this.#contested) {
-      const [winner, ...others] = this.#claims.get(name) ?? [];
-      if (winner === undefined) continue;
+      const claims = this.#claims.get(name);
+      if (claims === undefined) continue;
+      const { winner } = claims;
       const space = name.indexOf(" ");
       const [set, key] = [name.slice(0, space), name.slice(space + 1)];
-      for (const other of others) {
-        if (other.element.data === winner.element.data) continue;
-        conflicts.push({ set, key, winner: winner.owner.name, loser: other.owner.name });
+      for (const { owner, element } of claims.byOwner.values()) {
+        if (element.data === winner.element.data) continue;
+        conflicts.push({ set, key, winner: winner.owner.name, loser: owner.name });
       }
     }
     return conflicts;
@@ -119,28 +126,35 @@ export class ElementLedger {
   }
 
   #claim(owner: Owner, element: PlannedElement): void {
-    const others = this.#claimsOfOthers(owner, element);
-    others.push({ owner, element });
-    others.sort((a, b) => byRightOfWay(a.owner, b.owner));
-    this.#settle(element, others);
+    const name = `${element.set} ${element.key}`;
+    const claim = { owner, element };
+    const claims = this.#claims.get(name) ?? { byOwner: new Map<string, Claim>(), winner: claim };
+    this.#claims.set(name, claims);
+    claims.byOwner.set(owner.name, claim);
+    const isWinner = claims.winner.owner.name === owner.name;
+    if (isWinner || byRightOfWay(claim, claims.winner) < 0) claims.winner = claim;
+    this.#settle(name, element, claims);
   }
 
   #unclaim(owner: Owner, element: PlannedElement): void {
-    this.#settle(element, this.#claimsOfOthers(owner, element));
+    const name = `${element.set} ${element.key}`;
+    const claims = this.#claims.get(name);
+    if (claims === undefined || !claims.byOwner.delete(owner.name)) return;
+    if (claims.winner.owner.name === owner.name) {
+      const [first, ...others] = claims.byOwner.values();
+      if (first === undefined) {
+        this.#claims.delete(name);
+        return this.#want(element.set, element.key, undefined);
+      }
+      claims.winner = others.reduce((a, b) => (byRightOfWay(b, a) < 0 ? b : a), first);
+    }
+    this.#settle(name, element, claims);
   }
 
-  #claimsOfOthers(owner: Owner, { set, key }: PlannedElement): Claim[] {
-    const claims = this.#claims.get(`${set} ${key}`) ?? [];
-    return claims.filter((claim) => claim.owner.name !== owner.name);
-  }
-
-  #settle({ set, key }: PlannedElement, claims: Claim[]): void {
-    const name = `${set} ${key}`;
-    if (claims.length === 0) this.#claims.delete(name);
-    else this.#claims.set(name, claims);
-    if (claims.length > 1) this.#contested.add(name);
+  #settle(name: string, { set, key, data }: PlannedElement, claims: Claims): void {
+    if (claims.byOwner.size > 1 && data !== undefined) this.#contested.add(name);
     else this.#contested.delete(name);
-    this.#want(set, key, claims[0]?.element);
+    this.#want(set, key, claims.winner.element);
   }
 
   #want(set: string, key: string, element: Element | undefined): void {
@@ -167,7 +181,7 @@ export class ElementLedger {
   }
 }
 
-function byRightOfWay(a: Owner, b: Owner): number {
+function byRightOfWay({ owner: a }: Claim, { owner: b }: Claim): number {
   if (a.createdMs !== b.createdMs) return a.createdMs - b.createdMs;
   return a.name < b.name ? -1 : 1;
 }

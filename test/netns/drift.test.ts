@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { RunningLoad } from "../../playground/probe.ts";
-import { FAMILIES, ServedNode, until } from "./served-node.ts";
+import { bulkManifests, FAMILIES, ServedNode, until } from "./served-node.ts";
 
 const REPAIR_LIMIT_MS = 5_000;
 const STRANGER = `
@@ -179,5 +179,54 @@ describe("a stranger changes our tables", () => {
         t.diagnostic(`repaired after ${ms.toFixed(0)} ms; ${report.failed} connections failed`);
       });
     }
+  });
+
+  describe("while a stranger changes its own table all the time", () => {
+    let stop: (() => void) | undefined;
+    before(async () => {
+      await rig.put("bulk", bulkManifests(500, 4));
+      stop = commitAllTheTime();
+      const generation = await rig.generation();
+      await until("strange commits", async () => (await rig.generation()) > generation + 20);
+    });
+    after(async () => {
+      stop?.();
+      await rig.remove("bulk");
+    });
+
+    function commitAllTheTime(): () => void {
+      const nft = rig.playground.spawn(rig.node.netns, ["nft", "-i"], {
+        stdio: ["pipe", "ignore", "inherit"],
+      });
+      const verbs = ["add", "delete"].map(
+        (verb) => `${verb} element inet stranger seen { 1.2.3.4 }`,
+      );
+      const timer = setInterval(() => nft.stdin?.write(`${verbs.join("\n")}\n`), 10);
+      return () => {
+        clearInterval(timer);
+        nft.stdin?.end();
+      };
+    }
+
+    const served = async (number: number): Promise<boolean> => {
+      const { address, port } = rig.address("cluster", number, "ip");
+      const result = await rig.probe("pod-1-1").tcp(address, port, { timeoutMs: 200 });
+      return result.kind === "reply";
+    };
+
+    test("the agent starts, and serves what changes", async (t) => {
+      await rig.agent.kill();
+      const startMs = performance.now();
+      await rig.start("--audit-period=300ms");
+      t.diagnostic(`restarted in ${(performance.now() - startMs).toFixed(0)} ms`);
+      await rig.serve({ number: 3, pods: ["pod-1-2"] });
+      await until("the new Service", () => served(3), REPAIR_LIMIT_MS);
+    });
+
+    test("our table is repaired all the same", async (t) => {
+      await rig.run("nft", "delete table ip innermesh");
+      const ms = await until("the Service served again", () => served(1), REPAIR_LIMIT_MS);
+      t.diagnostic(`repaired after ${ms.toFixed(0)} ms`);
+    });
   });
 });

@@ -210,6 +210,32 @@ export class ServedNode implements AsyncDisposable {
   }
 }
 
+/** Many Services over IPv4 that nobody calls: so that tables have a size. At most 10,000. */
+export function bulkManifests(count: number, endpointsEach: number): readonly Manifest[] {
+  return Array.from({ length: count }, (_, n) => {
+    const name = `bulk-${n}`;
+    const clusterIP = `10.96.${100 + (n >> 8)}.${n & 255}`;
+    const ports = [{ name: "tcp", protocol: "TCP" }];
+    const service: Manifest = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { namespace: "bulk", name },
+      spec: { clusterIP, clusterIPs: [clusterIP], ports: ports.map((p) => ({ ...p, port: 80 })) },
+    };
+    const slice: Manifest = {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { namespace: "bulk", name, labels: { "kubernetes.io/service-name": name } },
+      addressType: "IPv4",
+      ports: ports.map((p) => ({ ...p, port: 9090 })),
+      endpoints: Array.from({ length: endpointsEach }, (__, k) => ({
+        addresses: [`10.71.${(n % 200) + 3}.${k + 2}`],
+      })),
+    };
+    return [service, slice];
+  }).flat();
+}
+
 /**
  * Polls until a condition holds.
  * @returns how long that took, in milliseconds
