@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatMetricsTable } from "../lib/metrics/catalogue.ts";
 import { formatSettingsTable } from "../service-proxy/config/settings-document.ts";
+import { formatParity, readParity } from "./parity.ts";
 
 export interface GeneratedPage {
   /** Relative to the repository. */
@@ -49,11 +50,20 @@ process exports \`process_*\` and \`nodejs_*\`. Names that kube-proxy has are ke
 labels, buckets and meaning.
 `;
 
+const PARITY_INTRO = `# Parity with kube-proxy
+
+What kube-proxy 1.36 does in nftables mode, and the tests that hold Innermesh to it. Where the two
+differ on purpose, README.md says how. Names are those of tests; \`make test\` runs them all.
+`;
+
+const ROOT = join(import.meta.dirname, "..");
+
 /** Every generated page as it should be. */
 export function generatePages(): readonly GeneratedPage[] {
   return [
     { path: "docs/flags.md", text: page(FLAGS_INTRO, formatSettingsTable()) },
     { path: "docs/metrics.md", text: page(METRICS_INTRO, formatMetricsTable()) },
+    { path: "docs/parity.md", text: page(PARITY_INTRO, formatParity(readParity(ROOT))) },
   ];
 }
 

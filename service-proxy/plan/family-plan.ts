@@ -50,6 +50,8 @@ export class FamilyPlan {
   #facts: FamilyFacts;
   #udpVersion = 0;
   readonly #healthChecked = new Set<string>();
+  /** Services with something in them that cannot be served. */
+  readonly #troubled = new Set<string>();
   /** Ports of policy Local that have endpoints elsewhere only. */
   readonly totals = { noLocalInternal: 0, noLocalExternal: 0 };
   #nodeElements: readonly PlannedElement[] = [];
@@ -116,6 +118,8 @@ export class FamilyPlan {
         : describe(service, owner, plan, family);
     if (hasHealthPort(service)) this.#healthChecked.add(key);
     else this.#healthChecked.delete(key);
+    if (plan !== undefined && plan.problems.length > 0) this.#troubled.add(key);
+    else this.#troubled.delete(key);
     if (next === undefined) this.#planned.delete(key);
     else this.#planned.set(key, next);
     return this.#moveAddresses(key, before, next);
@@ -137,7 +141,9 @@ export class FamilyPlan {
 
   /** What is wrong with Services in this family; a lost conflict names the winner. */
   problems(): Problem[] {
-    const problems = [...this.#planned.values()].flatMap(({ plan }) => plan.problems);
+    const problems = [...this.#troubled].flatMap(
+      (key) => this.#planned.get(key)?.plan.problems ?? [],
+    );
     for (const { set, key, winner, loser } of this.ledger.conflicts()) {
       const what = key.split(" . ").join(" ");
       problems.push({
