@@ -234,15 +234,69 @@ describe("NftApply", () => {
     test(`an audit mends what a stranger did who ${what}`, async () => {
       const all = rig();
       for (const step of STEPS) await run(all, step);
-      assert.deepEqual((await all.apply.audit(all.plan.families, true)).drift, []);
+      assert.deepEqual((await all.apply.audit(all.plan.families, "everything")).drift, []);
       const before = await state(all.kernel);
       await edit(all.kernel);
-      const { drift } = await all.apply.audit(all.plan.families, false);
+      const { drift } = await all.apply.audit(all.plan.families, "elements");
       assert.equal(drift.length > 0, true);
       assert.deepEqual(essence(await state(all.kernel)), essence(before));
-      assert.deepEqual((await all.apply.audit(all.plan.families, false)).drift, []);
+      assert.deepEqual((await all.apply.audit(all.plan.families, "elements")).drift, []);
     });
   }
+
+  test("an audit of rules alone mends rules, and leaves elements for the next", async () => {
+    const all = rig();
+    for (const step of STEPS) await run(all, step);
+    const [, [, flush] = [], , , [, remove] = []] = edits;
+    assert(flush !== undefined && remove !== undefined);
+    await remove(all.kernel);
+    assert.deepEqual((await all.apply.audit(all.plan.families, "rules")).drift, []);
+    assert.equal((await all.apply.audit(all.plan.families, "elements")).drift.length, 1);
+    await flush(all.kernel);
+    assert.equal((await all.apply.audit(all.plan.families, "rules")).drift.length, 1);
+    assert.deepEqual((await all.apply.audit(all.plan.families, "everything")).drift, []);
+  });
+
+  test("what a stranger did before new chains were written does not count as ours", async () => {
+    const all = rig();
+    await run(all, (store) => STEPS[0]?.(store));
+    const [, , [, addRule] = []] = edits;
+    await addRule?.(all.kernel);
+    await run(all, (store) => store.put(slice(1, [2, 3, 4])));
+    assert.equal((await all.apply.audit(all.plan.families, "elements")).drift.length, 1);
+  });
+
+  test("a repair that failed is made up for by the next audit", async () => {
+    const kernel = makeFakeKernel();
+    const all = rig(kernel);
+    for (const step of STEPS) await run(all, step);
+    const before = await state(kernel);
+    const [[, removeTable] = []] = edits;
+    await removeTable?.(kernel);
+    kernel.onCommit = () => {
+      throw new NftError("commit", "ENOMEM");
+    };
+    await assert.rejects(all.apply.audit(all.plan.families, "elements"), NftError);
+    kernel.onCommit = () => {};
+    assert.equal((await all.apply.audit(all.plan.families, "rules")).drift.length, 0);
+    assert.deepEqual(essence(await state(kernel)), essence(before));
+  });
+
+  test("one refused commit is no reason to replace the table", async () => {
+    const kernel = makeFakeKernel();
+    const first = rig(kernel);
+    for (const step of STEPS) await run(first, step);
+    const contents = (await kernel.read("ip", TABLE)) ?? assert.fail("no table");
+    const second = rig(kernel, contents);
+    let refusals = 0;
+    await commit(kernel, { kind: "add-set", set: { name: "witness", key: ["daddr"] } });
+    kernel.onCommit = () => {
+      if (refusals++ === 0) throw new NftError("commit", "ENOBUFS");
+    };
+    for (const step of STEPS) await run(second, step);
+    assert.ok(refusals > 1);
+    assert.ok((await kernel.read("ip", TABLE))?.sets.has("witness"), "it is the same table");
+  });
 });
 
 type Change = Parameters<FakeKernel["commit"]>[0][number]["changes"][number];

@@ -86,23 +86,31 @@ export class NftApply {
   }
 
   /**
-   * Compares the kernel with what was installed and mends it. Cheap while nobody else has touched
+   * Compares the kernel with what was installed and mends it. Free while nobody else has touched
    * nf_tables: the ruleset generation tells.
-   * @param force compare even when the generation says that nothing happened
+   * @param depth "rules" looks at rules only, which is cheap; "elements" at elements as well;
+   *   "everything" also when the generation says that nothing happened
    */
-  async audit(plans: readonly FamilyPlan[], force: boolean): Promise<AuditReport> {
+  async audit(
+    plans: readonly FamilyPlan[],
+    depth: "rules" | "elements" | "everything",
+  ): Promise<AuditReport> {
     const generation = await this.#kernel.generation();
     const isSettled = this.#unsure.size + this.#doubtful.size === 0;
-    if (!force && isSettled && generation === this.#generation) return { drift: [] };
+    if (depth !== "everything" && isSettled && generation === this.#generation) {
+      return { drift: [] };
+    }
     const drift: string[] = [];
     for (const plan of plans) {
       const { family } = plan.options;
       if (this.#unsure.has(family)) continue;
-      const found = await this.#driftOf(plan);
+      const isShallow = depth === "rules";
+      const found = await (isShallow ? this.#driftOfRules(family) : this.#driftOf(plan));
       drift.push(...found);
-      if (found.length > 0 || this.#doubtful.has(family)) this.#unsure.add(family);
+      const isDoubtful = !isShallow && this.#doubtful.has(family);
+      if (found.length > 0 || isDoubtful) this.#unsure.add(family);
     }
-    this.#generation = generation;
+    if (depth !== "rules") this.#generation = generation;
     if (this.#unsure.size > 0) await this.sync(plans);
     return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
   }
@@ -114,25 +122,42 @@ export class NftApply {
 
   async #full(plan: FamilyPlan): Promise<SyncReport> {
     const { family } = plan.options;
-    const contents = await this.#newestContents(family);
-    plan.ledger.compare(contents);
-    const difference = plan.ledger.takeDifference();
-    const [first = [], ...others] = elementBatches(difference);
-    const batches = [[...structureChanges(plan), ...first], ...others];
-    try {
-      for (const batch of batches) await this.#commit([transaction(family, batch)]);
-    } catch (error) {
+    const { contents, batches } = await this.#compareAndCommit(plan).catch((error: unknown) => {
       if (!(error instanceof NftError)) throw error;
-      // A table of another layout, or one edited beyond recognition: replaced whole, in one batch.
-      this.#log.warn("replacing the nftables table", { family, cause: error.message });
-      const whole = wholeTransaction(plan);
-      await this.#commit([transaction(family, [...REMOVAL, ...whole.changes])]);
-    }
+      // Once may be bad luck: memory was short, or somebody wrote at the same moment.
+      this.#log.info("comparing with the kernel once more", { family, cause: error.message });
+      return this.#compareAndCommit(plan, "or replace");
+    });
     this.#chains.set(family, new Set(namesOf(plan)));
     if (contents !== undefined) await this.#removeStale(plan, contents);
     this.#fingerprints.set(family, await this.#rulesOf(family));
     this.#unsure.delete(family);
     return { kind: "full", elements: countElements(batches), batches: batches.length };
+  }
+
+  async #compareAndCommit(
+    plan: FamilyPlan,
+    onRefusal: "throw" | "or replace" = "throw",
+  ): Promise<{
+    readonly contents: TableContents | undefined;
+    readonly batches: readonly (readonly Change[])[];
+  }> {
+    const { family } = plan.options;
+    const contents = await this.#newestContents(family);
+    plan.ledger.compare(contents);
+    const [first = [], ...others] = elementBatches(plan.ledger.takeDifference());
+    const batches = [[...structureChanges(plan), ...first], ...others];
+    try {
+      for (const batch of batches) await this.#commit([transaction(family, batch)]);
+    } catch (error) {
+      if (!(error instanceof NftError) || onRefusal === "throw") throw error;
+      // A table of another layout, or one edited beyond recognition: replaced whole, in one batch.
+      // Clients lose their affinity.
+      this.#log.warn("replacing the nftables table", { family, cause: error.message });
+      const whole = wholeTransaction(plan);
+      await this.#commit([transaction(family, [...REMOVAL, ...whole.changes])]);
+    }
+    return { contents, batches };
   }
 
   async #partial(plans: readonly FamilyPlan[]): Promise<SyncReport> {
@@ -235,21 +260,30 @@ export class NftApply {
     const { family } = plan.options;
     const digest = await this.#kernel.digest(family, TABLE);
     if (digest === undefined) return [`table ${family} ${TABLE} is gone`];
-    const drift: string[] = [];
-    const expected = this.#fingerprints.get(family) ?? new Map<string, readonly string[]>();
-    for (const [chain, rules] of expected) {
-      const actual = digest.chains.get(chain);
-      if (actual === undefined) drift.push(`chain ${family} ${chain} is gone`);
-      else if (actual.join("\n") !== rules.join("\n"))
-        drift.push(`chain ${family} ${chain} differs`);
-    }
-    for (const chain of digest.chains.keys()) {
-      if (!expected.has(chain)) drift.push(`chain ${family} ${chain} is not ours`);
-    }
+    const drift = this.#compareRules(family, digest.chains);
     for (const { name } of SETS) {
       const actual = digest.sets.get(name);
       if (actual === undefined) drift.push(`set ${family} ${name} is gone`);
       else if (actual !== plan.ledger.digestOf(name)) drift.push(`set ${family} ${name} differs`);
+    }
+    return drift;
+  }
+
+  async #driftOfRules(family: Family): Promise<string[]> {
+    return this.#compareRules(family, await this.#kernel.readRules(family, TABLE));
+  }
+
+  #compareRules(family: Family, chains: Fingerprints): string[] {
+    const drift: string[] = [];
+    const expected = this.#fingerprints.get(family) ?? new Map<string, readonly string[]>();
+    for (const [chain, rules] of expected) {
+      const actual = chains.get(chain);
+      if (actual === undefined) drift.push(`chain ${family} ${chain} is gone`);
+      else if (actual.join("\n") !== rules.join("\n"))
+        drift.push(`chain ${family} ${chain} differs`);
+    }
+    for (const chain of chains.keys()) {
+      if (!expected.has(chain)) drift.push(`chain ${family} ${chain} is not ours`);
     }
     return drift;
   }

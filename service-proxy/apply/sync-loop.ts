@@ -61,6 +61,8 @@ export interface SyncOutcome {
 }
 
 const RETRY: RetryBounds = { minMs: 100, maxMs: 30_000 };
+/** So much of the time in which elements were not looked at may be made up for at once. */
+const AUDIT_CREDIT_MS = 60_000;
 const NOTHING: StoreChanges = {
   services: new Set(),
   node: false,
@@ -155,6 +157,7 @@ class Auditor {
   readonly #options: SyncLoopOptions;
   readonly #parts: SyncLoopParts;
   #nextMs: number;
+  #nextElementsMs = Number.NEGATIVE_INFINITY;
   #nextFullMs: number;
 
   constructor(options: SyncLoopOptions, parts: SyncLoopParts) {
@@ -171,27 +174,34 @@ class Auditor {
   }
 
   /**
-   * Waits longer after an audit that cost much and found nothing, as when others write tables of
-   * their own all the time: at most a twentieth of the time goes there.
+   * Looks at elements less often where others write tables of their own all the time, so that
+   * looking never rests: in the long run at most a twentieth of the time goes there.
    */
   async runIfDue(plan: NodePlan): Promise<void> {
     const { auditPeriodMs, fullAuditPeriodMs } = this.#options;
     const { clock } = this.#parts;
     const startMs = clock.monotonicMs();
     if (auditPeriodMs === 0 || startMs < this.#nextMs) return;
-    const force = startMs >= this.#nextFullMs;
-    const result = await this.#audit(plan, force);
+    const isFull = startMs >= this.#nextFullMs;
+    const depth = isFull ? "everything" : startMs >= this.#nextElementsMs ? "elements" : "rules";
+    const result = await this.#audit(plan, depth);
     const endMs = clock.monotonicMs();
-    const restMs = result === "clean" ? 20 * (endMs - startMs) : 0;
-    this.#nextMs = endMs + Math.max(auditPeriodMs, restMs);
-    if (force) this.#nextFullMs = endMs + fullAuditPeriodMs;
+    this.#nextMs = endMs + auditPeriodMs;
+    if (result === "clean" && depth !== "rules") {
+      const savedSince = Math.max(this.#nextElementsMs, startMs - AUDIT_CREDIT_MS);
+      this.#nextElementsMs = savedSince + 20 * (endMs - startMs);
+    }
+    if (isFull) this.#nextFullMs = endMs + fullAuditPeriodMs;
   }
 
-  async #audit(plan: NodePlan, force: boolean): Promise<"clean" | "repaired" | "failed"> {
+  async #audit(
+    plan: NodePlan,
+    depth: Parameters<NftApply["audit"]>[1],
+  ): Promise<"clean" | "repaired" | "failed"> {
     const { apply, observer, log } = this.#parts;
     let result: "clean" | "repaired" | "failed" = "clean";
     try {
-      const { drift } = await apply.audit(plan.families, force);
+      const { drift } = await apply.audit(plan.families, depth);
       if (drift.length > 0) {
         result = "repaired";
         log.warn("somebody changed our table; repaired", { drift });

@@ -116,6 +116,15 @@ suite("scale", () => {
     return metrics.sum("innermesh_nft_operations_total", { ip_family: "IPv4" });
   }
 
+  /** Node's histogram holds the time between two samples: the shortest is no lag at all. */
+  async function lag(): Promise<number> {
+    const metrics = await scrape(agent);
+    const [p99, least] = ["p99", "min"].map((which) =>
+      metrics.sum(`nodejs_eventloop_lag_${which}_seconds`),
+    );
+    return ((p99 ?? NaN) - (least ?? NaN)) * 1000;
+  }
+
   test("F13: in a storm of updates changes are served in time and nothing grows", async (t) => {
     const durationMs = lasting(20_000, 300_000);
     const traffic = probe.startLoad(http(steady), {
@@ -139,7 +148,7 @@ suite("scale", () => {
       await delay(100);
     }
     const { updates, durationMs: tookMs } = await storm;
-    const lagMs = (await scrape(agent)).sum("nodejs_eventloop_lag_p99_seconds") * 1000;
+    const lagMs = await lag();
     const after = usageOf(agent.pid);
     const rate = (updates * 1000) / tookMs;
     const cpu = (after.cpuMs - before.cpuMs) / tookMs;

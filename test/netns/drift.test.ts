@@ -184,6 +184,7 @@ describe("a stranger changes our tables", () => {
   describe("while a stranger changes its own table all the time", () => {
     let stop: (() => void) | undefined;
     before(async () => {
+      await rig.run("nft", STRANGER);
       await rig.put("bulk", bulkManifests(500, 4));
       stop = commitAllTheTime();
       const generation = await rig.generation();
@@ -196,7 +197,7 @@ describe("a stranger changes our tables", () => {
 
     function commitAllTheTime(): () => void {
       const nft = rig.playground.spawn(rig.node.netns, ["nft", "-i"], {
-        stdio: ["pipe", "ignore", "inherit"],
+        stdio: ["pipe", "ignore", "ignore"],
       });
       const verbs = ["add", "delete"].map(
         (verb) => `${verb} element inet stranger seen { 1.2.3.4 }`,

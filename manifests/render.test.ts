@@ -1,0 +1,141 @@
+// What is committed is what the source makes; kustomize and Helm install the same; and nobody
+// gets a right or a capability unnoticed.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { parse } from "yaml";
+import { appliedFiles } from "./apply-contract.ts";
+import { renderTemplate } from "./helm-template.ts";
+import { manifestFiles } from "./manifest-text.ts";
+import { staleFiles, writeFiles } from "./render.ts";
+import { accessManifests } from "./source/access.ts";
+import { nodeCapabilities } from "./source/capabilities.ts";
+import { nodeManifests } from "./source/node.ts";
+import { defaultLookup } from "./source/values.ts";
+
+const run = promisify(execFile);
+const files = manifestFiles();
+const text = (path: string): string => {
+  const found = files.get(path);
+  assert.ok(found !== undefined, `there is no ${path}`);
+  return found;
+};
+
+test("the committed files are what the source makes", async () => {
+  assert.deepEqual(await staleFiles(import.meta.dirname), []);
+});
+
+test("writing makes a folder clean, and a changed or an extra file is noticed", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "manifests-"));
+  t.after(() => rm(folder, { recursive: true }));
+  assert.equal((await staleFiles(folder)).length, files.size);
+  await writeFiles(folder);
+  assert.deepEqual(await staleFiles(folder), []);
+  await writeFile(join(folder, "kustomize/base/config-map.yaml"), "changed");
+  await writeFile(join(folder, "kustomize/base/more.yaml"), "more");
+  assert.deepEqual(await staleFiles(folder), [
+    "kustomize/base/config-map.yaml is stale",
+    "kustomize/base/more.yaml has no source",
+  ]);
+  await writeFiles(folder);
+  assert.deepEqual(await staleFiles(folder), []);
+});
+
+test("the chart with its defaults is kustomize's base, object by object", () => {
+  const valuesYaml = text("helm/innermesh/values.yaml");
+  const rendered = [...files].flatMap(([path, template]) => {
+    const name = /^helm\/innermesh\/templates\/(.+)$/.exec(path)?.[1];
+    const result = name === undefined ? "" : renderTemplate(template, valuesYaml);
+    return result === "" ? [] : [[name, parse(result)]];
+  });
+  const { resources } = parse(text("kustomize/base/kustomization.yaml"));
+  const base = resources.map((name: string) => [name, parse(text(`kustomize/base/${name}`))]);
+  // The configuration file is text inside text, quoted as each way wants it.
+  const plain = (objects: unknown) =>
+    JSON.parse(JSON.stringify(objects), (key, value: unknown) =>
+      key === "config.yaml" ? parse(String(value)) : value,
+    );
+  assert.deepEqual(plain(rendered), plain(base));
+});
+
+test("a template that does more than putting values in is refused", () => {
+  assert.throws(() => renderTemplate("a: {{ include x }}\n", "a: b"), /only values can be put in/);
+  assert.throws(() => renderTemplate("a: {{ .Values.b }}\n", "a: b"), /has no text "b"/);
+});
+
+test("an address of the API server adds the ConfigMap that the DaemonSet looks for", () => {
+  const found = appliedFiles().find(({ path }) => path.endsWith("templates/api-server.yaml"));
+  assert.deepEqual(found?.objects[0]?.["data"], { host: "192.0.2.1", port: "6443" });
+});
+
+test("the agent may read what it programs and create Events: nothing else", () => {
+  const role = accessManifests.find(({ object }) => object.kind === "ClusterRole");
+  assert.deepEqual(role?.object["rules"], [
+    { apiGroups: [""], resources: ["services"], verbs: ["list", "watch"] },
+    { apiGroups: [""], resources: ["nodes"], verbs: ["list", "watch"] },
+    { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
+    { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: ["list", "watch"] },
+    { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
+  ]);
+  const roles = accessManifests.filter(({ object }) => object.kind.endsWith("Role"));
+  assert.equal(roles.length, 1);
+});
+
+test("the agent holds NET_ADMIN alone, no more host than its network, and no token by default", () => {
+  assert.deepEqual(
+    nodeCapabilities.map(({ name }) => name),
+    ["NET_ADMIN"],
+  );
+  const manifest = nodeManifests(defaultLookup).find(({ object }) => object.kind === "DaemonSet");
+  const { spec } = parse(JSON.stringify(manifest?.object)).spec.template;
+  const [agent, ...others] = spec.containers;
+  assert.deepEqual(others, []);
+  assert.deepEqual(agent.securityContext, {
+    runAsUser: 0,
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
+  });
+  assert.equal(spec.hostNetwork, true);
+  assert.equal(spec.hostPID ?? spec.hostIPC, undefined);
+  assert.equal(spec.automountServiceAccountToken, false);
+  const kinds = spec.volumes.map((volume: object) => Object.keys(volume).toSorted());
+  assert.deepEqual(kinds, [
+    ["configMap", "name"],
+    ["emptyDir", "name"],
+    ["name", "projected"],
+  ]);
+  const privileged = spec.initContainers.map((container: { readonly args: readonly string[] }) =>
+    container.args.at(-1),
+  );
+  assert.deepEqual(privileged, ["--init-only"], "the only privileged container ends by itself");
+});
+
+test("SECURITY.md names every capability", async () => {
+  const security = await readFile(join(import.meta.dirname, "../SECURITY.md"), "utf8");
+  const table = /<!-- capabilities: begin -->([^]*)<!-- capabilities: end -->/.exec(security)?.[1];
+  const named = [...(table ?? "").matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+  assert.deepEqual(
+    named,
+    nodeCapabilities.map(({ name }) => name),
+  );
+});
+
+test("innermesh takes the configuration file without a warning", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "manifests-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const config = join(folder, "config.yaml");
+  const { data } = parse(text("kustomize/base/config-map.yaml"));
+  await writeFile(config, data["config.yaml"]);
+  const innermesh = join(import.meta.dirname, "../bin/innermesh");
+  const written = join(folder, "written.yaml");
+  const flags = ["node", `--config=${config}`, `--write-config-to=${written}`];
+  const { stderr } = await run(innermesh, flags);
+  assert.doesNotMatch(stderr, /warn|not|unknown|ignored/i);
+  assert.match(await readFile(written, "utf8"), /oomScoreAdj: -997/);
+});

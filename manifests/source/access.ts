@@ -1,0 +1,61 @@
+// Who the node agent is to the API server, and what it may do there: read what it programs, and
+// say so in Events. No Secret, no Pod, no change of any object.
+
+import type { Manifest } from "./manifest.ts";
+
+/** Of every object of the node role; also the ServiceAccount's and the DaemonSet's name. */
+export const NODE = "innermesh-node";
+export const NAMESPACE = "kube-system";
+
+export const labels = {
+  "app.kubernetes.io/name": NODE,
+  "app.kubernetes.io/part-of": "innermesh",
+} as const;
+
+const readsAll = ["list", "watch"];
+
+export const accessManifests: readonly Manifest[] = [
+  {
+    name: "service-account",
+    object: {
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: { name: NODE, namespace: NAMESPACE, labels },
+      automountServiceAccountToken: false,
+    },
+    comments: {},
+  },
+  {
+    name: "cluster-role",
+    object: {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: NODE, labels },
+      rules: [
+        { apiGroups: [""], resources: ["services"], verbs: readsAll },
+        { apiGroups: [""], resources: ["nodes"], verbs: readsAll },
+        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: readsAll },
+        { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: readsAll },
+        { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
+      ],
+    },
+    comments: {
+      "rules.0": " What is served.",
+      "rules.1": " Its own Node: zone, addresses, pod prefixes. Others: addresses alone.",
+      "rules.2": " Where it is served from.",
+      "rules.3": " Which unallocated addresses to drop.",
+      "rules.4": " What a node cannot do, told beside the object it is about.",
+    },
+  },
+  {
+    name: "cluster-role-binding",
+    object: {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: NODE, labels },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: NODE },
+      subjects: [{ kind: "ServiceAccount", name: NODE, namespace: NAMESPACE }],
+    },
+    comments: {},
+  },
+];

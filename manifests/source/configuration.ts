@@ -1,0 +1,54 @@
+// The node agent's configuration file, and the API server's address where it has to be given.
+
+import { stringify } from "yaml";
+
+import { labels, NAMESPACE, NODE } from "./access.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Lookup } from "./values.ts";
+
+/** Name of the ConfigMap that may hold `host` and `port` of the API server. */
+export const API_SERVER = "innermesh-api-server";
+export const CONFIG_FILE = "config.yaml";
+
+/** ConfigMaps: the file, and the address that only installations that need it have. */
+export function configurationManifests(value: Lookup): readonly Manifest[] {
+  return [
+    {
+      name: "config-map",
+      object: {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name: NODE, namespace: NAMESPACE, labels },
+        data: { [CONFIG_FILE]: configurationFile(value) },
+      },
+      comments: {
+        data: " A kube-proxy user's own file works here too. The agent ends when it changes.",
+      },
+    },
+    {
+      name: "api-server",
+      onlyWith: "apiServer.host",
+      object: {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name: API_SERVER, namespace: NAMESPACE, labels },
+        data: { host: value("apiServer.host"), port: value("apiServer.port") },
+      },
+      comments: {},
+    },
+  ];
+}
+
+function configurationFile(value: Lookup): string {
+  return stringify({
+    apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+    kind: "KubeProxyConfiguration",
+    mode: "nftables",
+    clusterCIDR: value("clusterCIDR"),
+    detectLocalMode: value("detectLocalMode"),
+    healthzBindAddress: "0.0.0.0:10256",
+    metricsBindAddress: value("metricsBindAddress"),
+    // The kubelet gives it to node-critical pods; lowering it takes CAP_SYS_RESOURCE.
+    oomScoreAdj: -997,
+  });
+}

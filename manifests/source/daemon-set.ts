@@ -1,0 +1,147 @@
+// The DaemonSet: one agent a node, in the node's network, with as little else as it can do with.
+
+import { labels, NAMESPACE, NODE } from "./access.ts";
+import { nodeCapabilities } from "./capabilities.ts";
+import { API_SERVER, CONFIG_FILE } from "./configuration.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Lookup } from "./values.ts";
+
+const CONFIG_FOLDER = "/etc/innermesh";
+const HEALTH_PORT = 10_256;
+
+const configMount = { name: "config", mountPath: CONFIG_FOLDER, readOnly: true };
+
+/** The agent's Pods and how they are replaced. */
+export function daemonSetManifest(value: Lookup): Manifest {
+  const image = {
+    image: `${value("image.repository")}:${value("image.tag")}`,
+    imagePullPolicy: value("image.pullPolicy"),
+  };
+  return {
+    name: "daemon-set",
+    object: {
+      apiVersion: "apps/v1",
+      kind: "DaemonSet",
+      metadata: { name: NODE, namespace: NAMESPACE, labels },
+      spec: {
+        selector: { matchLabels: { "app.kubernetes.io/name": NODE } },
+        updateStrategy: {
+          type: "RollingUpdate",
+          rollingUpdate: { maxUnavailable: value("maxUnavailable"), maxSurge: 0 },
+        },
+        template: {
+          metadata: { labels: { ...labels, "k8s-app": "kube-proxy" } },
+          spec: {
+            hostNetwork: true,
+            dnsPolicy: "Default",
+            priorityClassName: "system-node-critical",
+            nodeSelector: { "kubernetes.io/os": "linux" },
+            tolerations: [{ operator: "Exists" }],
+            serviceAccountName: NODE,
+            automountServiceAccountToken: false,
+            enableServiceLinks: false,
+            terminationGracePeriodSeconds: 10,
+            securityContext: { seccompProfile: { type: "RuntimeDefault" } },
+            initContainers: [sysctlContainer(image)],
+            containers: [agentContainer(image, value)],
+            volumes,
+          },
+        },
+      },
+    },
+    comments,
+  };
+}
+
+type Image = { readonly image: string; readonly imagePullPolicy: string };
+
+/** Runs to its end before the agent starts. */
+function sysctlContainer(image: Image) {
+  return {
+    name: "sysctls",
+    ...image,
+    args: ["node", `--config=${CONFIG_FOLDER}/${CONFIG_FILE}`, "--init-only"],
+    securityContext: { privileged: true, readOnlyRootFilesystem: true },
+    volumeMounts: [configMount],
+  };
+}
+
+function agentContainer(image: Image, value: Lookup) {
+  return {
+    name: "node",
+    ...image,
+    args: ["node", `--config=${CONFIG_FOLDER}/${CONFIG_FILE}`, "--hostname-override=$(NODE_NAME)"],
+    env: [
+      { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
+      addressEnvironment("KUBERNETES_SERVICE_HOST", "host"),
+      addressEnvironment("KUBERNETES_SERVICE_PORT", "port"),
+    ],
+    securityContext: {
+      runAsUser: 0,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"], add: nodeCapabilities.map(({ name }) => name) },
+    },
+    resources: { requests: { cpu: value("resources.cpu"), memory: value("resources.memory") } },
+    startupProbe: probe("/livez", { periodSeconds: 2, failureThreshold: 150 }),
+    livenessProbe: probe("/livez", { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
+    readinessProbe: probe("/healthz", { periodSeconds: 5, timeoutSeconds: 5 }),
+    volumeMounts: [
+      configMount,
+      {
+        name: "api-access",
+        mountPath: "/var/run/secrets/kubernetes.io/serviceaccount",
+        readOnly: true,
+      },
+      { name: "tmp", mountPath: "/tmp" },
+    ],
+  };
+}
+
+const volumes = [
+  { name: "config", configMap: { name: NODE } },
+  { name: "tmp", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
+  {
+    name: "api-access",
+    projected: {
+      sources: [
+        { serviceAccountToken: { path: "token", expirationSeconds: 3607 } },
+        { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+      ],
+    },
+  },
+];
+
+const pod = "spec.template.spec";
+const agent = `${pod}.containers.0`;
+
+const comments = {
+  "spec.updateStrategy.rollingUpdate.maxSurge":
+    " Two agents of one node would want the same ports; rules stay while there is none.",
+  "spec.template.metadata.labels.k8s-app": " What looks for kube-proxy's Pods finds these.",
+  [`${pod}.hostNetwork`]: " It programs the node's own network.",
+  [`${pod}.dnsPolicy`]: " Cluster DNS is behind a Service: not there yet on a fresh node.",
+  [`${pod}.tolerations`]: " A node without Services is of no use to anybody.",
+  [`${pod}.initContainers`]:
+    " Conntrack limits live in /proc/sys and /sys, which containers get read-only. This\n" +
+    " one ends before the agent starts, which finds them set and needs no more than below.",
+  [`${agent}.env.1`]: ` Without ConfigMap ${API_SERVER}: the ClusterIP of Service kubernetes.`,
+  [`${agent}.securityContext.runAsUser`]: " Kubernetes gives capabilities to root alone.",
+  ...Object.fromEntries(
+    nodeCapabilities.map(({ why }, index) => [
+      `${agent}.securityContext.capabilities.add.${index}`,
+      ` ${why}.`,
+    ]),
+  ),
+  [`${agent}.startupProbe`]: " /livez says yes after the first sync: five minutes to get there.",
+  [`${agent}.resources`]: " No limits: a throttled or killed agent harms the whole node.",
+};
+
+/** From a ConfigMap that need not be there; the kubelet's own value stands then. */
+function addressEnvironment(name: string, key: string) {
+  return { name, valueFrom: { configMapKeyRef: { name: API_SERVER, key, optional: true } } };
+}
+
+function probe(path: string, rest: Readonly<Record<string, number>>) {
+  return { httpGet: { path, port: HEALTH_PORT }, ...rest };
+}

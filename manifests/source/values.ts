@@ -1,0 +1,54 @@
+// What an installation may choose: the chart's values, and the defaults that kustomize's base has.
+
+import packageJson from "../../package.json" with { type: "json" };
+
+/** Of the product, of its image and of its chart. */
+export const VERSION = packageJson.version;
+
+export interface Value {
+  readonly default: string;
+  readonly help: string;
+}
+
+/** Every value by its dotted path in values.yaml. All are text: templates only put them in. */
+export const values: Readonly<Record<string, Value>> = {
+  "image.repository": { default: "innermesh", help: "Image of every role; see Containerfile." },
+  "image.tag": { default: VERSION, help: "Its version." },
+  "image.pullPolicy": { default: "IfNotPresent", help: "As in a container." },
+  "apiServer.host": {
+    default: "",
+    help:
+      "Address of the API server that does not need a Service. Empty means the ClusterIP of the " +
+      "Service kubernetes, which a node that starts afresh cannot reach before it is programmed: " +
+      "set this before kube-proxy goes.",
+  },
+  "apiServer.port": { default: "6443", help: "Its port; only with apiServer.host." },
+  clusterCIDR: {
+    default: "",
+    help:
+      "The pods' prefix, or one per family with a comma, as kube-proxy has it. Empty: nothing " +
+      "counts as a local pod, so clients outside of the cluster keep their address towards " +
+      "ClusterIPs, and pods get no short-cut past externalTrafficPolicy Local.",
+  },
+  detectLocalMode: { default: "ClusterCIDR", help: "ClusterCIDR, or NodeCIDR: each Node's own." },
+  metricsBindAddress: { default: "127.0.0.1:10249", help: "/metrics, /proxyMode, /configz." },
+  maxUnavailable: { default: "10%", help: "Nodes that are updated at a time." },
+  "resources.cpu": { default: "50m", help: "Requested CPU." },
+  "resources.memory": { default: "128Mi", help: "Requested memory." },
+};
+
+/** How a value stands in a manifest: a default, or a template that Helm fills in. */
+export type Lookup = (path: string) => string;
+
+/** The defaults themselves. */
+export const defaultLookup: Lookup = (path) => {
+  const value = values[path];
+  if (value === undefined) throw new Error(`Cannot use value "${path}": values.ts lacks it`);
+  return value.default;
+};
+
+/** Helm's templates. */
+export const helmLookup: Lookup = (path) => {
+  defaultLookup(path);
+  return `{{ .Values.${path} }}`;
+};
