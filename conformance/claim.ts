@@ -105,9 +105,12 @@ function roundOf({ expected, to }: Claim): {
       const count = oneFlow ? 1 : tries;
       return { timeoutMs: replyTimeoutMs, count, parallel: Math.min(count, 8) };
     }
-    case "http":
     case "refused":
-      return { timeoutMs: replyTimeoutMs, count: oneFlow ? 1 : 2, parallel: 1 };
+      // Longer than the kernel makes the next ICMP error wait.
+      if (to.protocol === "udp") return { timeoutMs: 1_200, count: oneFlow ? 1 : 2, parallel: 1 };
+      return { timeoutMs: replyTimeoutMs, count: 2, parallel: 1 };
+    case "http":
+      return { timeoutMs: replyTimeoutMs, count: 2, parallel: 1 };
     case "dropped":
     case "unanswered":
       return { timeoutMs: silenceTimeoutMs, count: oneFlow ? 1 : 4, parallel: 4 };

@@ -74,6 +74,12 @@ test("UDP has no handshake: silence is a drop", () => {
   assert.equal(judge(dropped, "udp", [hung]), undefined);
 });
 
+test("UDP refusals may have silence among them, for ICMP errors are rationed; nothing else", () => {
+  assert.equal(judge(refused, "udp", [refusal, hung]), undefined);
+  assert.notEqual(judge(refused, "udp", [hung, hung]), undefined);
+  assert.notEqual(judge(refused, "udp", [refusal, reply("a")]), undefined);
+});
+
 test("the sentence says what was expected and counts what was seen", () => {
   const problem = judge(answeredBy(agents, { client: "10.0.0.8" }), "tcp", [
     reply("a"),

@@ -77,7 +77,10 @@ export function judge(
   protocol: ProbeProtocol,
   results: readonly ProbeResult[],
 ): string | undefined {
-  const good = results.length > 0 && results.every((result) => fits(expected, protocol, result));
+  const good =
+    expected.kind === "refused" && protocol === "udp"
+      ? refusesNow(results)
+      : results.length > 0 && results.every((result) => fits(expected, protocol, result));
   if (good && (expected.kind !== "answered" || fitsTogether(expected, results))) return undefined;
   return `expected ${formatExpectation(expected)}; saw ${formatResults(results)}`;
 }
@@ -91,6 +94,12 @@ export function formatResults(results: readonly ProbeResult[]): string {
   }
   const lines = [...counts].map(([words, count]) => `${words} ×${count}`);
   return lines.length === 0 ? "nothing" : lines.toSorted().join(", ");
+}
+
+/** The kernel sends a caller about one ICMP error a second: some silence proves nothing. */
+function refusesNow(results: readonly ProbeResult[]): boolean {
+  const kinds = new Set(results.map((result) => result.kind));
+  return kinds.delete("refused") && [...kinds].every((kind) => kind === "timeout");
 }
 
 function fits(expected: Expectation, protocol: ProbeProtocol, result: ProbeResult): boolean {

@@ -69,7 +69,10 @@ function startTcp({ address, port, sourcePort }: ProbeRequest): Start {
 /** The socket is connected: so do ICMP errors reach it. */
 function startUdp({ address, port, sourcePort }: ProbeRequest): Start {
   return (finish) => {
-    const socket = createSocket(familyOf(address) === "ip" ? "udp4" : "udp6");
+    // Alone in its family: the same source port may be in use in the other one.
+    const socket = createSocket(
+      familyOf(address) === "ip" ? "udp4" : { type: "udp6", ipv6Only: true },
+    );
     const fail = (error: Error): void => finish(failureOf(error, "answer"));
     socket.on("error", fail);
     socket.on("message", (bytes) => finish(replyOf(bytes.toString())));

@@ -127,14 +127,22 @@ export class StagedService {
     this.#selected = agents;
   }
 
-  /** Writes exactly these endpoints. @returns what the API server kept of them */
-  async putEndpoints(endpoints: readonly HandEndpoint[]): Promise<readonly Endpoint[]> {
+  /**
+   * Writes exactly these endpoints.
+   * @param labels of the slices, beside those that make them the Service's; they only add up
+   * @returns what the API server kept of the endpoints
+   */
+  async putEndpoints(
+    endpoints: readonly HandEndpoint[],
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<readonly Endpoint[]> {
     const kept: Endpoint[] = [];
     for (const place of ["pod", "host"] as const) {
       const name = `${this.name}-${place}`;
       const here = endpoints.filter(({ agent }) => agent.place === place);
       if (here.length === 0 && !this.#slices.has(name)) continue;
       const slice = handSlice(this.name, name, this.#stage.family, here);
+      Object.assign(slice.metadata?.labels ?? {}, labels);
       this.#slices.set(name, slice);
       const answer = await this.#stage.cluster.putSlice(slice);
       kept.push(...(answer.endpoints ?? []));

@@ -2,7 +2,7 @@
 
 import { systemClock } from "../lib/clock/system-clock.ts";
 import { type Address, parseAddress } from "../lib/ip/address.ts";
-import { type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
+import { type AnswerReport, type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
 import { type ClientConfig, inClusterConfig, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
 import { type NodeAddressBook, openNodeAddressBook } from "../lib/kube/node-address-book.ts";
 import { runApiSource } from "../lib/kube/source/api-source.ts";
@@ -49,7 +49,9 @@ export async function openSource(settings: NodeSettings, context: SourceContext)
     };
   }
   const config = await clientConfig(source);
-  const client = makeKubeClient(config, systemClock);
+  const client = makeKubeClient(config, systemClock, (answer) => {
+    noteAnswer(answer, config.server.host, context.metrics);
+  });
   const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
   const options = { client, nodeName, store, clock: systemClock, random: Math.random };
   return {
@@ -84,6 +86,15 @@ function eventSink(client: KubeClient, { nodeName, metrics, signal }: SourceCont
     signal,
     onDropped: (reason) => metrics.eventsDropped.add(1, { reason }),
   });
+}
+
+function noteAnswer(
+  { method, code, durationMs }: AnswerReport,
+  host: string,
+  metrics: NodeMetrics,
+): void {
+  metrics.clientRequests.add(1, { code, method, host });
+  metrics.clientRequestDuration.observe(durationMs / 1000, { verb: method, host });
 }
 
 function noteWatch({ resource, kind, why }: WatchReport, { metrics, log }: SourceContext): void {

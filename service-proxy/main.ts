@@ -11,6 +11,7 @@ import type { Family, NftKernel } from "../lib/nft/objects.ts";
 import { type ConntrackCleaner, makeConntrackCleaner } from "./apply/conntrack-cleaner.ts";
 import { nodeReference, serverFailed, starting } from "./apply/event-reports.ts";
 import type { EventSink } from "./apply/events.ts";
+import { withConntrackUsage } from "./apply/conntrack-usage.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
 import { keepServing } from "./apply/kept-server.ts";
 import { makeMetricsHandler } from "./apply/metrics-server.ts";
@@ -125,7 +126,7 @@ function metricsHandler({
 }: ServiceProxyParts): ReturnType<typeof makeMetricsHandler> {
   const health = makeHealthMetrics();
   return makeMetricsHandler({
-    metrics: metrics.page,
+    metrics: withConntrackUsage(metrics),
     slis: health.page,
     onPing: health.pinged,
     configuration: () => toKubeProxyConfiguration(settings),

@@ -19,10 +19,11 @@ export const headless: ConformanceCase = {
     const direct = { ...none.on(address, "tcp"), port: targetPort };
     await stage.claim("the pod's own port", client, direct, answeredBy([server]));
     await stage.claim("the Service's port on the pod", client, none.on(address, "tcp"), refused);
-    const labelled = await stage.service({ endpoints: [server] });
+    const labelled = await stage.service({ endpoints: "by-hand" });
     const target = labelled.at("tcp");
+    await labelled.putEndpoints([{ agent: server }]);
     await stage.claim("before the label", client, target, answeredBy([server]));
-    await labelled.patch({ metadata: { labels: { [label]: "" } } });
+    await labelled.putEndpoints([{ agent: server }], { [label]: "" });
     await stage.claim("with the label", client, target, unanswered);
   },
 };

@@ -99,8 +99,9 @@ export class KubeCluster implements Cluster {
     } catch (error) {
       if (!(error instanceof RefusedError) || error.status !== 409) throw error;
     }
-    const changes = { ports: slice.ports, endpoints: slice.endpoints };
-    const patch = { namespace, name, body: changes };
+    const { ports, endpoints } = slice;
+    const labels = slice.metadata?.labels;
+    const patch = { namespace, name, body: { metadata: { labels }, ports, endpoints } };
     const call = this.#discovery.patchNamespacedEndpointSlice(patch, mergePatch);
     return this.#call(`replace EndpointSlice "${name}"`, call);
   }

@@ -28,11 +28,11 @@ export class FakeEndpoints {
   /** All endpoints of a port, in the family of the probe. */
   of(service: Service, port: ServicePort | undefined, probe: ProbeRequest): readonly Usable[] {
     const name = service.metadata?.name ?? "";
-    const headless = service.metadata?.labels?.["service.kubernetes.io/headless"] !== undefined;
-    if (headless && !this.#broken("ignores-headless-label")) return [];
     const family = probe.address.includes(":") ? "IPv6" : "IPv4";
     const found = this.#objects.slicesOf(service).flatMap((slice) => {
       if (slice.addressType !== family) return [];
+      const headless = slice.metadata?.labels?.["service.kubernetes.io/headless"] !== undefined;
+      if (headless && !this.#broken("ignores-headless-label")) return [];
       const target = this.#broken("mixes-up-ports")
         ? slice.ports?.[0]
         : slice.ports?.find(

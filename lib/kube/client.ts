@@ -42,14 +42,36 @@ export const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const MAX_ERROR_BODY_BYTES = 64 * 1024;
 const USER_AGENT = "innermesh";
 
-export function makeKubeClient(config: ClientConfig, clock: Clock): KubeClient {
+/** One request's end, at the head of its response. */
+export interface AnswerReport {
+  readonly method: string;
+  /** HTTP status; `<error>` when there was no answer, as client-go says. */
+  readonly code: string;
+  readonly durationMs: number;
+}
+
+/** @param onAnswer called for every request, the repeated ones too */
+export function makeKubeClient(
+  config: ClientConfig,
+  clock: Clock,
+  onAnswer: (report: AnswerReport) => void = () => {},
+): KubeClient {
   const connection = connectTo(config);
   const token = makeBearerToken(config.token, clock);
 
   const attempt = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {
     const bearer = await token.current();
     const headers = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` };
-    return connection.send(request, headers, signal);
+    const { method } = request;
+    const startMs = clock.monotonicMs();
+    let code = "<error>";
+    try {
+      const response = await connection.send(request, headers, signal);
+      code = String(response.statusCode ?? 0);
+      return response;
+    } finally {
+      onAnswer({ method, code, durationMs: clock.monotonicMs() - startMs });
+    }
   };
   /** Resolves at the head of a successful response. */
   const send = async (request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> => {

@@ -88,8 +88,8 @@ export async function runSyncLoop(
     // Old rules stay until every list is whole: a partial list would withdraw good rules.
     while (!store.synced && !signal.aborted) await dirty.wait();
     await parts.ready;
-    if (signal.aborted) return;
-    const recovered = await recover(options, parts);
+    const recovered = await recover(options, parts, signal);
+    if (recovered === undefined) return;
     observer.recovered(recovered);
     let changes = store.takeChanges();
     const { families } = options;
@@ -139,17 +139,27 @@ async function applied(
   }
 }
 
+/** Reads what an earlier run left, however often it takes; undefined when `signal` aborts first. */
 async function recover(
   { families }: SyncLoopOptions,
-  { apply, log }: SyncLoopParts,
-): Promise<ReadonlyMap<Family, TableContents>> {
-  const recovered = new Map<Family, TableContents>();
-  for (const family of families) {
-    const contents = await apply.recover(family);
-    if (contents !== undefined) recovered.set(family, contents);
+  { apply, clock, random, log }: SyncLoopParts,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Family, TableContents> | undefined> {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      const recovered = new Map<Family, TableContents>();
+      for (const family of families) {
+        const contents = await apply.recover(family);
+        if (contents !== undefined) recovered.set(family, contents);
+      }
+      if (recovered.size > 0) log.info("took over the table of an earlier run", {});
+      return recovered;
+    } catch (error) {
+      log.error("cannot read the table of an earlier run; it stays", { error: String(error) });
+      await clock.sleep(retryDelayMs(RETRY, failures, random()), signal);
+    }
   }
-  if (recovered.size > 0) log.info("took over the table of an earlier run", {});
-  return recovered;
+  return undefined;
 }
 
 /** Looks for drift from time to time. */

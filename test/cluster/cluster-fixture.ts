@@ -2,7 +2,7 @@
 // `innermesh node` on each node with a service account that may do no more than kube-proxy's.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
@@ -19,13 +19,7 @@ import {
   serviceCidrs,
 } from "../../playground/topology.ts";
 import type { ApiClient } from "./api-client.ts";
-import {
-  ensureNamespace,
-  ensureServiceAccount,
-  type PodSpec,
-  putPod,
-  registerNode,
-} from "./cluster-objects.ts";
+import { ensureNamespace, type PodSpec, putPod, registerNode } from "./cluster-objects.ts";
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 
 /** Who the agents are. */
@@ -36,6 +30,9 @@ export const ECHO = { http: 8080, tcp: 9090, udp: 9090 } as const;
 export const HEAL_LIMIT_MS = 10_000;
 const POLL_MS = 20;
 const CIDRS = `${clusterCidrs.ip},${clusterCidrs.ip6}`;
+const MANIFESTS = join(import.meta.dirname, "../../manifests/kustomize/base");
+/** What gives agents their rights in a real cluster: more of them would prove nothing. */
+const ACCESS_FILES = ["service-account.yaml", "cluster-role.yaml", "cluster-role-binding.yaml"];
 const DRIFT_PROGRAM = join(import.meta.dirname, "ruleset-drift.ts");
 
 export interface ClusterOptions {
@@ -159,12 +156,28 @@ export class Cluster implements AsyncDisposable {
    * does. It starts in the moment in which this resolves.
    */
   async launchAgent(node: PlaygroundNode, options: AgentOptions = {}): Promise<NodeProcess> {
-    const config = this.file(`${node.name}-config.yaml`);
-    await writeFile(config, stringify(await this.#configuration(options)));
+    const config = await this.writeConfiguration(options);
     const { flags = [] } = options;
     const agent = startNode(this.playground, node, [`--config=${config}`, ...flags]);
     this.#stack.defer(() => agent.kill());
     return agent;
+  }
+
+  /** Writes the KubeProxyConfiguration of an agent. */
+  async writeConfiguration(options: AgentOptions = {}): Promise<string> {
+    const file = this.file("config.yaml");
+    const configuration = {
+      apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+      kind: "KubeProxyConfiguration",
+      clientConnection: { kubeconfig: await this.nodeKubeconfig(options) },
+      mode: "nftables",
+      clusterCIDR: CIDRS,
+      // The limit belongs to the machine, not to a namespace.
+      conntrack: { maxPerCore: 0 },
+      ...options.configuration,
+    };
+    await writeFile(file, stringify(configuration));
+    return file;
   }
 
   /** Writes the kubeconfig of an agent: its token stays in a file, as a projected one does. */
@@ -232,7 +245,10 @@ export class Cluster implements AsyncDisposable {
       `--cluster-cidr=${CIDRS}`,
     ];
     const argv = [process.execPath, ...words, ...flags];
-    const { code, stdout, stderr } = await this.playground.exec(node.netns, argv);
+    const others = this.playground.nodes.filter(({ name }) => name !== node.name);
+    const addresses = others.flatMap((other) => [other.addresses.ip, other.addresses.ip6]);
+    const input = JSON.stringify(addresses);
+    const { code, stdout, stderr } = await this.playground.exec(node.netns, argv, { input });
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout) as readonly string[];
   }
@@ -251,19 +267,6 @@ export class Cluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
-
-  async #configuration(options: AgentOptions): Promise<object> {
-    return {
-      apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
-      kind: "KubeProxyConfiguration",
-      clientConnection: { kubeconfig: await this.nodeKubeconfig(options) },
-      mode: "nftables",
-      clusterCIDR: CIDRS,
-      // The limit belongs to the machine, not to a namespace.
-      conntrack: { maxPerCore: 0 },
-      ...options.configuration,
-    };
-  }
 }
 
 /**
@@ -274,8 +277,9 @@ export async function createNodeAccount(controlPlane: ControlPlane): Promise<str
   const { admin, directory } = controlPlane;
   const { namespace, name } = NODE_ACCOUNT;
   await ensureNamespace(admin, namespace);
-  await ensureServiceAccount(admin, namespace, name);
-  await admin.applyYaml(NODE_ROLE);
+  for (const file of ACCESS_FILES) {
+    await admin.applyYaml(await readFile(join(MANIFESTS, file), "utf8"));
+  }
   const tokenFile = join(directory, "node-token");
   await writeFile(tokenFile, await controlPlane.serviceAccountToken(namespace, name));
   return tokenFile;
@@ -290,22 +294,3 @@ async function register(admin: ApiClient, node: PlaygroundNode): Promise<void> {
     labels: { "topology.kubernetes.io/zone": number % 2 === 1 ? "a" : "b" },
   });
 }
-
-/** What kube-proxy may do: system:node-proxier. A test with more rights would prove nothing. */
-const NODE_ROLE = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: { name: innermesh-node }
-rules:
-  - { apiGroups: [""], resources: [services], verbs: [list, watch] }
-  - { apiGroups: [""], resources: [nodes], verbs: [get, list, watch] }
-  - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
-  - { apiGroups: [networking.k8s.io], resources: [servicecidrs], verbs: [list, watch] }
-  - { apiGroups: ["", events.k8s.io], resources: [events], verbs: [create, patch, update] }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: { name: innermesh-node }
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: innermesh-node }
-subjects: [{ kind: ServiceAccount, namespace: kube-system, name: innermesh-node }]
-`;

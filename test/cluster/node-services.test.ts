@@ -265,7 +265,8 @@ suite("Services", () => {
   test("nobody may take the address of a node, the API server or another Service", async () => {
     const { ip: victim } = await create("victim");
     const hostAddress = playground.hostAddress ?? "";
-    const claimed = [playground.node(1).addresses.ip, hostAddress, victim];
+    const nodes = playground.nodes.map(({ addresses }) => addresses.ip);
+    const claimed = [...nodes, hostAddress, victim];
     await create("thief", { externalIPs: claimed, selector: { app: "thief" } });
     const events = await eventually(async () => {
       const query = "?fieldSelector=reason%3DServiceNotProgrammed";

@@ -1,6 +1,8 @@
 // Program: compares this namespace's nf_tables with a fresh plan from the API server and prints
-// what differs as a JSON list of sentences. Takes the flags of `innermesh node`.
+// what differs as a JSON list of sentences. Takes the flags of `innermesh node`, and on standard
+// input the addresses of all other nodes as a JSON list.
 
+import { json } from "node:stream/consumers";
 import { takeSnapshot } from "../../cli/snapshot.ts";
 import { readHostAddresses } from "../../lib/netlink/route.ts";
 import { openNetlinkKernel } from "../../lib/nft/kernel.ts";
@@ -24,7 +26,8 @@ for (const family of FAMILIES) {
 await kernel.close();
 // Ids are taken from the kernel: they are names without meaning, and any will do.
 const table = tableSettings(settings, nodeName, []);
-const plan = new NodePlan(table, store, await readHostAddresses(), installed);
+const otherNodes = (await json(process.stdin)) as readonly string[];
+const plan = new NodePlan(table, store, await readHostAddresses(), installed, { otherNodes });
 const drift = plan.families.flatMap((family) => driftOf(family));
 process.stdout.write(`${JSON.stringify(drift.slice(0, MAXIMUM_LINES))}\n`);
 

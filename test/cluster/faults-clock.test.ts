@@ -1,0 +1,89 @@
+// F10: the node's clock jumps by a day and back while its agent runs. libfaketime lies to the
+// agent about the time of day; elapsed time goes on as it does, as when someone sets a clock.
+
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { NodeProcess } from "../../playground/node-process.ts";
+import { openProbe } from "../../playground/probe.ts";
+import type { PlaygroundNode } from "../../playground/topology.ts";
+import { eventually } from "./answers.ts";
+import { type Cluster, startCluster } from "./cluster-fixture.ts";
+import { type FaultRig, startFaultRig } from "./fault-rig.ts";
+
+const LAUNCHER = join(import.meta.dirname, "../../bin/innermesh");
+const DAY_MS = 86_400_000;
+const TOLERANCE_MS = 60_000;
+
+suite("a clock that jumps", () => {
+  let cluster: Cluster;
+  let rig: FaultRig;
+  let clockFile: string;
+
+  before(async () => {
+    cluster = await startCluster({ nodes: 1, podsPerNode: 4, controllers: [] });
+    const { playground } = cluster;
+    clockFile = cluster.file("clock");
+    await writeFile(clockFile, "+0");
+    const [from, first, second, third] = playground.node(1).pods;
+    assert(from && first && second && third);
+    rig = await startFaultRig(cluster, {
+      ...{ node: playground.node(1), from, steady: [first], turns: [second, third] },
+      start: (apiServer) => startAgent(playground.node(1), apiServer),
+    });
+  });
+  after(async () => {
+    await rig[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  async function startAgent(node: PlaygroundNode, apiServer: string): Promise<NodeProcess> {
+    const lie = [
+      // $LIB is for the dynamic linker, which knows the machine's architecture.
+      "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
+      `FAKETIME_TIMESTAMP_FILE=${clockFile}`,
+      "FAKETIME_NO_CACHE=1",
+      "FAKETIME_DISABLE_SHM=1",
+      "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    ];
+    const config = await cluster.writeConfiguration({ apiServer });
+    const words = ["node", `--hostname-override=${node.name}`, `--config=${config}`];
+    const { playground } = cluster;
+    const child = playground.spawn(node.netns, ["env", ...lie, LAUNCHER, ...words], {
+      stdio: ["ignore", "inherit", "pipe"],
+    });
+    const agent = new NodeProcess(child, openProbe(playground, node.netns));
+    await agent.healthy();
+    return agent;
+  }
+
+  /** How far the agent's clock is ahead. */
+  async function aheadMs(): Promise<number> {
+    const { status, body } = await rig.agent.get(10_256, "/healthz");
+    assert.equal(status, 200);
+    const { currentTime } = JSON.parse(body) as { readonly currentTime: string };
+    return Date.parse(currentTime) - Date.now();
+  }
+
+  test("F10: no watch breaks, nothing is asked anew, and changes are served as ever", async () => {
+    await rig.suffer(async () => {
+      const fromMs = rig.proxy.nowMs;
+      for (const [jump, jumpMs] of [
+        ["+1d", DAY_MS],
+        ["-1d", -DAY_MS],
+        ["+0", 0],
+      ] as const) {
+        await writeFile(clockFile, jump);
+        await eventually(async () => {
+          const offMs = (await aheadMs()) - jumpMs;
+          assert.ok(Math.abs(offMs) < TOLERANCE_MS, `off by ${offMs} ms: is faketime installed?`);
+        });
+        for (let moves = 0; moves < 3; moves += 1) await rig.follows(2_000);
+        assert.equal((await rig.agent.get(10_256, "/livez")).status, 200);
+      }
+      const asked = rig.proxy.since(fromMs).map(({ path }) => path);
+      assert.deepEqual(asked, []);
+    });
+  });
+});
