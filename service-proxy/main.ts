@@ -9,9 +9,9 @@ import { makeHealthMetrics, type NodeMetrics } from "../lib/metrics/node-metrics
 import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
 import type { Family, NftKernel } from "../lib/nft/objects.ts";
 import { type ConntrackCleaner, makeConntrackCleaner } from "./apply/conntrack-cleaner.ts";
+import { withConntrackUsage } from "./apply/conntrack-usage.ts";
 import { nodeReference, serverFailed, starting } from "./apply/event-reports.ts";
 import type { EventSink } from "./apply/events.ts";
-import { withConntrackUsage } from "./apply/conntrack-usage.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
 import { keepServing } from "./apply/kept-server.ts";
 import { makeMetricsHandler } from "./apply/metrics-server.ts";
