@@ -106,9 +106,8 @@ function roundOf({ expected, to }: Claim): {
       return { timeoutMs: replyTimeoutMs, count, parallel: Math.min(count, 8) };
     }
     case "refused":
-      // Longer than the kernel makes the next ICMP error wait.
-      if (to.protocol === "udp") return { timeoutMs: 1_200, count: oneFlow ? 1 : 2, parallel: 1 };
-      return { timeoutMs: replyTimeoutMs, count: 2, parallel: 1 };
+      // Longer than the kernel makes the next ICMP error wait, and a SYN the next one.
+      return { timeoutMs: replyTimeoutMs, count: oneFlow ? 1 : 3, parallel: 1 };
     case "http":
       return { timeoutMs: replyTimeoutMs, count: 2, parallel: 1 };
     case "dropped":

@@ -44,6 +44,7 @@ export class ControlClient implements Disposable {
     for (const source of [lines, stream.input, stream.output]) {
       source.on("error", (error: Error) => this.#end(error.message));
     }
+    if (stream.input.destroyed) this.#end(stream.input.errored?.message ?? "it is closed");
   }
 
   /** True once the stream has ended: a new client must be opened. */

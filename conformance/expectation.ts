@@ -21,10 +21,16 @@ export interface Answered {
   readonly port?: number;
 }
 
+export interface HttpExpectation {
+  readonly kind: "http";
+  readonly status: number;
+  /** In the body, once it is freed of white space. */
+  readonly words: readonly string[];
+}
+
 export type Expectation =
   | Answered
-  /** Any answer with this HTTP status, and text that holds these words. */
-  | { readonly kind: "http"; readonly status: number; readonly words: readonly string[] }
+  | HttpExpectation
   /** RST or ICMP port unreachable: at once, so that clients need not wait. */
   | { readonly kind: "refused" }
   /** Silence. Over TCP and HTTP before the handshake: accepting first and then hanging is none. */
@@ -78,8 +84,8 @@ export function judge(
   results: readonly ProbeResult[],
 ): string | undefined {
   const good =
-    expected.kind === "refused" && protocol === "udp"
-      ? refusesNow(results)
+    expected.kind === "refused"
+      ? refuses(results)
       : results.length > 0 && results.every((result) => fits(expected, protocol, result));
   if (good && (expected.kind !== "answered" || fitsTogether(expected, results))) return undefined;
   return `expected ${formatExpectation(expected)}; saw ${formatResults(results)}`;
@@ -96,8 +102,11 @@ export function formatResults(results: readonly ProbeResult[]): string {
   return lines.length === 0 ? "nothing" : lines.toSorted().join(", ");
 }
 
-/** The kernel sends a caller about one ICMP error a second: some silence proves nothing. */
-function refusesNow(results: readonly ProbeResult[]): boolean {
+/**
+ * A kernel that refuses by ICMP sends one caller about one error a second, and nothing to the
+ * rest: silence beside a refusal proves nothing. A proxy that drops never refuses.
+ */
+function refuses(results: readonly ProbeResult[]): boolean {
   const kinds = new Set(results.map((result) => result.kind));
   return kinds.delete("refused") && [...kinds].every((kind) => kind === "timeout");
 }
@@ -107,11 +116,7 @@ function fits(expected: Expectation, protocol: ProbeProtocol, result: ProbeResul
     case "answered":
       return result.kind === "reply" && fitsReply(expected, result);
     case "http":
-      return (
-        result.kind === "reply" &&
-        result.status === expected.status &&
-        expected.words.every((word) => result.text.includes(word))
-      );
+      return result.kind === "reply" && fitsPage(expected, result);
     case "refused":
       return result.kind === "refused";
     case "dropped":
@@ -119,6 +124,11 @@ function fits(expected: Expectation, protocol: ProbeProtocol, result: ProbeResul
     case "unanswered":
       return result.kind !== "reply" && result.kind !== "failed";
   }
+}
+
+function fitsPage({ status, words }: HttpExpectation, reply: ProbeReply): boolean {
+  const text = reply.text.replaceAll(/\s/g, "");
+  return reply.status === status && words.every((word) => text.includes(word));
 }
 
 function fitsReply(expected: Answered, { echo }: ProbeReply): boolean {

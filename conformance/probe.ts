@@ -70,9 +70,8 @@ function startTcp({ address, port, sourcePort }: ProbeRequest): Start {
 function startUdp({ address, port, sourcePort }: ProbeRequest): Start {
   return (finish) => {
     // Alone in its family: the same source port may be in use in the other one.
-    const socket = createSocket(
-      familyOf(address) === "ip" ? "udp4" : { type: "udp6", ipv6Only: true },
-    );
+    const type = familyOf(address) === "ip" ? "udp4" : "udp6";
+    const socket = createSocket({ type, ipv6Only: type === "udp6" });
     const fail = (error: Error): void => finish(failureOf(error, "answer"));
     socket.on("error", fail);
     socket.on("message", (bytes) => finish(replyOf(bytes.toString())));

@@ -96,7 +96,7 @@ const finders: Readonly<Record<Defect, readonly string[]>> = {
   "ignores-zone-hints": ["hints-zone"],
   "trusts-partial-hints": ["hints-zone"],
   "ignores-node-hints": ["hints-node"],
-  "stale-udp-flows": ["udp-backend-replaced", "udp-node-port-replaced"],
+  "stale-udp-flows": ["udp-backend-replaced", "udp-node-port-replaced", "udp-flow-ends"],
   "no-healthz": ["healthz"],
 };
 

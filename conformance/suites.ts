@@ -39,6 +39,7 @@ import { serviceProxyName } from "./cases/service-proxy-name.ts";
 import { terminatingFallback } from "./cases/terminating-fallback.ts";
 import { terminatingLocal } from "./cases/terminating-local.ts";
 import { udpBackendReplaced } from "./cases/udp-backend-replaced.ts";
+import { udpFlowEnds } from "./cases/udp-flow-ends.ts";
 import { udpNodePortReplaced } from "./cases/udp-node-port-replaced.ts";
 import { ConformanceError } from "./conformance-error.ts";
 
@@ -91,6 +92,7 @@ const services: Suite = {
     hintsNode,
     udpBackendReplaced,
     udpNodePortReplaced,
+    udpFlowEnds,
     healthz,
   ],
 };

@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { Document, isMap, isNode, isScalar, isSeq, stringify } from "yaml";
 
+import { VERSION } from "../roles/version.ts";
 import type { Manifest } from "./source/manifest.ts";
 import { nodeManifests } from "./source/node.ts";
-import { defaultLookup, helmLookup, VERSION, values } from "./source/values.ts";
+import { defaultLookup, helmLookup, values } from "./source/values.ts";
 
 const GENERATED = " Made by `node manifests/render.ts` from manifests/source: change it there.";
 const BASE = "kustomize/base";

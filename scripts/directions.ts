@@ -107,6 +107,8 @@ export const DOORS: readonly RegExp[] = [
   pattern("^FEATURE/(apply|proxy|ca)/"),
   pattern("^FEATURE/main\\.ts$"),
   /^(roles|cli|playground|dashboard|conformance|bench|test|scripts)\//,
+  // Writes what it renders.
+  /^manifests\/render\.ts$/,
   // A fake stands in for the world, and a contract is a test.
   /\/fake-[^/]*$|-contract\.ts$/,
   TEST,
@@ -173,6 +175,10 @@ export function libCycleProblems(sources: readonly SourceFacts[]): string[] {
     );
 }
 
+/** Tests, and programs that a person or a Makefile starts. */
+const STARTED_BY_PEOPLE =
+  /\.(test|bench)\.ts$|^(scripts|roles)\/|^cli\/main\.ts$|^manifests\/render\.ts$/;
+
 /**
  * Files that nobody imports or names, and product files that only tests import.
  * Fakes, samples and contracts are for tests, of other folders too.
@@ -192,7 +198,7 @@ export function unusedProblems(sources: readonly SourceFacts[]): string[] {
     by.has(path) || by.has(path.slice(path.lastIndexOf("/") + 1));
   return sources
     .map(({ path }) => path)
-    .filter((path) => !/\.(test|bench)\.ts$|^scripts\/|^roles\/|^cli\/main\.ts$/.test(path))
+    .filter((path) => !STARTED_BY_PEOPLE.test(path))
     .filter((path) => !used(path, byProduct))
     .flatMap((path) => {
       if (!used(path, byTests)) return [`${path}: nobody imports it`];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { findStalePages, generatePages } from "./generate-docs.ts";
 
-test("the generated pages of docs/ say what the code says", () => {
+test("generated pages, and the generated parts of others, say what the code says", () => {
   const stale = findStalePages(join(import.meta.dirname, ".."));
   assert.deepEqual(stale, [], "run node scripts/generate-docs.ts");
 });

@@ -1,9 +1,11 @@
-// Writes the pages of docs/ that are printed from tables in the code, so that they cannot lag.
+// Writes the pages, and parts of pages, that are printed from tables in the code: they cannot lag.
 // `node scripts/generate-docs.ts` writes them, `--check` only compares and exits 1 on a difference.
 
+import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatMetricsTable } from "../lib/metrics/catalogue.ts";
+import { nodeCapabilities } from "../manifests/source/capabilities.ts";
 import { formatSettingsTable } from "../service-proxy/config/settings-document.ts";
 import { formatParity, readParity } from "./parity.ts";
 
@@ -64,6 +66,7 @@ export function generatePages(): readonly GeneratedPage[] {
     { path: "docs/flags.md", text: page(FLAGS_INTRO, formatSettingsTable()) },
     { path: "docs/metrics.md", text: page(METRICS_INTRO, formatMetricsTable()) },
     { path: "docs/parity.md", text: page(PARITY_INTRO, formatParity(readParity(ROOT))) },
+    { path: "SECURITY.md", text: withPart("SECURITY.md", "capabilities", formatCapabilities()) },
   ];
 }
 
@@ -72,6 +75,20 @@ export function findStalePages(root: string): string[] {
   return generatePages()
     .filter(({ path, text }) => readOrEmpty(join(root, path)) !== text)
     .map(({ path }) => path);
+}
+
+/** A page that people write, with the part between its two marks made anew. */
+function withPart(path: string, name: string, part: string): string {
+  const text = readFileSync(join(ROOT, path), "utf8");
+  const [begin, end] = [`<!-- ${name}: begin -->\n`, `<!-- ${name}: end -->\n`];
+  const [start, stop] = [text.indexOf(begin), text.indexOf(end)];
+  assert(start >= 0 && stop > start, `${path} has the marks of ${name}`);
+  return text.slice(0, start) + begin + part + text.slice(stop);
+}
+
+function formatCapabilities(): string {
+  const rows = nodeCapabilities.map(({ name, why }) => `| \`${name}\` | ${why} |\n`);
+  return `| Capability | Needed for |\n|---|---|\n${rows.join("")}`;
 }
 
 function page(intro: string, tables: string): string {

@@ -2,9 +2,22 @@
 // programs and the locked packages. Nothing is pulled; the Containerfile only copies it.
 
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { access, cp, mkdir, readdir, realpath, rm, symlink, writeFile } from "node:fs/promises";
-import { basename, delimiter, dirname, join } from "node:path";
+import {
+  access,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { basename, delimiter, dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { ROOT } from "./steps.ts";
 
@@ -12,6 +25,12 @@ const run = promisify(execFile);
 
 /** Where the product stands in the image. */
 export const APP = "innermesh";
+
+/** Where the image is, as the Containerfile says it too. */
+export const IMAGE = "build/image";
+
+/** What the image was made of. Beside it, for all that is inside ends up in containers. */
+const INPUTS = `${IMAGE}.inputs`;
 
 /** What runs in a container; tests, scripts and documents stay behind. */
 const APP_FOLDERS = [
@@ -28,6 +47,9 @@ const APP_FOLDERS = [
   "service-proxy",
 ];
 const APP_FILES = ["package.json", "LICENSE"];
+const LEFT_BEHIND = /\.test\.ts$|\/testdata(\/|$)|\/README\.md$/;
+/** Decide about the packages. */
+const LOCK_FILES = ["package-lock.json", ".npmrc"];
 
 /** Programs and why a container needs them. */
 const PROGRAMS: readonly (readonly [program: string, names: readonly string[]])[] = [
@@ -62,11 +84,57 @@ const LINKS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Replaces what is at `target` by the root file system.
+ * Builds the image, unless it is there already and would come out the same.
+ * @returns its absolute path
  * @throws Error when a program is not installed here, or npm fails
  */
-export async function buildImage(target: string): Promise<void> {
-  await rm(target, { recursive: true, force: true });
+export async function ensureImage(): Promise<string> {
+  const [image, inputs] = [join(ROOT, IMAGE), join(ROOT, INPUTS)];
+  const key = await describeInputs();
+  if ((await readFile(inputs, "utf8").catch(ignoreMissing)) === key) return image;
+  // Whoever runs a container of the old one keeps it until the new one is whole.
+  const unfinished = `${image}.${process.pid}`;
+  try {
+    await buildImage(unfinished);
+    await rm(inputs, { force: true });
+    await rm(image, { recursive: true, force: true });
+    await rename(unfinished, image);
+    await writeFile(inputs, key);
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+  return image;
+}
+
+/** One line for each thing that goes into the image: ours by content, the machine's by time. */
+async function describeInputs(): Promise<string> {
+  const ours = [...(await appFiles()), ...LOCK_FILES, "scripts/image.ts"];
+  const hashes = ours.map(async (path) => {
+    const hash = createHash("sha256").update(await readFile(join(ROOT, path)));
+    return `${hash.digest("hex")} ${path}`;
+  });
+  const programs = PROGRAMS.map(async ([program]) => {
+    const path = await realpath(await pathOf(program));
+    const { size, mtimeMs } = await stat(path);
+    return `${size} ${mtimeMs} ${path}`;
+  });
+  return `${(await Promise.all([...hashes, ...programs])).join("\n")}\n`;
+}
+
+/** Files of the product, relative to the checkout. */
+async function appFiles(): Promise<readonly string[]> {
+  const found = APP_FOLDERS.map(async (folder) => {
+    const options = { recursive: true, withFileTypes: true } as const;
+    const entries = await readdir(join(ROOT, folder), options).catch(ignoreMissing);
+    return (entries ?? [])
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
+      .filter((path) => !LEFT_BEHIND.test(path));
+  });
+  return [...(await Promise.all(found)).flat().sort(), ...APP_FILES];
+}
+
+async function buildImage(target: string): Promise<void> {
   for (const folder of FOLDERS) await mkdir(join(target, folder), { recursive: true });
   for (const [path, to] of Object.entries(LINKS)) await symlink(to, join(target, path));
   for (const [path, text] of Object.entries(FILES)) await writeFile(join(target, path), text);
@@ -77,17 +145,11 @@ export async function buildImage(target: string): Promise<void> {
 }
 
 async function installApp(app: string): Promise<void> {
-  await mkdir(app);
-  for (const name of [...APP_FOLDERS, ...APP_FILES]) {
-    await cp(join(ROOT, name), join(app, name), {
-      recursive: true,
-      filter: (path) => !/\.test\.ts$|\/testdata$|\/README\.md$/.test(path),
-    }).catch(ignoreMissing);
+  for (const path of [...(await appFiles()), ...LOCK_FILES]) {
+    await cp(join(ROOT, path), join(app, path));
   }
-  await cp(join(ROOT, "package-lock.json"), join(app, "package-lock.json"));
-  await cp(join(ROOT, ".npmrc"), join(app, ".npmrc"));
   await run("npm", ["ci", "--omit=dev", "--prefer-offline", "--loglevel=error"], { cwd: app });
-  for (const name of ["package-lock.json", ".npmrc"]) await rm(join(app, name));
+  for (const name of LOCK_FILES) await rm(join(app, name));
   await keepOnlyNode(join(app, "node_modules"));
 }
 
@@ -154,16 +216,15 @@ function iptablesNames(variant: "nft" | "legacy"): readonly string[] {
   );
 }
 
-function ignoreMissing(error: NodeJS.ErrnoException): void {
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== "ENOENT") throw error;
+  return undefined;
 }
 
 if (import.meta.main) {
-  const target = join(ROOT, "build/image");
   try {
-    await buildImage(target);
-    const { stdout } = await run("du", ["-sm", target]);
-    process.stdout.write(`build/image: ${stdout.split("\t")[0]} MB\n`);
+    const { stdout } = await run("du", ["-sm", await ensureImage()]);
+    process.stdout.write(`${IMAGE}: ${stdout.split("\t")[0]} MB\n`);
     process.stdout.write("podman build -t innermesh .   (or docker) makes it an image\n");
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

@@ -8,6 +8,8 @@ import type { Pod } from "./api-objects.ts";
 /** Where the agent's socket is, in a volume of its own: the root file system is read-only. */
 export const controlPath = "/run/conformance/control.sock";
 export const containerName = "agent";
+/** Where the image has it: not every runtime sets PATH. */
+export const program = "/usr/bin/innermesh";
 
 export interface PlannedPod {
   readonly name: string;
@@ -54,7 +56,7 @@ export function agentPod(planned: PlannedPod, image: string, labels: Record<stri
         {
           name: containerName,
           image,
-          command: ["innermesh", "conformance", "agent"],
+          command: [program, "conformance", "agent"],
           args: [`--place=${place}`, `--control=${controlPath}`],
           env: [
             fieldEnvironment("AGENT_NAME", "metadata.name"),

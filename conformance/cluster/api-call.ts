@@ -49,8 +49,15 @@ function sorted(what: string, error: unknown): Error {
   if (error instanceof ApiException && error.code >= 400 && error.code < 500) {
     return new RefusedError(what, error.code, messageOf(error.body), { cause: error });
   }
-  const why = error instanceof Error ? error.message : String(error);
-  return new ConformanceError("unreachable", `Cannot ${what}: ${why}`, { cause: error });
+  return new ConformanceError("unreachable", `Cannot ${what}: ${reasonOf(error)}`, {
+    cause: error,
+  });
+}
+
+/** `fetch failed` alone helps nobody: what failed is its cause. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`;
 }
 
 /** The message of a Status object, parsed or as text. */

@@ -6,13 +6,14 @@ import { PassThrough } from "node:stream";
 import { Exec, type KubeConfig } from "@kubernetes/client-node";
 
 import type { OpenControl } from "../agent-transport.ts";
-import { containerName, controlPath } from "./agent-pods.ts";
+import { containerName, controlPath, program } from "./agent-pods.ts";
 
 /** Opens a relay into an agent's Pod. */
 export function execControl(config: KubeConfig, namespace: string): OpenControl {
-  const command = ["innermesh", "conformance", "agent", "--relay", `--control=${controlPath}`];
+  const command = [program, "conformance", "agent", "--relay", `--control=${controlPath}`];
   return async ({ name }) => {
-    const input = new PassThrough();
+    // The relay may fail before anybody listens: whoever comes then finds the stream destroyed.
+    const input = new PassThrough().on("error", () => {});
     const output = new PassThrough();
     const complaints = new PassThrough();
     let told = "";

@@ -26,22 +26,28 @@ export class FakeChoice {
   readonly #options: FakeChoiceOptions;
   readonly #broken: Broken;
   readonly #affinity = new Map<string, { readonly agent: string; readonly atMs: number }>();
-  readonly #udpFlows = new Map<string, Usable>();
+  readonly #flows = new Map<string, Usable>();
 
   constructor(options: FakeChoiceOptions, broken: Broken) {
     this.#options = options;
     this.#broken = broken;
   }
 
+  /** What a flow was translated to before; nobody remembers that, unless something is wrong. */
+  remembered(client: string, probe: ProbeRequest): Usable | undefined {
+    return this.#broken("stale-udp-flows") ? this.#flows.get(flowOf(client, probe)) : undefined;
+  }
+
   /** @param usable at least one */
   choose(connection: Connection, usable: readonly Usable[]): Usable {
-    const { client, probe, service } = connection;
-    const flow = `${client}:${probe.sourcePort}>${probe.address}:${probe.port}`;
-    if (this.#broken("stale-udp-flows") && probe.sourcePort !== undefined) {
-      const chosen = this.#udpFlows.get(flow) ?? this.#any(usable);
-      this.#udpFlows.set(flow, chosen);
-      return chosen;
-    }
+    const chosen = this.#pick(connection, usable);
+    const { client, probe } = connection;
+    if (probe.sourcePort !== undefined) this.#flows.set(flowOf(client, probe), chosen);
+    return chosen;
+  }
+
+  #pick(connection: Connection, usable: readonly Usable[]): Usable {
+    const { service } = connection;
     const key = this.#keyOf(connection);
     const remembered = this.#affinity.get(key);
     const off = service.spec?.sessionAffinity !== "ClientIP";
@@ -72,6 +78,10 @@ export class FakeChoice {
     assert(chosen !== undefined, "nothing to choose from");
     return chosen;
   }
+}
+
+function flowOf(client: string, { address, port, sourcePort }: ProbeRequest): string {
+  return `${client}:${sourcePort}>${address}:${port}`;
 }
 
 function limitMs({ spec }: Service): number {

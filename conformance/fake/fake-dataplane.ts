@@ -62,6 +62,8 @@ export class FakeDataplane {
     const packet: Packet = { from, probe, client, node: local ?? from.node };
     const own = this.#ownServer(packet, owner);
     if (own !== undefined) return own;
+    const stale = this.#choice.remembered(client, probe);
+    if (stale !== undefined) return this.#arrive(packet, stale, false);
     const match = this.#match(packet);
     if (match !== undefined) return this.#serve(packet, match);
     return this.#direct(packet);

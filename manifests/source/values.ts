@@ -1,9 +1,6 @@
 // What an installation may choose: the chart's values, and the defaults that kustomize's base has.
 
-import packageJson from "../../package.json" with { type: "json" };
-
-/** Of the product, of its image and of its chart. */
-export const VERSION = packageJson.version;
+import { VERSION } from "../../roles/version.ts";
 
 export interface Value {
   readonly default: string;

@@ -85,10 +85,12 @@ export async function runSyncLoop(
   };
   const stops = [store.onChange(mark), parts.onHostChange(mark)];
   try {
+    // Reads the kernel while the lists come in. What is written there meanwhile shows later.
+    const recovering = recover(options, parts, signal);
     // Old rules stay until every list is whole: a partial list would withdraw good rules.
     while (!store.synced && !signal.aborted) await dirty.wait();
     await parts.ready;
-    const recovered = await recover(options, parts, signal);
+    const recovered = await recovering;
     if (recovered === undefined) return;
     observer.recovered(recovered);
     let changes = store.takeChanges();

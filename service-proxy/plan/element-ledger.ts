@@ -52,10 +52,15 @@ export class ElementLedger {
   readonly #claims = new Map<string, Claims>();
   /** Names of elements that more than one owner asks for, and may disagree on. */
   readonly #contested = new Set<string>();
-  #pending = new Map<string, Map<string, ElementDifference>>();
+  /** Undefined until somebody asks: at the start all is new, and noting each would cost twice. */
+  #pending: Map<string, Map<string, ElementDifference>> | undefined;
 
   /** Replaces what one owner asks for. */
   replace(owner: Owner, before: readonly PlannedElement[], after: readonly PlannedElement[]): void {
+    if (before.length === 0) {
+      for (const element of after) this.#ask(owner, element);
+      return;
+    }
     const kept = new Map<string, PlannedElement>();
     for (const element of after) kept.set(`${element.set} ${element.key}`, element);
     for (const element of before) {
@@ -68,10 +73,7 @@ export class ElementLedger {
         this.#want(element.set, element.key, undefined);
       }
     }
-    for (const element of kept.values()) {
-      if (SHARED_SETS.has(element.set)) this.#claim(owner, element);
-      else this.#want(element.set, element.key, element);
-    }
+    for (const element of kept.values()) this.#ask(owner, element);
   }
 
   /** What the tables should hold, by set name and key. */
@@ -101,28 +103,40 @@ export class ElementLedger {
     return conflicts;
   }
 
-  /** Returns and forgets the difference since the last call, or since `compare`. */
+  /** Returns and forgets the difference since the last call or `compare`; at first, to nothing. */
   takeDifference(): Difference {
-    const taken = this.#pending;
+    const taken = this.#pending ?? this.#differenceTo(undefined);
     this.#pending = new Map();
     return taken;
   }
 
   /** Starts over from what the kernel really holds: the pending difference becomes exact. */
   compare(contents: TableContents | undefined): void {
-    this.#pending = new Map();
+    this.#pending = this.#differenceTo(contents);
+  }
+
+  #differenceTo(contents: TableContents | undefined): Map<string, Map<string, ElementDifference>> {
+    const difference = new Map<string, Map<string, ElementDifference>>();
     const names = new Set([...this.#wanted.keys(), ...(contents?.sets.keys() ?? [])]);
     for (const set of names) {
       const actual = contents?.sets.get(set) ?? new Map<string, Element>();
       const wanted = this.#wanted.get(set) ?? new Map<string, Element>();
-      for (const [key, element] of wanted) {
+      const differences = new Map<string, ElementDifference>();
+      for (const [key, after] of wanted) {
         const before = actual.get(key);
-        if (!sameElement(before, element)) this.#record(set, key, before, element);
+        if (!sameElement(before, after)) differences.set(key, { before, after });
       }
       for (const [key, before] of actual) {
-        if (!wanted.has(key)) this.#record(set, key, before, undefined);
+        if (!wanted.has(key)) differences.set(key, { before, after: undefined });
       }
+      if (differences.size > 0) difference.set(set, differences);
     }
+    return difference;
+  }
+
+  #ask(owner: Owner, element: PlannedElement): void {
+    if (SHARED_SETS.has(element.set)) this.#claim(owner, element);
+    else this.#want(element.set, element.key, element);
   }
 
   #claim(owner: Owner, element: PlannedElement): void {
@@ -172,6 +186,7 @@ export class ElementLedger {
   }
 
   #record(set: string, key: string, before: Element | undefined, after: Element | undefined): void {
+    if (this.#pending === undefined) return;
     let differences = this.#pending.get(set);
     if (differences === undefined) this.#pending.set(set, (differences = new Map()));
     const earlier = differences.get(key);

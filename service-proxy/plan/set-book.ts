@@ -162,6 +162,7 @@ function shorten(text: string): string {
 }
 
 function arrange(before: readonly string[], wanted: readonly string[]): string[] {
+  if (before.length === 0) return [...new Set(wanted)];
   const missing = new Set(wanted);
   const kept = before.map((target) => (missing.delete(target) ? target : undefined));
   const fresh = [...missing];

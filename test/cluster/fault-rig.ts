@@ -36,7 +36,10 @@ export async function startFaultRig(cluster: Cluster, options: FaultRigOptions):
   const moving = await serveByHand(cluster.admin, names.moving, options.turns.slice(0, 1));
   const agent = await (start?.(apiServer) ?? cluster.startAgent(node, { ...options, apiServer }));
   const rig = new FaultRig(cluster, options, {
-    ...{ proxy, agent, steady, moving },
+    proxy,
+    agent,
+    steady,
+    moving,
     movingName: names.moving,
     probe: cluster.probe(from.netns),
   });

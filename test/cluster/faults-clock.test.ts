@@ -29,7 +29,10 @@ suite("a clock that jumps", () => {
     const [from, first, second, third] = playground.node(1).pods;
     assert(from && first && second && third);
     rig = await startFaultRig(cluster, {
-      ...{ node: playground.node(1), from, steady: [first], turns: [second, third] },
+      node: playground.node(1),
+      from,
+      steady: [first],
+      turns: [second, third],
       start: (apiServer) => startAgent(playground.node(1), apiServer),
     });
   });

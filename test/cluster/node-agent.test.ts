@@ -65,13 +65,11 @@ suite("agent", () => {
     vip = service.spec?.clusterIP ?? "";
     agent = await cluster.startAgent(playground.node(1));
     // As a kube-proxy user writes them: `--flag value` and `--flag=value`.
-    flagged = startNode(playground, playground.node(2), [
-      ...["--kubeconfig", await cluster.nodeKubeconfig()],
-      `--cluster-cidr=${clusterCidrs.ip},${clusterCidrs.ip6}`,
-      "--proxy-mode=nftables",
-      ...["--iptables-sync-period", "30s", "--detect-local-mode", "ClusterCIDR"],
-      "--v=4",
-    ]);
+    const kubeconfig = await cluster.nodeKubeconfig();
+    const cidrs = `${clusterCidrs.ip},${clusterCidrs.ip6}`;
+    const flags = `--kubeconfig ${kubeconfig} --cluster-cidr=${cidrs} --proxy-mode=nftables \
+      --iptables-sync-period 30s --detect-local-mode ClusterCIDR --v=4`;
+    flagged = startNode(playground, playground.node(2), flags.split(/\s+/));
     await flagged.healthy();
   });
   after(async () => {

@@ -167,4 +167,22 @@ suite("changes", () => {
     const report = await load.stop();
     assert.equal(report.failed, 0, JSON.stringify(report.failures.slice(0, 3)));
   });
+
+  test("an agent that starts without an API server leaves the rules of before alone", async () => {
+    const vip = await create("gated", [playground.pod(1, 2), playground.pod(2, 1)]);
+    await answeredBy(pod, http(vip), ["pod-1-2", "pod-2-1"]);
+    const load = pod.startLoad(http(vip), LOAD);
+    await cluster.controlPlane.stopApiserver();
+    await agent.kill();
+    agent = await cluster.launchAgent(playground.node(1));
+    await eventually(async () => {
+      assert.equal((await agent.get(10256, "/healthz")).status, 503);
+    });
+    await delay(1_000);
+    await cluster.controlPlane.startApiserver();
+    await agent.healthy();
+    const report = await load.stop();
+    assert.equal(report.failed, 0, JSON.stringify(report.failures.slice(0, 3)));
+    assert.deepEqual(Object.keys(report.pods).toSorted(), ["pod-1-2", "pod-2-1"]);
+  });
 });

@@ -23,13 +23,13 @@ export function usageOf(pid: number): ProcessUsage {
   return { rssMiB: rssKiB / 1024, cpuMs: ticks * TICK_MS };
 }
 
-const NICE = 10;
+const FIRST = -10;
 
 /**
- * Makes a program wait for others that want the CPU, as if it ran on another machine. To be asked
+ * Lets a program go before all others that want the CPU, as if it had one of its own. To be asked
  * once it has all its threads.
  */
-export function giveWay(pid: number): void {
+export function putFirst(pid: number): void {
   // Linux has a priority for each thread, and knows threads by process ids of their own.
-  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), NICE);
+  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), FIRST);
 }

@@ -1,0 +1,125 @@
+// The manifests against the real thing: an API server that judges every file, and an agent with
+// the DaemonSet's rights, file system and capabilities, which has enough and needs all of them.
+
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { after, before, suite, test } from "node:test";
+import { parse, stringify } from "yaml";
+
+import { appliedFiles, applyPath, validateManifests } from "../../manifests/apply-contract.ts";
+import { nodeCapabilities } from "../../manifests/source/capabilities.ts";
+import type { ManifestObject } from "../../manifests/source/manifest.ts";
+import { NodeProcess } from "../../playground/node-process.ts";
+import { openProbe } from "../../playground/probe.ts";
+import type { PlaygroundNode } from "../../playground/topology.ts";
+import { ROOT } from "../../scripts/steps.ts";
+import { eventually } from "./answers.ts";
+import { type Cluster, startCluster } from "./cluster-fixture.ts";
+import { createService } from "./cluster-objects.ts";
+
+/** As a container runtime leaves it: /proc/sys read-only, no new privileges, few capabilities. */
+const CONTAINER = `
+set -eu
+bounds=$1
+shift
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+exec setpriv --bounding-set="$bounds" --inh-caps=-all --no-new-privs -- "$@"
+`;
+
+suite("manifests", () => {
+  let cluster: Cluster;
+  let node: PlaygroundNode;
+  let configuration: string;
+
+  const apply = (path: string, object: ManifestObject): Promise<unknown> =>
+    cluster.admin.request("PATCH", path, object, "application/apply-patch+yaml");
+
+  const inContainer = (capabilities: readonly string[], flags: readonly string[]) => {
+    const bounds = ["-all", ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(",");
+    const program = [`${ROOT}/bin/innermesh`, "node", `--hostname-override=${node.name}`];
+    const words = ["unshare", "--mount", "sh", "-c", CONTAINER, "sh", bounds, ...program];
+    const child = cluster.playground.spawn(node.netns, [...words, ...flags], {
+      stdio: ["ignore", "inherit", "pipe"],
+    });
+    return new NodeProcess(child, openProbe(cluster.playground, node.netns));
+  };
+
+  before(async () => {
+    cluster = await startCluster({ nodes: 1, podsPerNode: 2 });
+    node = cluster.playground.node(1);
+    for (const pod of node.pods) await cluster.putPod(pod, { labels: { app: "web" } });
+    for (const { path, objects } of appliedFiles()) {
+      if (!path.startsWith("kustomize/")) continue;
+      for (const object of objects) {
+        await apply(`${applyPath(object)}?fieldManager=innermesh-test&force=true`, object);
+      }
+    }
+    configuration = await writeConfiguration(cluster);
+  });
+  after(() => cluster[Symbol.asyncDispose]());
+
+  test("a real API server takes every file of kustomize's base and of the chart", async () => {
+    assert.deepEqual(await validateManifests(apply), []);
+  });
+
+  test("an API server that refuses is heard", async () => {
+    const problems = await validateManifests(() => Promise.reject(new Error("no")));
+    assert.equal(problems.length, appliedFiles().length);
+  });
+
+  test("after --init-only the agent serves with the DaemonSet's rights and capabilities", async () => {
+    const program = [`${ROOT}/bin/innermesh`, "node", `--config=${configuration}`, "--init-only"];
+    const { code, stderr } = await cluster.playground.exec(node.netns, program);
+    assert.equal(code, 0, stderr);
+    const ports = [{ port: 80, targetPort: 8080 }];
+    const { spec } = await createService(cluster.admin, {
+      name: "web",
+      spec: { selector: { app: "web" }, ports },
+    });
+    const capabilities = nodeCapabilities.map(({ name }) => name);
+    const agent = inContainer(capabilities, [`--config=${configuration}`]);
+    try {
+      await agent.healthy();
+      const target = { protocol: "http", address: spec?.clusterIP ?? "", port: 80 } as const;
+      await cluster.until(cluster.podProbe(1, 1), target, ({ kind }) => kind === "reply");
+      await eventually(async () => {
+        const path = "/apis/events.k8s.io/v1/namespaces/default/events";
+        const { items } = await cluster.admin.request<{
+          readonly items: readonly { readonly reason: string }[];
+        }>("GET", path);
+        assert.ok(items.some(({ reason }) => reason === "Starting"));
+      });
+      const refusals = agent.log.filter((line) => /forbidden|EPERM|EACCES|EROFS/i.test(line));
+      assert.deepEqual(refusals, []);
+    } finally {
+      await agent.stop();
+    }
+  });
+
+  for (const { name: dropped } of nodeCapabilities) {
+    test(`without ${dropped} it does not serve`, async () => {
+      const rest = nodeCapabilities.map(({ name }) => name).filter((name) => name !== dropped);
+      const agent = inContainer(rest, [`--config=${configuration}`]);
+      await assert.rejects(agent.healthy(), /EPERM|not permitted/i);
+      await agent.kill();
+    });
+  }
+});
+
+/** The ConfigMap's file, with what a pod has from elsewhere and a namespace cannot have. */
+async function writeConfiguration(cluster: Cluster): Promise<string> {
+  const base = appliedFiles().find(({ path }) => path === "kustomize/base/config-map.yaml");
+  const data = base?.objects[0]?.["data"] as Readonly<Record<string, string>>;
+  const file = cluster.file("config.yaml");
+  const content = {
+    ...parse(data["config.yaml"] ?? ""),
+    clientConnection: { kubeconfig: await cluster.nodeKubeconfig() },
+    // The limit belongs to the machine, not to a namespace.
+    conntrack: { maxPerCore: 0 },
+    // What the kubelet gives to node-critical pods cannot be lowered to from here.
+    oomScoreAdj: 0,
+  };
+  await writeFile(file, stringify(content));
+  return file;
+}
