@@ -46,11 +46,16 @@ export const innermesh: AgentProgram = {
   subject: "innermesh",
   async start(rig, node) {
     const flags = commonFlags(rig, node);
-    const agent = new Agent(rig, node, { argv: [LAUNCHER, "node", ...flags], path: [] }, async () => {
-      const metrics = await agent.metrics();
-      const ms = 1_000 * metrics.sum("innermesh_nft_commit_duration_seconds_sum");
-      return { ms, sentBytes: metrics.sum("innermesh_nft_sent_bytes_total") };
-    });
+    const agent = new Agent(
+      rig,
+      node,
+      { argv: [LAUNCHER, "node", ...flags], path: [] },
+      async () => {
+        const metrics = await agent.metrics();
+        const ms = 1_000 * metrics.sum("innermesh_nft_commit_duration_seconds_sum");
+        return { ms, sentBytes: metrics.sum("innermesh_nft_sent_bytes_total") };
+      },
+    );
     return agent;
   },
 };

@@ -12,6 +12,11 @@ const ENDPOINTS = 10;
 const CASE = "10,000 Services × 10";
 const LIMIT_MS = 120_000;
 
+const NOTES = [
+  `A table of the kernel lane's shape in a network namespace of its own, without agent or API
+server: our netlink batches beside the \`nft\` program with the same text.`,
+];
+
 /** What `nft-commit-program.ts` prints. */
 export interface CommitTimes {
   readonly encodeMs: number;
@@ -37,6 +42,7 @@ export async function run({ signal }: BenchContext): Promise<BenchResult> {
     return { case: CASE, subject, metric, unit, value };
   };
   return {
+    notes: NOTES,
     rows: [
       row("innermesh", "encode", times.encodeMs),
       row("innermesh", "encode and commit", times.commitMs),

@@ -33,6 +33,19 @@ const OUR_PACE: Pace = { coldStarts: 3, changes: 100, pauseMs: 100, tracedChange
 /** The pause is longer than its least time between two syncs, 1 s. */
 const PEER_PACE: Pace = { coldStarts: 1, changes: 12, pauseMs: 1_200, tracedChanges: 3 };
 
+const NOTES = [
+  `\`innermesh node\` and the real kube-proxy (nftables mode, its defaults), one after the other on
+the same node under the same API server. A cold start lasts from the start of the process, on a node
+without rules, until Services at the beginning, in the middle and at the end of the list have all
+answered a TCP connection from a pod; of ${OUR_PACE.coldStarts} starts of ours the median, of
+kube-proxy one. "In the kernel" is the time of our commits, and the time that kube-proxy's \`nft\`
+ran: that program is its way into the kernel.`,
+  `One endpoint: the only endpoint of one Service moves. The time runs from sending the write to the
+API server until a connection is answered by the new endpoint; ${OUR_PACE.changes} moves of ours,
+${PEER_PACE.changes} of kube-proxy's. kube-proxy's bytes are counted with strace in a run of their
+own. CPU includes the children that a process has waited for.`,
+];
+
 export async function run({ print, signal }: BenchContext): Promise<BenchResult> {
   const kubeProxy = await findKubeProxy();
   await using rig = await startRig(1);
@@ -59,7 +72,7 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
   }
   const sizes = { smallest: SIZES[0], greatest: SIZES[2] };
   const budgets = judgeProgramming(rows, SIZES[2], kubeProxy.subject);
-  return { rows: [...rows, ...growthOf(rows, sizes)], budgets };
+  return { rows: [...rows, ...growthOf(rows, sizes)], budgets, notes: NOTES };
 }
 
 type Values = Readonly<Record<(typeof METRICS)[number]["metric"], number>>;

@@ -34,7 +34,12 @@ export function backend(network: number, host: number): string {
 
 export async function startRig(nodes: number): Promise<Rig> {
   await sweepPlaygrounds();
-  const playground = await createPlayground({ nodes, podsPerNode: 2, cni: "routed", hostLink: true });
+  const playground = await createPlayground({
+    nodes,
+    podsPerNode: 2,
+    cni: "routed",
+    hostLink: true,
+  });
   const stack = new AsyncDisposableStack();
   try {
     stack.use(playground);

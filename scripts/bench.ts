@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { globSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import {
@@ -57,11 +57,13 @@ async function runSuite(
   { baseline, signal }: { readonly baseline: Baseline; readonly signal: AbortSignal },
 ): Promise<boolean> {
   print(`\n# ${suite.name}`);
-  const { rows, budgets } = await suite.run({ print, signal });
+  const [load = 0] = loadavg();
+  const result = await suite.run({ print, signal });
+  const { rows, budgets } = result;
   print(formatRows(rows, baseline.get(suite.name) ?? []));
   if (budgets.length > 0) print(formatBudgets(budgets));
   await mkdir(RESULTS, { recursive: true });
-  const record: BenchRecord = { suite: suite.name, machine, rows, budgets };
+  const record: BenchRecord = { suite: suite.name, machine: { ...machine, load }, ...result };
   await writeFile(join(RESULTS, `${suite.name}.json`), `${JSON.stringify(record, null, 2)}\n`);
   return budgets.every(({ ok }) => ok);
 }
@@ -74,6 +76,7 @@ async function describeMachine(): Promise<BenchMachine> {
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
+    load: loadavg()[0] ?? 0,
     versions: { node: process.version, nft: await versionOf("nft"), go: await versionOf("go") },
   };
 }

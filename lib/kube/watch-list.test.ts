@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FakeApiServer } from "./fake-api-server.ts";
 import { SERVICES, serviceNamed, withReflector } from "./fake-api-rig.ts";
+import { FORBIDDEN_PATIENCE_MS } from "./watch.ts";
 
 const CIDRS = "/apis/networking.k8s.io/v1/servicecidrs";
 
@@ -82,10 +83,12 @@ for (const code of [404, 403]) {
   test(`a cluster that answers ${code} for ServiceCIDRs has none`, async () => {
     const before = (server: FakeApiServer): void => {
       const fault = { kind: "status", code } as const;
-      server.inject({ path: CIDRS, verb: "watch", times: 1, fault });
+      // Six tries take 7.75 s here: a role that is missing is told from a server that starts.
+      server.inject({ path: CIDRS, verb: "watch", times: code === 404 ? 1 : 6, fault });
     };
     await withReflector({ kinds: ["ServiceCIDR"], before }, async (rig) => {
-      await rig.eventually(() => rig.store.synced);
+      const tookMs = await rig.turnUntil(() => rig.store.synced);
+      assert.equal(tookMs >= FORBIDDEN_PATIENCE_MS, code === 403);
       assert.equal(rig.store.serviceCidrs.size, 0);
       assert.equal(rig.reports.at(-1)?.kind, "absent");
       const metadata = { name: "later" };
@@ -94,6 +97,19 @@ for (const code of [404, 403]) {
     });
   });
 }
+
+test("what a server forbids while it starts is no empty list", async () => {
+  const before = (server: FakeApiServer): void => {
+    const fault = { kind: "status", code: 403 } as const;
+    server.inject({ path: CIDRS, verb: "watch", times: 2, fault });
+    const metadata = { name: "kubernetes" };
+    server.put({ kind: "ServiceCIDR", metadata, spec: { cidrs: ["10.96.0.0/16"] } });
+  };
+  await withReflector({ kinds: ["ServiceCIDR"], before }, async (rig) => {
+    await rig.turnUntil(() => rig.store.synced);
+    assert.equal(rig.store.serviceCidrs.size, 1);
+  });
+});
 
 test("a Service that can no longer be read keeps its last readable form", async () => {
   await withReflector({ before: (server) => server.put(serviceNamed("web")) }, async (rig) => {

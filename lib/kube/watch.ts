@@ -40,6 +40,8 @@ export const RETRY = { minMs: 500, maxMs: 8_000 };
 export const MAX_RETRY_AFTER_MS = 60_000;
 /** How often a missing optional API is looked for again. */
 export const ABSENT_RETRY_MS = 60_000;
+/** A server that has just started forbids everything, until it has read its roles. */
+export const FORBIDDEN_PATIENCE_MS = 5_000;
 
 /** Runs until `signal` aborts. Never rejects. */
 export async function runReflector(options: ReflectorOptions): Promise<void> {
@@ -69,6 +71,7 @@ class Reflector {
   #watchList: "usable" | "refused" | "failed" = "usable";
   #pageLimit = PAGE_LIMIT;
   #failures = 0;
+  #forbiddenSinceMs: number | undefined;
   /** Aborts all watches that began before the list that is due. */
   #generation = new AbortController();
 
@@ -190,6 +193,7 @@ class Reflector {
     this.#listDue = false;
     this.#everListed = true;
     this.#failures = 0;
+    this.#forbiddenSinceMs = undefined;
     this.#pageLimit = PAGE_LIMIT;
     if (this.#watchList === "failed") this.#watchList = "usable";
     this.#tell("listed");
@@ -211,7 +215,7 @@ class Reflector {
   #afterListFailure(error: KubeApiError): number {
     const { clock, random, resource, store } = this.#options;
     const { code } = error;
-    if (resource.presence === "optional" && (code === 404 || code === 403)) {
+    if (resource.presence === "optional" && (code === 404 || this.#isForbidden(code))) {
       if (!this.#everListed) store.replace(resource.kind, []);
       this.#everListed = true;
       this.#tell("absent", error.message);
@@ -226,6 +230,14 @@ class Reflector {
     if (code === 410) this.#pageLimit = 0;
     if (code === 504) this.#position.foundBehind(clock.monotonicMs());
     return this.#pauseMs(error.retryAfterMs);
+  }
+
+  /** Whether we may not read this, and not because the server is only starting. */
+  #isForbidden(code: number | string): boolean {
+    if (code !== 403) return false;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#forbiddenSinceMs ??= nowMs;
+    return nowMs - this.#forbiddenSinceMs >= FORBIDDEN_PATIENCE_MS;
   }
 
   #pauseMs(retryAfterMs: number): number {

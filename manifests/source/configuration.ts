@@ -43,7 +43,6 @@ function configurationFile(value: Lookup): string {
   return stringify({
     apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
     kind: "KubeProxyConfiguration",
-    mode: "nftables",
     clusterCIDR: value("clusterCIDR"),
     detectLocalMode: value("detectLocalMode"),
     healthzBindAddress: "0.0.0.0:10256",

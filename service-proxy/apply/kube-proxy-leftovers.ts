@@ -116,7 +116,8 @@ async function hiddenChains(kernel: NftKernel, family: AddressFamily): Promise<r
 
 async function findIpvs(): Promise<{ connections: number } | undefined> {
   const interfaces = await readFile("/proc/self/net/dev", "utf8");
-  if (!interfaces.includes(` ${ipvsLink}:`)) return undefined;
+  // Names are padded to six characters: a longer one begins its line.
+  if (!new RegExp(`^ *${ipvsLink}:`, "m").test(interfaces)) return undefined;
   const table = await readFile("/proc/self/net/ip_vs_conn", "utf8").catch(() => "");
   const lines = table.split("\n").filter((line) => line !== "");
   return { connections: Math.max(0, lines.length - 1) }; // the first line is the heading

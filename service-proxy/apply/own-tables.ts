@@ -24,8 +24,8 @@ export async function deleteTable(
 }
 
 /**
- * Removes everything Innermesh programmed. Flows that it translated stay alive: conntrack holds
- * their NAT.
+ * Removes everything Innermesh programmed. Flows that it translated stay alive while somebody else
+ * has rules that translate: conntrack knows how, but without any such rule the kernel tracks none.
  * @returns one line for each thing that went; empty when nothing was there
  * @throws NftError
  */

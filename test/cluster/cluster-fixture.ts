@@ -264,6 +264,11 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  /** Has something ended with the cluster, before it. */
+  defer(end: () => Promise<void>): void {
+    this.#stack.defer(end);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }

@@ -26,10 +26,11 @@ export interface FaultRigOptions extends Omit<AgentOptions, "apiServer"> {
   readonly start?: (apiServer: string) => Promise<NodeProcess>;
 }
 
-/** Starts a proxy, an agent behind it and the two Services, which are the rig's own. */
+/** Starts a proxy, an agent behind it and two Services; they go with the cluster. */
 export async function startFaultRig(cluster: Cluster, options: FaultRigOptions): Promise<FaultRig> {
   const { node, from, start } = options;
   const proxy = await startFaultProxy(cluster.controlPlane);
+  cluster.defer(() => proxy[Symbol.asyncDispose]());
   const { url: apiServer } = proxy;
   const names = { steady: `steady-${node.name}`, moving: `moving-${node.name}` };
   const steady = await serveByHand(cluster.admin, names.steady, options.steady);
@@ -58,7 +59,7 @@ interface RigParts {
   readonly movingName: string;
 }
 
-export class FaultRig implements AsyncDisposable {
+export class FaultRig {
   readonly cluster: Cluster;
   readonly proxy: FaultProxy;
   readonly agent: NodeProcess;
@@ -136,11 +137,6 @@ export class FaultRig implements AsyncDisposable {
   async follows(limitMs = 10_000): Promise<number> {
     await this.move();
     return this.arrives(limitMs);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.agent.kill();
-    await this.proxy[Symbol.asyncDispose]();
   }
 
   #backend(): PlaygroundPod {

@@ -36,10 +36,7 @@ suite("a clock that jumps", () => {
       start: (apiServer) => startAgent(playground.node(1), apiServer),
     });
   });
-  after(async () => {
-    await rig[Symbol.asyncDispose]();
-    await cluster[Symbol.asyncDispose]();
-  });
+  after(async () => cluster[Symbol.asyncDispose]());
 
   async function startAgent(node: PlaygroundNode, apiServer: string): Promise<NodeProcess> {
     const lie = [
@@ -57,6 +54,7 @@ suite("a clock that jumps", () => {
       stdio: ["ignore", "inherit", "pipe"],
     });
     const agent = new NodeProcess(child, openProbe(playground, node.netns));
+    cluster.defer(() => agent.kill());
     await agent.healthy();
     return agent;
   }

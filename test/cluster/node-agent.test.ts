@@ -70,12 +70,10 @@ suite("agent", () => {
     const flags = `--kubeconfig ${kubeconfig} --cluster-cidr=${cidrs} --proxy-mode=nftables \
       --iptables-sync-period 30s --detect-local-mode ClusterCIDR --v=4`;
     flagged = startNode(playground, playground.node(2), flags.split(/\s+/));
+    cluster.defer(() => flagged.kill());
     await flagged.healthy();
   });
-  after(async () => {
-    await flagged.kill();
-    await cluster[Symbol.asyncDispose]();
-  });
+  after(async () => cluster[Symbol.asyncDispose]());
 
   test("kube-proxy's flags and its configuration file serve the same Services", async () => {
     await answeredBy(cluster.podProbe(1, 1), http(vip), ALL);

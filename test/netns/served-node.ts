@@ -89,7 +89,7 @@ export class ServedNode implements AsyncDisposable {
     const echo = await startEchoServers(playground, pods);
     const directory = await mkdtemp(join(tmpdir(), "innermesh-served-"));
     const served = new ServedNode(playground, echo, directory);
-    await served.put("cluster", [SERVICE_CIDR_MANIFEST, ...playground.nodes.map(nodeManifest)]);
+    await served.putCluster();
     return served;
   }
 
@@ -103,6 +103,12 @@ export class ServedNode implements AsyncDisposable {
     const temporary = join(this.directory, `${name}.tmp`);
     await writeFile(temporary, JSON.stringify(list));
     await rename(temporary, join(this.directory, `${name}.json`));
+  }
+
+  /** Writes the ServiceCIDR and the Nodes as they are. */
+  async putCluster(): Promise<void> {
+    const nodes = this.playground.nodes.map(nodeManifest);
+    await this.put("cluster", [SERVICE_CIDR_MANIFEST, ...nodes]);
   }
 
   /** Removes a file of objects. */
@@ -198,6 +204,11 @@ export class ServedNode implements AsyncDisposable {
   /** The ruleset generation of the node: grows with each commit by anybody. */
   generation(): Promise<number> {
     return this.#reader.call("generation", {});
+  }
+
+  /** Names of the sets that anybody changed elements of since the last call; see `ReaderCalls`. */
+  elementEvents(): Promise<readonly string[]> {
+    return this.#reader.call("elementEvents", {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
