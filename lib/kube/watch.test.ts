@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FakeApiServer } from "./fake-api-server.ts";
 import { type ReflectorRig, SERVICES, serviceNamed, withReflector } from "./fake-api-rig.ts";
+import { RENEW_AFTER_MS, RENEW_JITTER_MS, RETRY } from "./watch.ts";
 
 const twoServices = (server: FakeApiServer): void => {
   server.put(serviceNamed("web"));
@@ -38,6 +39,23 @@ test("after the last failed try a healed server is found within 10 s", async () 
     await rig.turnUntil(() => rig.reports.filter(({ kind }) => kind === "failed").length === 13);
     const healedAfterMs = await rig.turnUntil(() => rig.server.watches(SERVICES).length > 0);
     assert.ok(healedAfterMs <= 10_000, `took ${healedAfterMs} ms`);
+  });
+});
+
+test("an outage that is long over makes the next one no longer", async () => {
+  await withReflector({ before: twoServices }, async (rig) => {
+    await rig.eventually(() => rig.store.synced);
+    rig.server.inject({ path: SERVICES, verb: "watch", times: 12, fault: { kind: "reset" } });
+    rig.watch().cut();
+    await rig.turnUntil(() => rig.reports.filter(({ kind }) => kind === "failed").length === 13);
+    await rig.turnUntil(() => rig.server.watches(SERVICES).length > 0);
+    const healedMs = rig.clock.monotonicMs();
+    const quietMs = RENEW_AFTER_MS + RENEW_JITTER_MS;
+    await rig.turnUntil(() => rig.clock.monotonicMs() - healedMs > quietMs);
+    const asked = rig.server.requests.length;
+    rig.watch().cut();
+    const backAfterMs = await rig.turnUntil(() => rig.server.requests.length > asked);
+    assert.ok(backAfterMs <= 2 * RETRY.minMs, `took ${backAfterMs} ms`);
   });
 });
 

@@ -94,6 +94,8 @@ class Reflector {
     for (;;) {
       const end = await this.#endOrRenewal(stream);
       if (end !== "renew") return this.#afterEnd(stream, end);
+      // What stood so long ended whatever outage there was, even where nothing ever changes.
+      this.#failures = 0;
       // The old one goes on until its time is over; what both bring is the same.
       stream = this.#openStream();
     }

@@ -44,10 +44,9 @@ interface Claims {
 /** Sets whose keys more than one owner can name; the keys of all others carry an owned id. */
 const SHARED_SETS: ReadonlySet<string> = new Set(["vips", "nodeports", "cluster-ips", "hairpin"]);
 
-const NOTHING = new ElementDigest();
-
 export class ElementLedger {
   readonly #wanted = new Map<string, Map<string, Element>>();
+  /** Of the sets whose digest was asked for; kept up to date from then on. */
   readonly #digests = new Map<string, ElementDigest>();
   readonly #claims = new Map<string, Claims>();
   /** Names of elements that more than one owner asks for, and may disagree on. */
@@ -83,7 +82,13 @@ export class ElementLedger {
 
   /** The digest of what a set should hold. */
   digestOf(set: string): string {
-    return (this.#digests.get(set) ?? NOTHING).toString();
+    let digest = this.#digests.get(set);
+    if (digest === undefined) {
+      digest = new ElementDigest();
+      for (const element of this.#wanted.get(set)?.values() ?? []) digest.add(element);
+      this.#digests.set(set, digest);
+    }
+    return digest.toString();
   }
 
   /** Elements that are not as wanted by one of their claimants. */
@@ -178,10 +183,9 @@ export class ElementLedger {
     if (sameElement(before, element)) return;
     if (element === undefined) elements.delete(key);
     else elements.set(key, element);
-    let digest = this.#digests.get(set);
-    if (digest === undefined) this.#digests.set(set, (digest = new ElementDigest()));
-    if (before !== undefined) digest.remove(before);
-    if (element !== undefined) digest.add(element);
+    const digest = this.#digests.get(set);
+    if (before !== undefined) digest?.remove(before);
+    if (element !== undefined) digest?.add(element);
     this.#record(set, key, before, element);
   }
 

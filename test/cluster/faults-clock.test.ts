@@ -2,7 +2,7 @@
 // agent about the time of day; elapsed time goes on as it does, as when someone sets a clock.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { NodeProcess } from "../../playground/node-process.ts";
@@ -44,7 +44,6 @@ suite("a clock that jumps", () => {
       "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
       `FAKETIME_TIMESTAMP_FILE=${clockFile}`,
       "FAKETIME_NO_CACHE=1",
-      "FAKETIME_DISABLE_SHM=1",
       "FAKETIME_DONT_FAKE_MONOTONIC=1",
     ];
     const config = await cluster.writeConfiguration({ apiServer });
@@ -54,7 +53,14 @@ suite("a clock that jumps", () => {
       stdio: ["ignore", "inherit", "pipe"],
     });
     const agent = new NodeProcess(child, openProbe(playground, node.netns));
-    cluster.defer(() => agent.kill());
+    cluster.defer(async () => {
+      await agent.kill();
+      // libfaketime cannot do without them, and does not take them away.
+      const left = ["faketime_shm", "sem.faketime_sem"].map(
+        (name) => `/dev/shm/${name}_${agent.pid}`,
+      );
+      await Promise.all(left.map((file) => rm(file, { force: true })));
+    });
     await agent.healthy();
     return agent;
   }

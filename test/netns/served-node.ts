@@ -81,8 +81,14 @@ export class ServedNode implements AsyncDisposable {
     const { nodes = 2, podsPerNode = 2, cni = "routed" } = options;
     const playground = await createPlayground({ nodes, podsPerNode, cni });
     const node = playground.node(1);
-    // The kernel spares its ICMP errors: one a second to a host. These tests want every one.
-    const unlimited = ["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"];
+    // The kernel spares its ICMP errors: one a second to a host, and a burst of 50 to all; older
+    // ones have the second limit for the whole machine. These tests want every one.
+    const unlimited = [
+      "net.ipv4.icmp_ratelimit=0",
+      "net.ipv6.icmp.ratelimit=0",
+      "-net.ipv4.icmp_msgs_per_sec=100000",
+      "-net.ipv4.icmp_msgs_burst=10000",
+    ];
     await playground.sysctl(node.netns, unlimited);
     for (const range of ROUTED_TO_NODE) await playground.routeVip(range, node);
     const pods = playground.nodes.flatMap(({ pods: own }) => own);
