@@ -171,7 +171,12 @@ suite("taking over from kube-proxy", () => {
       await delay(300);
       await end(kubeProxy);
       const agent = await cluster.startAgent(node);
-      await until("kube-proxy's rules gone", async () => (await ofKubeProxy()).length === 0);
+      await until("kube-proxy's rules gone", async () => (await ofKubeProxy()).length === 0).catch(
+        async (e) => {
+          console.log(await ofKubeProxy(), agent.log);
+          throw e;
+        },
+      );
       await delay(300);
       await lostNothing(loads, t);
       await allLive(before);

@@ -55,8 +55,8 @@ if (import.meta.main) {
         return [name, sorted] as const;
       });
       return {
-        sets: Object.fromEntries(sets.sort()),
-        chains: Object.fromEntries([...contents.chains].sort()),
+        sets: Object.fromEntries(sets.sort(byName)),
+        chains: Object.fromEntries([...contents.chains].sort(byName)),
       };
     },
     generation: () => kernel.generation(),
@@ -77,4 +77,8 @@ function changedSets(bytes: Uint8Array): string[] {
       return readString(findAttribute(attributes, ELEMENTS.set)) ?? "";
     })
     .filter((name) => !name.startsWith("__"));
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }

@@ -26,7 +26,6 @@ import {
   type CaseEndpoint,
   CLUSTER_CIDRS,
   type Entry,
-  type Sender,
 } from "../../service-proxy/plan/packet-cases.ts";
 import type { ReaderCalls, ReadTable } from "./ruleset-reader.ts";
 
@@ -167,8 +166,8 @@ export class ServedNode implements AsyncDisposable {
     return this.#agent ?? assert.fail("no agent was started");
   }
 
-  /** The probe of a sender, started at first use. */
-  probe(sender: Sender | string): Probe {
+  /** The probe of a sender, by its name, started at first use. */
+  probe(sender: string): Probe {
     let probe = this.#probes.get(sender);
     if (probe === undefined) {
       const { client, nodes, loadBalancer } = this.playground;
