@@ -13,7 +13,7 @@ import type { PlaygroundNode } from "../playground/topology.ts";
 import { Metrics } from "../test/cluster/agent-metrics.ts";
 import { ensureBinaries } from "../test/cluster/binaries.ts";
 import { machineMs } from "./machine-clock.ts";
-import { cpuMsOf } from "./process-cost.ts";
+import { cpuMsOf, processTree } from "./process-cost.ts";
 import type { Rig } from "./rig.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../bin/innermesh", import.meta.url));
@@ -136,8 +136,9 @@ export class Agent {
   async settle(): Promise<void> {
     const deadlineMs = machineMs() + SETTLE_LIMIT_MS;
     for (let before = -Infinity; machineMs() < deadlineMs; ) {
-      const cpuMs = cpuMsOf(this.pid);
-      if (cpuMs - before < SETTLED_CPU_MS) return;
+      // A child that still runs counts for itself: for its parent it does once it has ended.
+      const cpuMs = processTree(this.pid).reduce((sum, pid) => sum + cpuMsOf(pid), 0);
+      if (Math.abs(cpuMs - before) < SETTLED_CPU_MS) return;
       before = cpuMs;
       await delay(SETTLE_STEP_MS);
     }

@@ -31,11 +31,11 @@ const ONE_RULE = "one DNAT rule";
 const PRICE_LIMIT_US = 0.3;
 
 const NOTES = [
-  `Four nodes lead the same flows to the same ten endpoints: without translation, with one rule, with
-our table, and with the real kube-proxy's. CPU is the processor time of the sender, on which the
-kernel does all the work up to the endpoint's namespace: per datagram with a source port never seen,
-per datagram of one flow, and per SYN with its answer and the RST that ends it. ${ROUNDS} rounds, in
-which the four take turns; medians. The budget compares round by round.`,
+  `Four nodes lead the same flows to the same ten endpoints: without translation, with one rule,
+with our table, and with the real kube-proxy's. CPU is the processor time of the sender, on which
+the kernel does all the work up to the endpoint's namespace: per datagram with a source port never
+seen, per datagram of one flow, and per SYN with its answer and the RST that ends it. ${ROUNDS}
+rounds, in which the four take turns; medians. The budget compares round by round.`,
   `Connects are real TCP connections, opened one after the other from JavaScript and reset; their
 latency holds much of Node and of the scheduler, so the CPU rows say more about the tables.`,
 ];

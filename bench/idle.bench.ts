@@ -12,7 +12,7 @@ export const name = "idle";
 
 const SERVICES = 100;
 const CASE = `idle, ${SERVICES} Services × 10`;
-/** What a start leaves to do is done by then; V8 goes on collecting its garbage for half a minute. */
+/** What a start leaves to do is done by then; V8 collects its garbage for half a minute. */
 const SETTLE_MS = 30_000;
 const WATCH_MS = 20_000;
 const PSS_LIMIT_MIB = 120;

@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { runOrThrow } from "../playground/command.ts";
 import type { BenchContext, BenchResult } from "../scripts/bench-report.ts";
+import { awaitNoListeners } from "./ruleset-listeners.ts";
 
 export const name = "nft-commit";
 
@@ -36,6 +37,7 @@ export async function run({ signal }: BenchContext): Promise<BenchResult> {
   const size = [String(SERVICES), String(ENDPOINTS)];
   // The namespace has no name and goes with the program.
   const argv = ["unshare", "--net", "--", ...node, ...size];
+  await awaitNoListeners();
   const output = await runOrThrow(argv, { timeoutMs: LIMIT_MS, signal });
   const times = JSON.parse(output) as CommitTimes;
   const row = (subject: string, metric: string, value: number, unit = "ms") => {

@@ -6,9 +6,9 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 const TICK_MS = 10;
 const WATCH_MS = 100;
 
-/** User and system time. @throws when there is no such process */
+/** User and system time; none of a process that has ended. */
 export function cpuMsOf(pid: number): number {
-  const line = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const line = readOrEmpty(`/proc/${pid}/stat`);
   // The program's name may hold spaces, so count from behind it: utime is field 14 of proc(5).
   const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);

@@ -10,6 +10,7 @@ import type { ChangingService } from "./changing-service.ts";
 import { machineMs } from "./machine-clock.ts";
 import { cpuMsOf, MemoryWatch, ownPssMiBOf, rssMiBOf } from "./process-cost.ts";
 import type { Rig, Target } from "./rig.ts";
+import { awaitNoListeners, someoneListens } from "./ruleset-listeners.ts";
 
 const COLD_LIMIT_MS = 120_000;
 const CHANGE_LIMIT_MS = 30_000;
@@ -25,6 +26,8 @@ export interface ProgrammingStage {
   /** All of them must answer. */
   readonly targets: readonly Target[];
   readonly changing: ChangingService;
+  /** Called when a cold start may have taken longer than by itself. */
+  readonly onDisturbed: () => void;
 }
 
 export interface ColdStart {
@@ -42,15 +45,17 @@ export interface ColdStart {
 
 /** Starts an agent on a node without rules. */
 export async function measureColdStart(
-  { rig, node, probe, targets }: ProgrammingStage,
+  { rig, node, probe, targets, onDisturbed }: ProgrammingStage,
   program: AgentProgram,
   withTrace = false,
 ): Promise<ColdStart> {
   await rig.wipe(node);
+  const disturbedBefore = await awaitNoListeners();
   const answers = probe.call("all", { targets, limitMs: COLD_LIMIT_MS });
   const agent = await program.start(rig, node, withTrace);
   using memory = new MemoryWatch(agent.pid);
   const { atMs } = await agent.whileRunning(answers);
+  if (disturbedBefore || someoneListens()) onDisturbed();
   await delay(REPORT_MS);
   const kernel = await agent.kernelWork();
   await agent.settle();

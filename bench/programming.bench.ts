@@ -52,6 +52,7 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
   await using probe = openAnswerProbe(rig);
   const changing = await makeChangingService(rig);
   const rows: BenchRow[] = [];
+  const disturbed = new Set<string>();
   for (const services of SIZES) {
     const what = sizeCase(services);
     print(`filling up to ${what}`);
@@ -62,8 +63,13 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
       [kubeProxy, PEER_PACE],
     ] as const) {
       signal.throwIfAborted();
-      print(`${program.subject} with ${what}`);
-      const values = await measure(stage, program, pace);
+      const subject = `${program.subject} with ${what}`;
+      print(subject);
+      const onDisturbed = (): void => {
+        print("somebody listens for changes of rulesets: commits are slower");
+        disturbed.add(subject);
+      };
+      const values = await measure({ ...stage, onDisturbed }, program, pace);
       for (const { metric, unit } of METRICS) {
         const value = values[metric];
         rows.push({ case: what, subject: program.subject, metric, unit, value });
@@ -72,7 +78,13 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
   }
   const sizes = { smallest: SIZES[0], greatest: SIZES[2] };
   const budgets = judgeProgramming(rows, SIZES[2], kubeProxy.subject);
-  return { rows: [...rows, ...growthOf(rows, sizes)], budgets, notes: NOTES };
+  const notes = [...NOTES, ...[...disturbed].map(disturbance)];
+  return { rows: [...rows, ...growthOf(rows, sizes)], budgets, notes };
+}
+
+function disturbance(subject: string): string {
+  return `Disturbed: while ${subject} was measured, another program of this machine listened for
+changes of rulesets, which makes every commit slower.`;
 }
 
 type Values = Readonly<Record<(typeof METRICS)[number]["metric"], number>>;

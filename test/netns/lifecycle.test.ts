@@ -13,7 +13,7 @@ import { CLUSTER_CIDRS } from "../../service-proxy/plan/packet-cases.ts";
 import { bulkManifests, FAMILIES, ServedNode, until } from "./served-node.ts";
 
 const SOAK = process.env["INNERMESH_SOAK"] === "1";
-const FREEZE_MS = SOAK ? 300_000 : 4_000;
+const FREEZE_MS = SOAK ? 300_000 : 5_000;
 const PODS = ["pod-1-2", "pod-2-1", "pod-2-2"];
 
 describe("an agent's life", () => {

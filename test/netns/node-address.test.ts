@@ -91,6 +91,22 @@ describe("addresses of the node change", () => {
     }
   });
 
+  test("primary: the health port opens as soon as the node has the address it is said to have", async () => {
+    await rig.start();
+    await putNode(NEW);
+    for (const family of FAMILIES) {
+      await until(
+        "the address in the set",
+        async () => (await rig.elements(family, "nodeport-ips")).includes(NEW[family]),
+        FOLLOW_LIMIT_MS,
+      );
+      await changeAddress("add", NEW[family]);
+      const isThere = async (): Promise<boolean> => (await health(NEW[family])).kind === "reply";
+      await until("the health port there", isThere, FOLLOW_LIMIT_MS);
+      await answers(NEW[family], true);
+    }
+  });
+
   test("prefixes: NodePorts answer on what lies in them as soon as it is on an interface", async () => {
     await rig.start("--nodeport-addresses=192.168.77.0/24,fd77::/64");
     for (const family of FAMILIES) {
