@@ -11,7 +11,7 @@ import { openProbe, type Probe } from "./probe.ts";
 import type { PlaygroundNode } from "./topology.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../bin/innermesh", import.meta.url));
-const HEALTHY_WITHIN_MS = 20_000;
+const HEALTHY_WITHIN_MS = 60_000;
 const POLL_MS = 20;
 const KEPT_LINES = 200;
 

@@ -186,11 +186,11 @@ suite("Services", () => {
     const full = await eventually(async () => {
       const answer = await ask(1);
       assert.match(answer, /^HTTP\/1.1 200 /);
+      assert.match(answer, /^x-load-balancing-endpoint-weight: 2\r$/im);
       return answer;
     });
     assert.match(full, /^content-type: application\/json\r$/im);
     assert.match(full, /^x-content-type-options: nosniff\r$/im);
-    assert.match(full, /^x-load-balancing-endpoint-weight: 2\r$/im);
     assert.deepEqual(JSON.parse(full.slice(full.indexOf("{"))), {
       service: { namespace: "default", name: "checked" },
       localEndpoints: 2,

@@ -79,8 +79,8 @@ describe("a hostile Service", () => {
     await rig.put("evil", claim([address], [port]));
     await until("the claim", async () => "pod-1-2" in (await ask(address, port)));
     await rig.serve({ number: 2, pods: ["pod-2-1"] });
-    await until("the owner", async () => "pod-2-1" in (await ask(address, port)), 2_000);
-    assert.deepEqual(await ask(address, port), { "pod-2-1": EVERY_TRY });
+    const isOwned = async () => (await ask(address, port))["pod-2-1"] === EVERY_TRY;
+    await until("the owner", isOwned, 3_000);
     await rig.unserve(2);
     await rig.putCluster();
   });
@@ -171,8 +171,8 @@ describe("a hostile Service", () => {
           manifests.map((object) => withEndpoints(object, family, inside)),
         );
         const expected = good.length === 0 ? "refused" : "pod-2-1";
-        await until(expected, async () => expected in (await ask(address, port)));
-        assert.deepEqual(await ask(address, port), { [expected]: EVERY_TRY });
+        // All of them: a single UDP answer may still ride on a flow of before.
+        await until(expected, async () => (await ask(address, port))[expected] === EVERY_TRY);
         const nodePort = rig.address("nodePort", 3, family);
         assert.deepEqual(await ask(nodePort.address, nodePort.port), { [expected]: EVERY_TRY });
       }
