@@ -144,7 +144,7 @@ export function formatDocument(records: readonly BenchRecord[]): string {
 
 const DOCUMENT_HEAD = `# Benchmarks
 
-Written by \`scripts/bench.ts --write-docs\` from one run of \`make bench\`; do not edit. Every
+Written by \`scripts/bench.ts --write-docs\` from the last run of each suite; do not edit. Every
 peer ran beside us on the same machine in the same run. Times move with the machine and with what
 else it does: compare the columns of one table, not tables of two runs.`;
 
