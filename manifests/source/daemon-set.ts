@@ -133,7 +133,8 @@ const comments = {
       ` ${why}.`,
     ]),
   ),
-  [`${agent}.startupProbe`]: " /livez says yes after the first sync: five minutes to get there.",
+  [`${agent}.startupProbe`]:
+    " Five minutes to start; /livez then says whether changes get through.",
   [`${agent}.resources`]: " No limits: a throttled or killed agent harms the whole node.",
 };
 

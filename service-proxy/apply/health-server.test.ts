@@ -57,12 +57,15 @@ test("/healthz is 503 on a node that is being removed, /livez is not", async () 
   assert.equal("nodeEligible" in JSON.parse(livez.text), false);
 });
 
-test("before the first sync both are 503, and lastUpdated is Go's zero time", async () => {
-  for (const path of ["/healthz", "/livez"]) {
+test("before the first sync /healthz is 503, /livez 200, and lastUpdated Go's zero time", async () => {
+  for (const [path, code] of [
+    ["/healthz", 503],
+    ["/livez", 200],
+  ] as const) {
     const { status, text, counted } = await ask(path, stateOf(false, true));
-    assert.equal(status, 503);
+    assert.equal(status, code);
     assert.equal(JSON.parse(text).lastUpdated, "0001-01-01T00:00:00Z");
-    assert.deepEqual(counted, [`${path} 503`]);
+    assert.deepEqual(counted, [`${path} ${code}`]);
   }
 });
 

@@ -37,9 +37,12 @@ export function answerHealthz(state: HealthState): HttpAnswer {
   return answerWith(ok, { ...bodyOf(state, ok), nodeEligible: state.nodeEligible });
 }
 
-/** 200 when every family is healthy, whatever becomes of the node: restarting would not help. */
+/**
+ * 200 unless a change waits too long, whatever becomes of the node, and before the first sync too:
+ * an agent that cannot reach the API server is not mended by a restart.
+ */
 export function answerLivez(state: HealthState): HttpAnswer {
-  return answerWith(state.verdict.healthy, bodyOf(state, state.verdict.healthy));
+  return answerWith(state.verdict.alive, bodyOf(state, state.verdict.healthy));
 }
 
 function bodyOf({ verdict, nowMs }: HealthState, ok: boolean): Record<string, unknown> {

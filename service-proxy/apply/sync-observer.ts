@@ -78,6 +78,8 @@ export class NodeObserver implements SyncObserver {
   }
 
   queued(): void {
+    // What comes before the lists are whole is not waited for: nothing could be programmed yet.
+    if (!this.#parts.store.synced) return;
     const now = this.#now();
     this.#queuedAt ??= now;
     for (const ip_family of this.#labels()) {

@@ -22,8 +22,8 @@ function judge(health: Parameters<typeof judgeHealth>[0], ms: number) {
 const synced = noteSynced(startingHealth(["IPv4"]), "IPv4", { now: at(10) });
 
 test("before the first sync the proxy is not healthy, unlike kube-proxy", () => {
-  const verdict = judge(startingHealth(["IPv4"]), 1);
-  assert.equal(verdict.healthy, false);
+  const verdict = judge(startingHealth(["IPv4"]), 10 * TIMEOUT_MS);
+  assert.deepEqual([verdict.healthy, verdict.alive], [false, true]);
   assert.equal(verdict.lastUpdatedMs, undefined);
 });
 
@@ -60,8 +60,8 @@ test("one late family makes the whole unhealthy, and the verdict says which", ()
   assert.deepEqual(
     [...verdict.families],
     [
-      ["IPv4", { healthy: true, lastUpdatedMs: 1_000_010 }],
-      ["IPv6", { healthy: false, lastUpdatedMs: 1_000_030 }],
+      ["IPv4", { healthy: true, alive: true, lastUpdatedMs: 1_000_010 }],
+      ["IPv6", { healthy: false, alive: false, lastUpdatedMs: 1_000_030 }],
     ],
   );
   assert.equal(verdict.lastUpdatedMs, 1_000_030);

@@ -28,6 +28,8 @@ export interface NodeStanding {
 
 export interface FamilyVerdict {
   readonly healthy: boolean;
+  /** No change waits too long. Also before the first sync: without an API server there is none. */
+  readonly alive: boolean;
   /** Milliseconds since 1970; missing before the first sync. */
   readonly lastUpdatedMs?: number;
 }
@@ -35,6 +37,8 @@ export interface FamilyVerdict {
 export interface HealthVerdict {
   /** Every family is healthy, and there is one. */
   readonly healthy: boolean;
+  /** Every family is alive: a restart would not help. */
+  readonly alive: boolean;
   /** The newest sync of any family. */
   readonly lastUpdatedMs?: number;
   readonly families: ReadonlyMap<IpFamily, FamilyVerdict>;
@@ -77,9 +81,10 @@ export function judgeHealth(
   const families = new Map<IpFamily, FamilyVerdict>();
   for (const [family, { syncedAt, pendingSince }] of health) {
     const waitedMs = pendingSince === undefined ? 0 : at.now.monotonicMs - pendingSince.monotonicMs;
-    const healthy = syncedAt !== undefined && waitedMs < at.timeoutMs;
+    const alive = waitedMs < at.timeoutMs;
     families.set(family, {
-      healthy,
+      healthy: alive && syncedAt !== undefined,
+      alive,
       ...(syncedAt === undefined ? {} : { lastUpdatedMs: syncedAt.wallMs }),
     });
   }
@@ -87,6 +92,7 @@ export function judgeHealth(
   const times = verdicts.map((v) => v.lastUpdatedMs).filter((time) => time !== undefined);
   return {
     healthy: verdicts.length > 0 && verdicts.every((verdict) => verdict.healthy),
+    alive: verdicts.every((verdict) => verdict.alive),
     ...(times.length === 0 ? {} : { lastUpdatedMs: Math.max(...times) }),
     families,
   };
