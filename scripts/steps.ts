@@ -39,7 +39,8 @@ export const STATIC_STEPS: readonly Step[] = [
 /** The tests that need no root, kernel or program; tidiness is among them. */
 export function unitTestStep(): Step {
   return nodeTestStep("tests", testFiles("unit"), {
-    concurrency: availableParallelism(),
+    // Many of them wait for sockets and timers more than they compute.
+    concurrency: 2 * availableParallelism() + 1,
     timeoutMs: UNIT_TIMEOUT_MS,
   });
 }
