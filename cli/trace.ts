@@ -4,7 +4,12 @@ import type { CommandModule } from "yargs";
 import { parseAddress } from "../lib/ip/address.ts";
 import { cidrContains } from "../lib/ip/cidr.ts";
 import { makeFakeKernel } from "../lib/nft/fake-kernel.ts";
-import { type TracePacket, type TraceResult, tracePacket } from "../lib/nft/trace.ts";
+import {
+  type TracePacket,
+  type TraceResult,
+  traceEveryDraw,
+  tracePacket,
+} from "../lib/nft/trace.ts";
 import { wholeTransaction } from "../service-proxy/plan/changes.ts";
 import { TABLE } from "../service-proxy/plan/ruleset.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
@@ -98,7 +103,9 @@ async function trace(snapshot: Snapshot, args: TraceArguments): Promise<TraceRep
     destinationPort: to.port,
     protocol: to.protocol,
   };
-  const results = everyDraw((random) => tracePacket(table, packet, { localAddresses, random }));
+  const results = traceEveryDraw((random) =>
+    tracePacket(table, packet, { localAddresses, random }),
+  );
   const [first] = results;
   if (first === undefined) throw new Unreachable("Cannot trace: nothing came of it");
   const through = packet.interface === undefined ? "the node itself" : packet.interface;
@@ -111,21 +118,6 @@ async function trace(snapshot: Snapshot, args: TraceArguments): Promise<TraceRep
     masquerade: first.masquerade,
     steps: first.steps,
   };
-}
-
-/** One trace for each number chance could give; a new flow draws once. */
-function everyDraw(
-  run: (random: (modulus: number) => number) => TraceResult,
-): readonly TraceResult[] {
-  const results: TraceResult[] = [];
-  for (let draw = 0, most = 1; draw < most; draw++) {
-    const result = run((modulus) => {
-      most = Math.max(most, modulus);
-      return draw % modulus;
-    });
-    results.push(result);
-  }
-  return results;
 }
 
 function verdictOf(result: TraceResult): string {

@@ -46,6 +46,25 @@ export interface TraceResult {
   readonly steps: readonly TraceStep[];
 }
 
+/**
+ * Traces once for each number that chance could give: a new flow draws at most once.
+ * @param trace given the `random` of that draw
+ * @returns in the order of the numbers
+ */
+export function traceEveryDraw(
+  trace: (random: TraceWorld["random"]) => TraceResult,
+): readonly TraceResult[] {
+  const results: TraceResult[] = [];
+  for (let draw = 0, most = 1; draw < most; draw++) {
+    const result = trace((modulus) => {
+      most = Math.max(most, modulus);
+      return draw % modulus;
+    });
+    results.push(result);
+  }
+  return results;
+}
+
 type Outcome = "accept" | "drop" | "reject" | "fallthrough" | "return";
 
 /** Traces a packet through one table's hooks in netfilter's order. Never throws on real plans. */

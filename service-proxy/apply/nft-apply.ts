@@ -115,11 +115,6 @@ export class NftApply {
     return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
   }
 
-  /** Removes our tables. */
-  async remove(): Promise<void> {
-    await this.#kernel.commit([transaction("ip", REMOVAL), transaction("ip6", REMOVAL)]);
-  }
-
   async #full(plan: FamilyPlan): Promise<SyncReport> {
     const { family } = plan.options;
     const { contents, batches } = await this.#compareAndCommit(plan).catch((error: unknown) => {

@@ -1,10 +1,11 @@
 // KubeProxyConfiguration v1alpha1: the document a kube-proxy user already has, and the shape that
 // /configz serves.
 
+import type { DetectLocal } from "../model/local-traffic.ts";
 import type { DocumentKind } from "./configuration-file.ts";
 import { formatGoDuration } from "./duration.ts";
 import { formatHostPort } from "./host-port.ts";
-import type { DetectLocal, NodeSettings } from "./node-settings.ts";
+import type { NodeSettings } from "./node-settings.ts";
 import { settingsByField } from "./settings-table.ts";
 
 export const kubeProxyConfigurationKind: DocumentKind = {

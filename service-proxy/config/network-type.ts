@@ -2,6 +2,7 @@
 
 import { type Address, parseAddress } from "../../lib/ip/address.ts";
 import { type Cidr, parseCidr } from "../../lib/ip/cidr.ts";
+import type { NodePortAddresses } from "../model/node-facts.ts";
 import { formatHostPort, type PartialHostPort, parseHostPort } from "./host-port.ts";
 import {
   listType,
@@ -55,12 +56,6 @@ export const clusterCidrType: ValueType<readonly Cidr[]> = textual(
   },
   (value) => value.join(","),
 );
-
-export type NodePortAddresses =
-  /** The Node's first InternalIP or ExternalIP of each family. */
-  | { readonly kind: "primary" }
-  /** Addresses on interfaces within these; a family with no prefix here is wholly open. */
-  | { readonly kind: "cidrs"; readonly cidrs: readonly Cidr[] };
 
 const EVERY_ADDRESS: readonly Cidr[] = ["0.0.0.0/0", "::/0"];
 const LOOPBACK: readonly Cidr[] = ["127.0.0.0/8", "::1/128"];

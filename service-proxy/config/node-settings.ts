@@ -1,9 +1,9 @@
 // The one model of how this node is to run: flags and file end up here, fully defaulted.
 
 import type { Address } from "../../lib/ip/address.ts";
-import type { Cidr } from "../../lib/ip/cidr.ts";
+import type { DetectLocal } from "../model/local-traffic.ts";
+import type { NodePortAddresses } from "../model/node-facts.ts";
 import type { HostPort } from "./host-port.ts";
-import type { NodePortAddresses } from "./network-type.ts";
 
 export type NodeAction =
   | { readonly kind: "run" | "cleanup" | "init-only" | "version" | "help" }
@@ -13,14 +13,6 @@ export type SourceSettings =
   /** Without kubeconfig and master: the pod's own service account. */
   | { readonly kind: "kube"; readonly kubeconfigPath?: string; readonly masterUrl?: string }
   | { readonly kind: "directory"; readonly path: string };
-
-export type DetectLocal =
-  /** At most one prefix per family; a family without one has no detector. */
-  | { readonly kind: "ClusterCIDR"; readonly cidrs: readonly Cidr[] }
-  /** The Node's own podCIDRs. */
-  | { readonly kind: "NodeCIDR" }
-  | { readonly kind: "BridgeInterface"; readonly interfaceName: string }
-  | { readonly kind: "InterfaceNamePrefix"; readonly prefix: string };
 
 /** 0 everywhere means: leave the kernel's value alone. */
 export interface ConntrackSettings {
@@ -67,7 +59,7 @@ export interface NodeSettings {
 }
 
 /** The packet mark that asks for masquerading: one bit. */
-export function masqueradeMark(settings: NodeSettings): number {
+export function masqueradeMark(settings: Pick<NodeSettings, "masqueradeBit">): number {
   return (1 << settings.masqueradeBit) >>> 0;
 }
 

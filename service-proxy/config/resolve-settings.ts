@@ -1,10 +1,11 @@
 // Turns single values into the model of a node: what depends on several settings is decided and
 // checked here.
 
+import type { DetectLocal } from "../model/local-traffic.ts";
 import { formatGoDuration } from "./duration.ts";
 import type { HostPort } from "./host-port.ts";
 import type { ListenChoice } from "./network-type.ts";
-import type { DetectLocal, NodeAction, NodeSettings, SourceSettings } from "./node-settings.ts";
+import type { NodeAction, NodeSettings, SourceSettings } from "./node-settings.ts";
 import type { Setting } from "./setting.ts";
 import type { SettingProblem } from "./setting-problem.ts";
 import type { SettingValues } from "./setting-values.ts";

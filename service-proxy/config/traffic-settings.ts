@@ -1,7 +1,8 @@
 // Settings of the data path: how often it is programmed, which traffic is local, NodePorts,
 // masquerading, connection tracking.
 
-import { clusterCidrType, type NodePortAddresses, nodePortAddressesType } from "./network-type.ts";
+import type { NodePortAddresses } from "../model/node-facts.ts";
+import { clusterCidrType, nodePortAddressesType } from "./network-type.ts";
 import { declined, supported } from "./setting.ts";
 import { booleanType, choiceType, durationType, integerType, textType } from "./value-type.ts";
 

@@ -6,7 +6,9 @@ import type { Node } from "../../lib/kube/api/node.ts";
 
 /** The setting, one of kube-proxy's four modes. */
 export type DetectLocal =
+  /** A family without a prefix has no detector. */
   | { readonly kind: "ClusterCIDR"; readonly cidrs: readonly Cidr[] }
+  /** The Node's own podCIDRs. */
   | { readonly kind: "NodeCIDR" }
   | { readonly kind: "BridgeInterface"; readonly interfaceName: string }
   | { readonly kind: "InterfaceNamePrefix"; readonly prefix: string };

@@ -4,6 +4,7 @@ import { type Address, familyOf } from "../../lib/ip/address.ts";
 import type { Cidr } from "../../lib/ip/cidr.ts";
 import type { Node } from "../../lib/kube/api/node.ts";
 import type { Family } from "../../lib/nft/objects.ts";
+import { masqueradeMark } from "../config/node-settings.ts";
 import { type DetectLocal, localPodCidrs } from "../model/local-traffic.ts";
 import {
   type NodePortAddresses,
@@ -47,7 +48,7 @@ export function rulesetOptions(settings: TableSettings, family: Family): Ruleset
     family,
     detector: detectorOf(settings.detectLocal, family),
     masqueradeAll: settings.masqueradeAll,
-    masqueradeMark: 2 ** settings.masqueradeBit,
+    masqueradeMark: masqueradeMark(settings),
     nodePortsEverywhere: scope.kind === "everywhere",
   };
 }

@@ -10,7 +10,7 @@ import { SERVICE_PROXY_NAME_LABEL } from "../../lib/kube/source/selection.ts";
 import { makeStore } from "../../lib/kube/store.ts";
 import { makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import type { Family } from "../../lib/nft/objects.ts";
-import { type TraceResult, type TraceWorld, tracePacket } from "../../lib/nft/trace.ts";
+import { type TraceResult, traceEveryDraw, tracePacket } from "../../lib/nft/trace.ts";
 import { parseNodeFlags } from "../config/node-flags.ts";
 import { wholeTransaction } from "./changes.ts";
 import type { TableSettings } from "./family-facts.ts";
@@ -27,9 +27,9 @@ import {
 } from "./packet-case-manifests.ts";
 import {
   CASE_GROUPS,
-  caseNumber,
   type CaseGroup,
   type Claim,
+  caseNumber,
   type Sender,
 } from "./packet-cases.ts";
 import { tableSettings } from "./table-settings.ts";
@@ -127,7 +127,7 @@ function checkClaim(
   const table = kernel.table(family, "innermesh") ?? assert.fail("no table");
   const { address, port } = entryAddress(claim.to, number, family, NODE);
   const packet = { ...origin(claim.from, family, cni), protocol };
-  const results = everyDraw((random) =>
+  const results = traceEveryDraw((random) =>
     tracePacket(
       table,
       { ...packet, destination: address, destinationPort: port },
@@ -175,19 +175,4 @@ function origin(
     source: pod.addresses[family],
     interface: cni === "bridge" ? "cni0" : from.replace("pod", "veth"),
   };
-}
-
-/** Runs once for each number that `random` could give; one draw a packet is all there is. */
-function everyDraw(run: (random: TraceWorld["random"]) => TraceResult): readonly TraceResult[] {
-  let modulus = 1;
-  const results: TraceResult[] = [];
-  for (let draw = 0; draw < modulus; draw++) {
-    results.push(
-      run((limit) => {
-        modulus = Math.max(modulus, limit);
-        return draw % limit;
-      }),
-    );
-  }
-  return results;
 }
