@@ -21,6 +21,9 @@ const { functions: libc } = ffi.dlopen("libc.so.6", {
   close: { arguments: ["int32"], return: "int32" },
   unshare: { arguments: ["int32"], return: "int32" },
   setns: { arguments: ["int32", "int32"], return: "int32" },
+  capset: { arguments: ["buffer", "buffer"], return: "int32" },
+  prctl: { arguments: ["int32", "uint64", "uint64", "uint64", "uint64"], return: "int32" },
+  fcntl: { arguments: ["int32", "int32", "int32"], return: "int32" },
   __errno_location: { arguments: [], return: "pointer" },
 });
 
@@ -29,15 +32,26 @@ const errnoAddress = libc.__errno_location();
 
 /** Numbers of the Linux ABI (include/uapi); the same on x86-64 and arm64. */
 export const AF_NETLINK = 16;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
+export const SO_KEEPALIVE = 9;
+const SO_LINGER = 13;
+export const SO_REUSEPORT = 15;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_MARK = 36;
 export const MSG_DONTWAIT = 0x40;
 export const CLONE_NEWNET = 0x40000000;
 
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+const PR_SET_NO_NEW_PRIVS = 38;
+const F_SETFD = 2;
 const POLLIN = 1;
 const EINTR = constants.errno.EINTR;
 const EAGAIN = constants.errno.EAGAIN;
@@ -149,6 +163,162 @@ export function inNetworkNamespace<T>(namespaceFd: number, homeFd: number, body:
   } finally {
     if (libc.setns(homeFd, CLONE_NEWNET) !== 0) process.abort();
   }
+}
+
+// What follows is called millions of times a second by the proxy's data path: no exceptions, no
+// objects. A result below zero is a negated errno.
+
+const { functions: fast } = ffi.dlopen("libc.so.6", {
+  accept4: { arguments: ["int32", "buffer", "buffer", "int32"], return: "int32" },
+  connect: { arguments: ["int32", "buffer", "uint32"], return: "int32" },
+  listen: { arguments: ["int32", "int32"], return: "int32" },
+  getsockname: { arguments: ["int32", "buffer", "buffer"], return: "int32" },
+  recv: { arguments: ["int32", "buffer", "uint32", "int32"], return: "int32" },
+  send: { arguments: ["int32", "buffer", "uint32", "int32"], return: "int32" },
+  shutdown: { arguments: ["int32", "int32"], return: "int32" },
+  epoll_create1: { arguments: ["int32"], return: "int32" },
+  epoll_ctl: { arguments: ["int32", "int32", "int32", "buffer"], return: "int32" },
+  epoll_wait: { arguments: ["int32", "buffer", "int32", "int32"], return: "int32" },
+});
+
+const UV_POLL = 8;
+const UV_READABLE = 1;
+const kept: object[] = [];
+const SEND_FLAGS = 0x4040; // MSG_NOSIGNAL | MSG_DONTWAIT
+const ACCEPT_FLAGS = 0o2004000; // SOCK_NONBLOCK | SOCK_CLOEXEC
+const addressLength = new Uint32Array(1);
+
+/** Accepts one connection, non-blocking and closed on exec; the peer's sockaddr is written. */
+export function tryAccept(fd: number, address: Uint8Array): number {
+  addressLength[0] = address.length;
+  return orErrno(fast.accept4(fd, address, addressLength, ACCEPT_FLAGS));
+}
+
+/** Starts to connect: -EINPROGRESS is the usual answer. */
+export function tryConnect(fd: number, address: Uint8Array): number {
+  return orErrno(fast.connect(fd, address, address.length));
+}
+
+/** Writes the sockaddr of this end. */
+export function tryGetSocketName(fd: number, address: Uint8Array): number {
+  addressLength[0] = address.length;
+  return orErrno(fast.getsockname(fd, address, addressLength));
+}
+
+/** Reads what is there, at most the buffer's length; 0 at the end of the stream. */
+export function tryRecv(fd: number, buffer: Uint8Array): number {
+  return orErrno(fast.recv(fd, buffer, buffer.length, MSG_DONTWAIT));
+}
+
+/** Sends as much as the kernel takes at once. */
+export function trySend(fd: number, buffer: Uint8Array): number {
+  return orErrno(fast.send(fd, buffer, buffer.length, SEND_FLAGS));
+}
+
+/** Sends FIN. */
+export function tryShutdownWrite(fd: number): number {
+  return orErrno(fast.shutdown(fd, 1));
+}
+
+export function tryListen(fd: number, backlog: number): number {
+  return orErrno(fast.listen(fd, backlog));
+}
+
+export function tryBind(fd: number, address: Uint8Array): number {
+  return orErrno(libc.bind(fd, address, address.length));
+}
+
+export function tryClose(fd: number): number {
+  return orErrno(libc.close(fd));
+}
+
+/** Makes `tryClose` send RST instead of FIN. */
+export function resetOnClose(fd: number): void {
+  const linger = new Uint32Array([1, 0]); // struct linger: on, 0 seconds
+  libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, linger, linger.byteLength);
+}
+
+/** Opens a non-blocking stream socket. @throws SystemError: descriptors ran out */
+export function streamSocket(domain: number): number {
+  return orThrow("socket", libc.socket(domain, SOCK_STREAM | ACCEPT_FLAGS, 0));
+}
+
+export function epollCreate(): number {
+  return orThrow("epoll_create1", fast.epoll_create1(SOCK_CLOEXEC));
+}
+
+/** `event` is a struct epoll_event of this machine. */
+export function epollControl(
+  epoll: number,
+  operation: number,
+  fd: number,
+  event: Uint8Array,
+): number {
+  return orErrno(fast.epoll_ctl(epoll, operation, fd, event));
+}
+
+/** Never waits. @returns how many events were written */
+export function epollPoll(epoll: number, events: Uint8Array, maximum: number): number {
+  return orErrno(fast.epoll_wait(epoll, events, maximum, 0));
+}
+
+/**
+ * Calls `onReadable` from this thread's event loop whenever `fd` can be read, until closed.
+ * Neither ticks nor microtasks run when it returns: it must do its work at once. What it throws is
+ * thrown again from the event loop.
+ */
+export function watchReadable(fd: number, onReadable: () => void): { close(): void } {
+  const { lib, functions: uv } = ffi.dlopen(null, {
+    uv_handle_size: { arguments: ["int32"], return: "uint64" },
+    uv_poll_init: { arguments: ["pointer", "pointer", "int32"], return: "int32" },
+    uv_poll_start: { arguments: ["pointer", "int32", "pointer"], return: "int32" },
+    uv_poll_stop: { arguments: ["pointer"], return: "int32" },
+  });
+  const handle = new Uint8Array(Number(uv.uv_handle_size(UV_POLL)));
+  const address = ffi.getRawPointer(handle);
+  const callback = lib.registerCallback(
+    { arguments: ["pointer", "int32", "int32"], return: "void" },
+    () => {
+      try {
+        onReadable();
+      } catch (error) {
+        setImmediate(() => {
+          throw error;
+        });
+      }
+    },
+  );
+  orThrow("uv_poll_init", uv.uv_poll_init(ffi.getCurrentEventLoop(), address, fd));
+  orThrow("uv_poll_start", uv.uv_poll_start(address, UV_READABLE, callback));
+  // libuv holds both by address, which V8 cannot know: collected, they would be called all the same.
+  kept.push(handle, lib);
+  return { close: () => void uv.uv_poll_stop(address) };
+}
+
+function orErrno(result: number): number {
+  return result < 0 ? -lastErrno() : result;
+}
+
+/**
+ * Leaves this thread only these capabilities, of those it has; what it executes next cannot win
+ * them back once `no_new_privs` is set, which a container's security context or we do.
+ * @param mask a bit per capability, as in CAP_NET_RAW = 13
+ * @throws SystemError
+ */
+export function keepCapabilities(mask: number): void {
+  const header = new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]);
+  const data = new Uint32Array([mask, mask, 0, 0, 0, 0]);
+  orThrow("capset", libc.capset(header, data));
+}
+
+/** Nothing executed from here on gains privileges. @throws SystemError */
+export function setNoNewPrivileges(): void {
+  orThrow("prctl", libc.prctl(PR_SET_NO_NEW_PRIVS, 1n, 0n, 0n, 0n));
+}
+
+/** Keeps a descriptor open across `execve`. @throws SystemError */
+export function keepOnExec(fd: number): void {
+  orThrow("fcntl", libc.fcntl(fd, F_SETFD, 0));
 }
 
 function orThrow(systemCall: string, result: number): number {

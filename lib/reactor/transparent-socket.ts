@@ -1,0 +1,196 @@
+// The two ends of a transparent proxy: a listener that accepts connections to any address, and a
+// dialler that connects from any address. Both carry the proxy's mark, so that the kernel's rules
+// tell its sockets from others.
+
+import type { Address } from "../ip/address.ts";
+import { familyOf } from "../ip/address.ts";
+import {
+  errnoName,
+  SO_KEEPALIVE,
+  SO_MARK,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOL_SOCKET,
+  SystemError,
+  setSocketOption,
+  streamSocket,
+  tryAccept,
+  tryBind,
+  tryClose,
+  tryGetSocketName,
+  tryListen,
+} from "../sys/ffi.ts";
+import { type Reactor, READABLE } from "./reactor.ts";
+import {
+  decodeSocketAddress,
+  domainOf,
+  encodeSocketAddress,
+  SOCKET_ADDRESS_BYTES,
+  type SocketAddress,
+} from "./socket-address.ts";
+import { type StreamEnds, type StreamOwner, TcpStream } from "./tcp-stream.ts";
+
+/** SO_MARK of every socket of the proxy: its packets are not caught again. */
+export const PROXY_SOCKET_MARK = 0x800;
+
+const IPPROTO_IP = 0;
+const IP_TRANSPARENT = 19;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
+const TCP_USER_TIMEOUT = 18;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
+const EADDRINUSE = -98;
+
+/** Below the ephemeral range: the client's own kernel never picks one of these for it. */
+export const SOURCE_PORTS = { first: 10_240, last: 29_999 } as const;
+const SOURCE_PORT_ATTEMPTS = 16;
+const BACKLOG = 4_096;
+/** So many at once, then others get a turn. */
+const ACCEPT_BATCH = 64;
+
+/** A peer that vanished is found after 15 s of silence and three unanswered probes. */
+const KEEP_ALIVE = { idleSeconds: 15, intervalSeconds: 5, probes: 3 } as const;
+/** … or once sent bytes stay unacknowledged for so long. */
+const UNACKNOWLEDGED_MS = 25_000;
+
+export interface ListenOptions {
+  readonly address: Address;
+  readonly port: number;
+  /** @param local the address that the client dialled */
+  readonly onConnection: (fd: number, ends: StreamEnds) => void;
+}
+
+export interface Listener {
+  readonly port: number;
+  close(): void;
+}
+
+/**
+ * Listens for connections that TPROXY delivers. Several processes may listen on one port: the
+ * kernel spreads connections over them.
+ * @throws SystemError
+ */
+export function listenTransparent(reactor: Reactor, options: ListenOptions): Listener {
+  const { address, port, onConnection } = options;
+  const fd = streamSocket(domainOf(address));
+  try {
+    setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    setSocketOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    setSocketOption(fd, SOL_SOCKET, SO_MARK, PROXY_SOCKET_MARK);
+    if (familyOf(address) === "ip6") setSocketOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    setTransparent(fd, address);
+    tune(fd);
+    check("bind", tryBind(fd, encodeSocketAddress(address, port)));
+    check("listen", tryListen(fd, BACKLOG));
+  } catch (error) {
+    tryClose(fd);
+    throw error;
+  }
+  const remote = new Uint8Array(SOCKET_ADDRESS_BYTES);
+  const local = new Uint8Array(SOCKET_ADDRESS_BYTES);
+  tryGetSocketName(fd, local);
+  const bound = decodeSocketAddress(local).port;
+  const accept = (): void => {
+    for (let i = 0; i < ACCEPT_BATCH; i++) {
+      const accepted = tryAccept(fd, remote);
+      if (accepted < 0) return;
+      tryGetSocketName(accepted, local);
+      onConnection(accepted, {
+        local: decodeSocketAddress(local),
+        remote: decodeSocketAddress(remote),
+      });
+    }
+  };
+  reactor.add(fd, READABLE, { onReady: accept });
+  return { port: bound, close: () => reactor.close(fd) };
+}
+
+export interface DialOptions {
+  readonly to: SocketAddress;
+  /** The address to connect from; the node's own when undefined. */
+  readonly from?: Address;
+}
+
+/** Dials from any address. Remembers, per source address, which port it used last. */
+export class TransparentDialer {
+  readonly #reactor: Reactor;
+  readonly #random: () => number;
+  readonly #nextPort = new Map<Address, number>();
+
+  /** @param random in [0, 1) */
+  constructor(reactor: Reactor, random: () => number) {
+    this.#reactor = reactor;
+    this.#random = random;
+  }
+
+  /**
+   * Starts to connect; the owner hears `onOpen` or `onClosed`.
+   * @returns the stream, or an errno name when it could not even start
+   */
+  dial({ to, from }: DialOptions, owner: StreamOwner): TcpStream | string {
+    let fd: number;
+    try {
+      fd = streamSocket(domainOf(to.address));
+    } catch (error) {
+      return error instanceof SystemError ? error.code : "EIO";
+    }
+    setSocketOption(fd, SOL_SOCKET, SO_MARK, PROXY_SOCKET_MARK);
+    tune(fd);
+    const failed = from === undefined ? undefined : this.#bind(fd, from);
+    if (failed !== undefined) {
+      tryClose(fd);
+      return failed;
+    }
+    const encoded = encodeSocketAddress(to.address, to.port);
+    return TcpStream.connecting(this.#reactor, fd, { remote: to, encoded }, owner);
+  }
+
+  #bind(fd: number, from: Address): string | undefined {
+    setTransparent(fd, from);
+    setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    const { first, last } = SOURCE_PORTS;
+    const count = last - first + 1;
+    let next = this.#nextPort.get(from) ?? Math.floor(this.#random() * count);
+    let result = EADDRINUSE;
+    for (let i = 0; i < SOURCE_PORT_ATTEMPTS && result === EADDRINUSE; i++) {
+      result = tryBind(fd, encodeSocketAddress(from, first + next));
+      next = (next + 1) % count;
+    }
+    this.#remember(from, next);
+    return result < 0 ? errnoName(-result) : undefined;
+  }
+
+  /** Clients come and go: what is forgotten starts at a random port again. */
+  #remember(from: Address, next: number): void {
+    if (this.#nextPort.size >= MAXIMUM_REMEMBERED && !this.#nextPort.has(from)) {
+      this.#nextPort.clear();
+    }
+    this.#nextPort.set(from, next);
+  }
+}
+
+const MAXIMUM_REMEMBERED = 16_384;
+
+/** What accepted sockets inherit from their listener. */
+function tune(fd: number): void {
+  setSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  setSocketOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setSocketOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE.idleSeconds);
+  setSocketOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_ALIVE.intervalSeconds);
+  setSocketOption(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_ALIVE.probes);
+  setSocketOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+}
+
+function setTransparent(fd: number, address: Address): void {
+  if (familyOf(address) === "ip") setSocketOption(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+  else setSocketOption(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+}
+
+function check(systemCall: string, result: number): void {
+  if (result < 0) throw new SystemError(systemCall, -result);
+}
