@@ -3,10 +3,13 @@
 import yargs from "yargs";
 import { conformanceCommand } from "../conformance/command.ts";
 import { checkCommand } from "./check.ts";
+import { controllerCommand } from "./controller.ts";
 import { WrongUse } from "./exit.ts";
 import { demoCommand } from "./demo.ts";
 import { explainCommand } from "./explain.ts";
 import { planCommand } from "./plan.ts";
+import { tapCommand } from "./tap.ts";
+import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
 import { versionCommand } from "./version.ts";
 
@@ -20,11 +23,14 @@ export async function runVerbs(argv: readonly string[]): Promise<number> {
     .usage("$0 VERB\n\nCompletes the mesh that Kubernetes already has inside.")
     .parserConfiguration({ "unknown-options-as-args": true, "dot-notation": false })
     .command("node", NODE_HELP)
+    .command(controllerCommand)
     .command(planCommand)
     .command(traceCommand)
     .command(explainCommand)
     .command(checkCommand)
     .command(conformanceCommand)
+    .command(topCommand)
+    .command(tapCommand)
     .command(demoCommand)
     .command(versionCommand)
     .command({

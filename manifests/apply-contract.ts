@@ -18,11 +18,15 @@ export interface AppliedFile {
 }
 
 const resources: Readonly<Record<string, string>> = {
+  Namespace: "namespaces",
   ServiceAccount: "serviceaccounts",
   ClusterRole: "clusterroles",
   ClusterRoleBinding: "clusterrolebindings",
+  Role: "roles",
+  RoleBinding: "rolebindings",
   ConfigMap: "configmaps",
   DaemonSet: "daemonsets",
+  Deployment: "deployments",
 };
 
 /** Files that are for kustomize and Helm themselves. */

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { Document, isMap, isNode, isScalar, isSeq, stringify } from "yaml";
 
 import { VERSION } from "../roles/version.ts";
+import { installationManifests } from "./source/installation.ts";
 import type { Manifest } from "./source/manifest.ts";
-import { nodeManifests } from "./source/node.ts";
 import { defaultLookup, helmLookup, values } from "./source/values.ts";
 
 const GENERATED = " Made by `node manifests/render.ts` from manifests/source: change it there.";
@@ -14,11 +14,13 @@ const CHART = "helm/innermesh";
 
 /** Every file of kustomize's base and of the chart: path below manifests/ → text. */
 export function manifestFiles(): ReadonlyMap<string, string> {
-  const base = nodeManifests(defaultLookup).filter(({ onlyWith }) => onlyWith === undefined);
+  const base = installationManifests(defaultLookup).filter(
+    ({ onlyWith }) => onlyWith === undefined,
+  );
   const files = new Map<string, string>();
   for (const manifest of base) files.set(`${BASE}/${manifest.name}.yaml`, formatManifest(manifest));
   files.set(`${BASE}/kustomization.yaml`, formatKustomization(base));
-  for (const manifest of nodeManifests(helmLookup)) {
+  for (const manifest of installationManifests(helmLookup)) {
     files.set(`${CHART}/templates/${manifest.name}.yaml`, formatTemplate(manifest));
   }
   files.set(`${CHART}/Chart.yaml`, formatChart());
@@ -53,7 +55,7 @@ function formatChart(): string {
   return `#${GENERATED}\n${stringify({
     apiVersion: "v2",
     name: "innermesh",
-    description: "Replaces kube-proxy on every node",
+    description: "Replaces kube-proxy on every node, and says what becomes of routes",
     type: "application",
     version: VERSION,
     appVersion: VERSION,

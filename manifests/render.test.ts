@@ -15,6 +15,8 @@ import { manifestFiles } from "./manifest-text.ts";
 import { staleFiles, writeFiles } from "./render.ts";
 import { accessManifests } from "./source/access.ts";
 import { nodeCapabilities } from "./source/capabilities.ts";
+import { controllerManifests } from "./source/controller.ts";
+import { controllerAccessManifests } from "./source/controller-access.ts";
 import { nodeManifests } from "./source/node.ts";
 import { defaultLookup } from "./source/values.ts";
 
@@ -84,6 +86,48 @@ test("the agent may read what it programs and create Events: nothing else", () =
   ]);
   const roles = accessManifests.filter(({ object }) => object.kind.endsWith("Role"));
   assert.equal(roles.length, 1);
+});
+
+test("the controller may read what it judges, patch statuses, and hold its lease: nothing else", () => {
+  const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes"];
+  const [gateway, experimental] = ["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"];
+  const rules = controllerAccessManifests
+    .filter(({ object }) => /^(Cluster)?Role$/.test(object.kind))
+    .map(({ object }) => [object.kind, object.metadata.namespace, object["rules"]]);
+  const clusterRules = [
+    { apiGroups: [""], resources: ["services", "namespaces"], verbs: ["list", "watch"] },
+    { apiGroups: [gateway], resources: ["referencegrants"], verbs: ["list", "watch"] },
+    { apiGroups: [gateway], resources: routes, verbs: ["get", "list", "watch"] },
+    { apiGroups: [gateway], resources: routes.map((name) => `${name}/status`), verbs: ["patch"] },
+    { apiGroups: [experimental], resources: ["xmeshes"], verbs: ["get", "list", "watch"] },
+    { apiGroups: [experimental], resources: ["xmeshes/status"], verbs: ["patch"] },
+  ];
+  const leases = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
+  const ownRules = [
+    { ...leases, verbs: ["create"] },
+    { ...leases, resourceNames: ["innermesh-controller"], verbs: ["get", "update"] },
+    { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
+  ];
+  assert.deepEqual(rules, [
+    ["ClusterRole", undefined, clusterRules],
+    ["Role", "innermesh-system", ownRules],
+  ]);
+});
+
+test("the controller runs without root, capabilities, host or a writable root", () => {
+  const manifest = controllerManifests(defaultLookup).find(
+    ({ object }) => object.kind === "Deployment",
+  );
+  const { spec } = parse(JSON.stringify(manifest?.object)).spec.template;
+  const [controller, ...others] = spec.containers;
+  assert.deepEqual(others, []);
+  assert.deepEqual(controller.securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"] },
+  });
+  assert.equal(spec.securityContext.runAsNonRoot, true);
+  assert.equal(spec.hostNetwork ?? spec.hostPID ?? spec.hostIPC ?? spec.volumes, undefined);
 });
 
 test("the agent holds NET_ADMIN alone, no more host than its network, and no token by default", () => {

@@ -75,6 +75,17 @@ export class NodeProcess {
     throw new Error(`Cannot start innermesh node: ${state}\n${this.log.join("\n")}`);
   }
 
+  /** Waits until a proxy worker takes connections. */
+  async proxying(): Promise<void> {
+    const startMs = performance.now();
+    while (performance.now() - startMs < HEALTHY_WITHIN_MS) {
+      const { body } = await this.get(10249, "/metrics");
+      if (/^innermesh_proxy_workers [1-9]/m.test(body)) return;
+      await sleep(POLL_MS);
+    }
+    throw new Error(`Cannot start a proxy worker\n${this.log.join("\n")}`);
+  }
+
   /** Asks one of its local pages; status 0 when nobody listens. */
   async get(
     port: number,

@@ -109,6 +109,7 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
       settings,
       nodeName,
       families,
+      cpus: availableParallelism(),
       store,
       kernel,
       conntrack,

@@ -5,8 +5,13 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatMetricsTable } from "../lib/metrics/catalogue.ts";
+import { formatControllerMetrics } from "../lib/metrics/controller-catalogue.ts";
 import { nodeCapabilities } from "../manifests/source/capabilities.ts";
+import { formatControllerFlags } from "../roles/controller-flags.ts";
 import { formatSettingsTable } from "../service-proxy/config/settings-document.ts";
+import { formatRequestFields } from "../service-proxy/model/request-record.ts";
+import { formatMeshFeatures } from "../service-proxy/model/mesh-features.ts";
+import { CONTROLLER_NAME } from "../service-proxy/model/route-status.ts";
 import { formatParity, readParity } from "./parity.ts";
 
 export interface GeneratedPage {
@@ -52,10 +57,40 @@ process exports \`process_*\` and \`nodejs_*\`. Names that kube-proxy has are ke
 labels, buckets and meaning.
 `;
 
+const ACCESS_LOG_INTRO = `# Access log
+
+One line of JSON for each request, or relayed connection, that a proxy worker logs: the share of
+them that the node is told to. Fields that do not apply are left out. Lines hold no header but those
+named, no query and no body; what looks like a token in a path is blotted out. Writing never delays
+a request: lines that are not taken fast enough are dropped, and counted in
+\`innermesh_access_log_lost_lines_total\`. \`innermesh tap -o json\` shows the same record, with the
+request's headers, secrets blotted out.
+`;
+
 const PARITY_INTRO = `# Parity with kube-proxy
 
 What kube-proxy 1.36 does in nftables mode, and the tests that hold Innermesh to it. Where the two
 differ on purpose, README.md says how. Names are those of tests; \`make test\` runs them all.
+`;
+
+const CONTROLLER_FLAGS = `
+## Flags of \`innermesh controller\`
+
+`;
+
+const CONTROLLER_METRICS = `
+## On the controller's page
+
+Served on \`/metrics\` of its own \`--metrics-bind-address\` (0.0.0.0:15014), beside \`process_*\` and
+\`nodejs_*\`.
+
+`;
+
+const FEATURES_INTRO = `# What of the Gateway API the mesh supports
+
+For routes whose parent is a Service. \`innermesh controller\` publishes the same list in
+\`status.supportedFeatures\` of every XMesh whose controllerName is \`${CONTROLLER_NAME}\`, where
+tools and conformance suites look for it.
 `;
 
 const ROOT = join(import.meta.dirname, "..");
@@ -63,8 +98,19 @@ const ROOT = join(import.meta.dirname, "..");
 /** Every generated page as it should be. */
 export function generatePages(): readonly GeneratedPage[] {
   return [
-    { path: "docs/flags.md", text: page(FLAGS_INTRO, formatSettingsTable()) },
-    { path: "docs/metrics.md", text: page(METRICS_INTRO, formatMetricsTable()) },
+    {
+      path: "docs/flags.md",
+      text: page(FLAGS_INTRO, formatSettingsTable() + CONTROLLER_FLAGS + formatControllerFlags()),
+    },
+    {
+      path: "docs/metrics.md",
+      text: page(
+        METRICS_INTRO,
+        formatMetricsTable() + CONTROLLER_METRICS + formatControllerMetrics(),
+      ),
+    },
+    { path: "docs/access-log.md", text: page(ACCESS_LOG_INTRO, formatRequestFields()) },
+    { path: "docs/mesh-features.md", text: page(FEATURES_INTRO, formatMeshFeatures()) },
     { path: "docs/parity.md", text: page(PARITY_INTRO, formatParity(readParity(ROOT))) },
     { path: "SECURITY.md", text: withPart("SECURITY.md", "capabilities", formatCapabilities()) },
   ];

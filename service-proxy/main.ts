@@ -15,6 +15,7 @@ import type { EventSink } from "./apply/events.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
 import { keepServing } from "./apply/kept-server.ts";
 import { makeMetricsHandler } from "./apply/metrics-server.ts";
+import { openLanes } from "./apply/lanes.ts";
 import { NftApply } from "./apply/nft-apply.ts";
 import { runSyncLoop } from "./apply/sync-loop.ts";
 import { NodeObserver } from "./apply/sync-observer.ts";
@@ -30,6 +31,7 @@ export interface ServiceProxyParts {
   readonly settings: NodeSettings;
   readonly nodeName: string;
   readonly families: readonly Family[];
+  readonly cpus: number;
   readonly store: KubeStore;
   readonly kernel: NftKernel;
   readonly conntrack: ConntrackTable;
@@ -68,6 +70,7 @@ export async function runServiceProxy(
     unhealthyAfterMs: 2 * settings.syncPeriodMs,
   });
   const apply = new NftApply(parts.kernel, log);
+  const lanes = openLanes({ ...parts, apply }, signal);
   events.report(starting(nodeReference(nodeName)));
   const loop = runSyncLoop(
     {
@@ -77,7 +80,7 @@ export async function runServiceProxy(
       auditPeriodMs: settings.auditPeriodMs,
       fullAuditPeriodMs: FULL_AUDIT_PERIOD_MS,
     },
-    { ...parts, apply, observer },
+    { ...parts, apply, observer, lanes: lanes.apply },
     signal,
   );
   const health = makeHealthHandler({
@@ -98,6 +101,7 @@ export async function runServiceProxy(
       serve(parts, "metrics", metricsHandler(parts), signal),
     ]);
   } finally {
+    await lanes.close();
     await observer.close();
   }
 }

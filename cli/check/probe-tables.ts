@@ -26,7 +26,7 @@ export function wholeProbe(options: RulesetOptions): Transaction {
     affinityCounts: new Set([1, 2]),
     affinitySeconds: new Set([1]),
   };
-  const chains = [...fixedChains(options), ...demandedChains(demand)];
+  const chains = [...fixedChains(options), ...demandedChains(options, demand)];
   return probe(options.family, [
     ...SETS.map((set): Change => ({ kind: "add-set", set })),
     ...chainChanges(chains),

@@ -18,7 +18,7 @@ export function tableDifferences(plan: FamilyPlan, contents: TableContents): rea
 
 function chainDifferences(plan: FamilyPlan, contents: TableContents): readonly string[] {
   const { family } = plan.options;
-  const chains = [...fixedChains(plan.options), ...demandedChains(plan.demand())];
+  const chains = [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())];
   const names = new Set(chains.map(({ spec }) => spec.name));
   const strange = [...contents.chains.keys()].filter(
     (name) => !names.has(name) && !LEFT_OVER.test(name),

@@ -11,7 +11,6 @@ import { wholeTransaction } from "../../service-proxy/plan/changes.ts";
 import { takeSnapshot } from "../snapshot.ts";
 import { explainAddress, formatAddressReport, parseQuestion } from "./address-report.ts";
 import { FlowCost } from "./flow-cost.ts";
-import { laneOf } from "./lane.ts";
 import type { PlannedNode } from "./planned-node.ts";
 import { explainService, type ServiceReport } from "./service-report.ts";
 import { formatServiceReport } from "./service-text.ts";
@@ -86,20 +85,6 @@ function renumbered(contents: TableContents): ReadonlyMap<string, { key: string 
   const elements = [...(contents.sets.get("esets")?.values() ?? [])];
   return new Map(elements.map((element) => [element.key, { ...element, key: "8042:0" }]));
 }
-
-describe("laneOf", () => {
-  test("the default, the flag and the label each name themselves as the rule", () => {
-    assert.match(laneOf({ labels: {} }, "auto").rule, /^the default/);
-    assert.equal(laneOf({ labels: {} }, "kernel").rule, "--proxy-mode=kernel");
-    const labels = { "innermesh.io/lane": "kernel" };
-    assert.equal(laneOf({ labels }, "auto").rule, "label innermesh.io/lane=kernel");
-  });
-  test("a lane that is not there yet is told, and the kernel lane serves", () => {
-    const { lane, rule } = laneOf({ labels: { "innermesh.io/lane": "l7" } }, "auto");
-    assert.equal(lane, "kernel");
-    assert.match(rule, /asks for a proxy, which this version has not/);
-  });
-});
 
 describe("explain address", () => {
   const cases: readonly (readonly [question: string, answer: RegExp])[] = [

@@ -5,6 +5,7 @@ import type { Problem } from "../../lib/kube/store.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { primaryAddress } from "../../service-proxy/model/node-facts.ts";
 import { familyFacts } from "../../service-proxy/plan/family-facts.ts";
+import type { LaneChoice } from "../../service-proxy/plan/lane.ts";
 import { IP_FAMILY } from "../../service-proxy/plan/service-plan.ts";
 import { setName } from "../../service-proxy/plan/set-book.ts";
 import { tableSettings } from "../../service-proxy/plan/table-settings.ts";
@@ -12,7 +13,7 @@ import type { Place } from "../../service-proxy/plan/usable-endpoints.ts";
 import { type EndpointTable, endpointTable } from "./endpoint-table.ts";
 import { type EntryPoint, entryPoints } from "./entry-points.ts";
 import type { FlowCost } from "./flow-cost.ts";
-import { type LaneChoice, laneOf } from "./lane.ts";
+import { laneReport } from "./lane-report.ts";
 import { type PlannedNode, type PlannedService, plannedService, SetIds } from "./planned-node.ts";
 
 export interface ServiceReport extends LaneChoice {
@@ -88,7 +89,7 @@ export function explainService(
     type: service.type,
     node: node.nodeName,
     ...(zone === undefined ? {} : { zone }),
-    ...laneOf(service, node.settings.proxyMode),
+    ...laneReport(node, service),
     idsFrom: node.kernel === undefined ? "plan" : "kernel",
     policies: policiesOf(service),
     ...(planned.some(({ family }) => family.healthChecked.has(key))

@@ -3,6 +3,7 @@
 import { formatTable } from "../output.ts";
 import type { EndpointRow } from "./endpoint-table.ts";
 import type { EntryPoint } from "./entry-points.ts";
+import { laneCost } from "./lane-report.ts";
 import type { PortReport, ServiceReport } from "./service-report.ts";
 
 const FAMILY_NAMES = { ip: "IPv4", ip6: "IPv6" } as const;
@@ -28,8 +29,10 @@ function factsOf(report: ServiceReport): [string, string][] {
       : `affinity by client for ${policies.affinitySeconds} s`;
   const sources =
     policies.sourceRanges.length === 0 ? [] : [`sources ${policies.sourceRanges.join(", ")}`];
+  const price = laneCost(report.lane);
   return [
     ["lane", `${report.lane} (${report.rule})`],
+    ...(price === undefined ? [] : [["price", price] satisfies [string, string]]),
     [
       "policies",
       [`internal ${policies.internal}`, `external ${policies.external}`, affinity, ...sources].join(

@@ -1,7 +1,11 @@
 // HTTP to the API server, and nothing more: one request each, no cache, no retry except the one
 // that a replaced token deserves. @kubernetes/client-node costs 84 MiB, too much for every node.
 
-import http, { type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
+import http, {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from "node:http";
 import https from "node:https";
 import type { Clock } from "../clock/clock.ts";
 import { makeBearerToken } from "./bearer-token.ts";
@@ -16,6 +20,14 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
 }
 
+export interface WriteOptions extends RequestOptions {
+  /**
+   * Asked once the connection stands, right before the request leaves; when it says no, nothing
+   * is sent and the call rejects with code `NOT_PERMITTED`.
+   */
+  readonly permit?: () => boolean;
+}
+
 /** Every method rejects with KubeApiError, also when `signal` aborts. */
 export interface KubeClient {
   /** @param path e.g. `/api/v1/services` */
@@ -26,9 +38,11 @@ export interface KubeClient {
    */
   openStream(path: string, options: RequestOptions): Promise<AsyncIterable<Uint8Array>>;
   /** POSTs a new object to its collection, such as an Event. */
-  create(path: string, object: unknown, options: RequestOptions): Promise<unknown>;
-  /** Sends a JSON merge patch (RFC 7396). */
-  patch(path: string, patch: unknown, options: RequestOptions): Promise<unknown>;
+  create(path: string, object: unknown, options: WriteOptions): Promise<unknown>;
+  /** PUTs a whole object; one whose resourceVersion is not the newest is refused with 409. */
+  replace(path: string, object: unknown, options: WriteOptions): Promise<unknown>;
+  /** Sends a JSON merge patch (RFC 7396); a resourceVersion in it is a precondition. */
+  patch(path: string, patch: unknown, options: WriteOptions): Promise<unknown>;
   /** Closes idle connections. */
   close(): void;
 }
@@ -102,24 +116,29 @@ export function makeKubeClient(
       const context = { action: actionOf(request), signal };
       return within(clock, HEAD_TIMEOUT_MS, context, (limited) => send(request, limited));
     },
-    create(path, object, { query, signal }) {
+    create(path, object, { query, signal, permit }) {
       const body = { text: JSON.stringify(object), type: "application/json" };
-      return exchange({ method: "POST", path, query, body }, signal);
+      return exchange({ method: "POST", path, query, body, permit }, signal);
     },
-    patch(path, patch, { query, signal }) {
+    replace(path, object, { query, signal, permit }) {
+      const body = { text: JSON.stringify(object), type: "application/json" };
+      return exchange({ method: "PUT", path, query, body, permit }, signal);
+    },
+    patch(path, patch, { query, signal, permit }) {
       const body = { text: JSON.stringify(patch), type: "application/merge-patch+json" };
-      return exchange({ method: "PATCH", path, query, body }, signal);
+      return exchange({ method: "PATCH", path, query, body, permit }, signal);
     },
     close: () => connection.close(),
   };
 }
 
 interface ApiRequest {
-  readonly method: "GET" | "POST" | "PATCH";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH";
   readonly path: string;
   readonly query: Readonly<Record<string, string>> | undefined;
   readonly accept?: string | undefined;
   readonly body?: { readonly text: string; readonly type: string };
+  readonly permit?: (() => boolean) | undefined;
 }
 
 interface Connection {
@@ -152,7 +171,7 @@ function connectTo(config: ClientConfig): Connection {
   };
   const prefix = server.pathname.replace(/\/$/, "");
   return {
-    send({ method, path, query, accept, body }, headers, signal) {
+    send({ method, path, query, accept, body, permit }, headers, signal) {
       const search = query === undefined ? "" : `?${new URLSearchParams(query).toString()}`;
       const options = {
         ...target,
@@ -173,11 +192,36 @@ function connectTo(config: ClientConfig): Connection {
         const outgoing = secure ? https.request(options) : http.request(options);
         outgoing.on("response", resolve);
         outgoing.on("error", reject);
-        outgoing.end(body?.text);
+        if (permit === undefined) return outgoing.end(body?.text);
+        whenConnected(outgoing, secure ? "secureConnect" : "connect", () => {
+          if (permit()) outgoing.end(body?.text);
+          else outgoing.destroy(new NotPermitted());
+        });
       });
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Calls `act` in the turn in which what it sends leaves, not before a handshake that may last. */
+function whenConnected(
+  outgoing: ClientRequest,
+  event: "connect" | "secureConnect",
+  act: () => void,
+): void {
+  outgoing.once("socket", (socket) => {
+    if (outgoing.reusedSocket) act();
+    else socket.once(event, act);
+  });
+}
+
+class NotPermitted extends Error {
+  override readonly name = "NotPermitted";
+  readonly code = "NOT_PERMITTED";
+
+  constructor() {
+    super("the right to write was lost before it was sent");
+  }
 }
 
 /** Runs `work` with a deadline on the given clock; every failure leaves as a KubeApiError. */

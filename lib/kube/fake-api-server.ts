@@ -3,8 +3,9 @@
 
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { JsonRecord } from "./api/fields.ts";
+import { asRecord, type JsonRecord } from "./api/fields.ts";
 import { parseFieldSelector, parseLabelSelector, type Selects } from "./fake-api-selectors.ts";
+import { answerObject, namesObject, type ObjectVerb } from "./fake-api-objects.ts";
 import { COLLECTION_PATHS, FakeApiState, type ObjectRef } from "./fake-api-state.ts";
 import { FakeWatch } from "./fake-api-watch.ts";
 
@@ -18,7 +19,7 @@ export type Fault =
 
 export interface FaultRule {
   readonly path: string;
-  readonly verb: "list" | "watch" | "create";
+  readonly verb: "list" | "watch" | ObjectVerb;
   /** Only this page of a list, counted from 1. */
   readonly page?: number;
   /** How many requests it hits. */
@@ -31,6 +32,13 @@ export interface SeenRequest {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly authorization: string | undefined;
+}
+
+/** A write that reached the server and was no fault's victim; it may still have been refused. */
+export interface SeenWrite {
+  readonly verb: ObjectVerb;
+  readonly path: string;
+  readonly body: JsonRecord;
 }
 
 export interface FakeApiOptions {
@@ -49,6 +57,7 @@ export interface FakeApiOptions {
 export class FakeApiServer {
   readonly state = new FakeApiState();
   readonly requests: SeenRequest[] = [];
+  readonly writes: SeenWrite[] = [];
   readonly #options: FakeApiOptions;
   readonly #server: Server;
   readonly #watches = new Set<FakeWatch>();
@@ -116,7 +125,7 @@ export class FakeApiServer {
     const { authorization } = request.headers;
     const method = request.method ?? "";
     this.requests.push({ method, path: url.pathname, query, authorization });
-    const verb = method === "POST" ? "create" : "watch" in query ? "watch" : "list";
+    const verb = verbOf(method, url.pathname, query);
     const page = 1 + Number(query["continue"]?.split("/")[2] ?? 0);
     const fault = this.#takeFault(url.pathname, verb, page);
     if (fault !== undefined) return applyFault(fault, request, response);
@@ -124,7 +133,9 @@ export class FakeApiServer {
     if (token !== undefined && authorization !== `Bearer ${token()}`) {
       return sendStatus(response, 401, "Unauthorized");
     }
-    if (verb === "create") return this.#create(request, response);
+    if (verb !== "list" && verb !== "watch") {
+      return this.#exchange(verb, url.pathname, request, response);
+    }
     const known = Object.values(COLLECTION_PATHS).includes(url.pathname);
     if (!known || absent.includes(url.pathname)) return sendStatus(response, 404, "NotFound");
     const selects = selectorOf(query);
@@ -195,16 +206,36 @@ export class FakeApiServer {
     if (seconds > 0) setTimeout(() => watch.end(), seconds * 1_000).unref();
   }
 
-  #create(request: IncomingMessage, response: ServerResponse): void {
+  #exchange(
+    verb: ObjectVerb,
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     let text = "";
     request.setEncoding("utf8");
     request.on("data", (chunk: string) => (text += chunk));
     request.on("end", () => {
-      const created = this.state.put(JSON.parse(text));
-      response.writeHead(201, { "content-type": "application/json" });
-      response.end(JSON.stringify(created));
+      const body = asRecord(text === "" ? {} : JSON.parse(text));
+      if (verb !== "get") this.writes.push({ verb, path, body });
+      const answer = answerObject(this.state, { verb, path, body });
+      if ("reason" in answer) return sendStatus(response, answer.code, answer.reason);
+      response.writeHead(answer.code, { "content-type": "application/json" });
+      response.end(JSON.stringify(answer.object));
     });
   }
+}
+
+function verbOf(
+  method: string,
+  path: string,
+  query: Readonly<Record<string, string>>,
+): "list" | "watch" | ObjectVerb {
+  if (method === "POST") return "create";
+  if (method === "PUT") return "update";
+  if (method === "PATCH") return "patch";
+  if (namesObject(path)) return "get";
+  return "watch" in query ? "watch" : "list";
 }
 
 function selectorOf(query: Readonly<Record<string, string>>): Selects {

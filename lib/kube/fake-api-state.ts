@@ -29,10 +29,18 @@ export const COLLECTION_PATHS: Readonly<Record<string, string>> = {
   EndpointSlice: "/apis/discovery.k8s.io/v1/endpointslices",
   Node: "/api/v1/nodes",
   ServiceCIDR: "/apis/networking.k8s.io/v1/servicecidrs",
+  Namespace: "/api/v1/namespaces",
+  HTTPRoute: "/apis/gateway.networking.k8s.io/v1/httproutes",
+  GRPCRoute: "/apis/gateway.networking.k8s.io/v1/grpcroutes",
+  TCPRoute: "/apis/gateway.networking.k8s.io/v1/tcproutes",
+  TLSRoute: "/apis/gateway.networking.k8s.io/v1/tlsroutes",
+  ReferenceGrant: "/apis/gateway.networking.k8s.io/v1/referencegrants",
   Event: "/api/v1/events",
+  XMesh: "/apis/gateway.networking.x-k8s.io/v1alpha1/xmeshes",
+  Lease: "/apis/coordination.k8s.io/v1/leases",
 };
 
-const CLUSTER_SCOPED = new Set(["Node", "ServiceCIDR"]);
+const CLUSTER_SCOPED = new Set(["Node", "ServiceCIDR", "XMesh", "Namespace"]);
 
 export class FakeApiState {
   readonly #collections = new Map<string, Map<string, StoredObject>>();

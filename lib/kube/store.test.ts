@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { test } from "node:test";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
+import { type HttpRoute, parseHttpRoute } from "./api/http-route.ts";
 import type { Node } from "./api/node.ts";
 import { parseService, type Service } from "./api/service.ts";
 import { type KubeStore, makeStore } from "./store.ts";
@@ -115,6 +116,32 @@ test("ServiceCIDRs are marked", () => {
   store.put({ kind: "ServiceCIDR", ...identity, cidrs: ["10.96.0.0/16"] });
   assert.equal(store.takeChanges().serviceCidrs, true);
   assert.equal(store.takeChanges().serviceCidrs, false);
+});
+
+test("routes and Namespaces are marked, and a status that somebody wrote is no change", () => {
+  const store = makeStore([]);
+  const route = (resourceVersion: string, port: number): HttpRoute => {
+    const metadata = { name: "web", uid: "r", resourceVersion };
+    const spec = { rules: [{ backendRefs: [{ name: "web", port }] }] };
+    const parsed = parseHttpRoute({ metadata, spec, status: { parents: [resourceVersion] } });
+    assert.ok(parsed.kind === "ok");
+    return parsed.object;
+  };
+  const marks = (): readonly boolean[] => {
+    const { routes, namespaces } = store.takeChanges();
+    return [routes, namespaces];
+  };
+  store.put(route("1", 80));
+  assert.deepEqual(marks(), [true, false]);
+  store.put(route("2", 80));
+  assert.deepEqual(marks(), [false, false]);
+  store.put(route("3", 81));
+  assert.deepEqual(marks(), [true, false]);
+  store.replace("HTTPRoute", []);
+  assert.deepEqual(marks(), [true, false]);
+  store.put({ kind: "Namespace", name: "shop", uid: "n", resourceVersion: "1", labels: {} });
+  assert.deepEqual(marks(), [false, true]);
+  assert.deepEqual([store.httpRoutes.size, store.namespaces.size], [0, 1]);
 });
 
 test("listeners hear of many changes once a turn, and no more after they left", async () => {

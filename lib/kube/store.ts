@@ -4,13 +4,31 @@
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
+import type { GrpcRoute } from "./api/grpc-route.ts";
+import type { HttpRoute } from "./api/http-route.ts";
+import type { XMesh } from "./api/mesh.ts";
+import type { Namespace } from "./api/namespace.ts";
 import type { Node } from "./api/node.ts";
 import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/parsed.ts";
+import type { ReferenceGrant } from "./api/reference-grant.ts";
 import type { Service } from "./api/service.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
+import type { TcpRoute } from "./api/tcp-route.ts";
+import type { TlsRoute } from "./api/tls-route.ts";
 import { ObjectTable, type Versioned } from "./object-table.ts";
 
-export type KubeObject = Service | EndpointSlice | Node | ServiceCidr;
+export type KubeObject =
+  | Service
+  | EndpointSlice
+  | Node
+  | ServiceCidr
+  | Namespace
+  | HttpRoute
+  | GrpcRoute
+  | TcpRoute
+  | TlsRoute
+  | ReferenceGrant
+  | XMesh;
 export type Kind = KubeObject["kind"];
 
 export type ObjectKey = ParsedKey;
@@ -22,6 +40,9 @@ export interface StoreChanges {
   readonly services: ReadonlySet<ObjectKey>;
   readonly node: boolean;
   readonly serviceCidrs: boolean;
+  readonly namespaces: boolean;
+  /** Any route, and any ReferenceGrant. */
+  readonly routes: boolean;
   /** How often Services were added, changed or removed. */
   readonly serviceEvents: number;
   /** The same of EndpointSlices. */
@@ -34,6 +55,13 @@ export interface KubeStore {
   slicesOf(service: ObjectKey): ReadonlyMap<string, EndpointSlice>;
   readonly nodes: ReadonlyMap<string, Node>;
   readonly serviceCidrs: ReadonlyMap<string, ServiceCidr>;
+  readonly namespaces: ReadonlyMap<string, Namespace>;
+  readonly httpRoutes: ReadonlyMap<ObjectKey, HttpRoute>;
+  readonly grpcRoutes: ReadonlyMap<ObjectKey, GrpcRoute>;
+  readonly tcpRoutes: ReadonlyMap<ObjectKey, TcpRoute>;
+  readonly tlsRoutes: ReadonlyMap<ObjectKey, TlsRoute>;
+  readonly referenceGrants: ReadonlyMap<ObjectKey, ReferenceGrant>;
+  readonly xMeshes: ReadonlyMap<ObjectKey, XMesh>;
   /** True once every kind has had its first complete list; never false again. */
   readonly synced: boolean;
   readonly problems: ReadonlyMap<string, readonly Problem[]>;
@@ -70,6 +98,17 @@ export function makeStore(kinds: readonly Kind[]): KubeStore {
 
 const NO_SLICES: ReadonlyMap<string, EndpointSlice> = new Map();
 const NO_KEYS: ReadonlySet<ObjectKey> = new Set();
+const ROUTE_KINDS: readonly Kind[] = [
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "ReferenceGrant",
+];
+
+type ObjectOf<K extends Kind> = Extract<KubeObject, { kind: K }>;
+
+type Tables = { readonly [K in Kind]: ObjectTable<ObjectOf<K>> };
 
 class MemoryStore implements KubeStore {
   readonly #unlisted: Set<Kind>;
@@ -78,46 +117,75 @@ class MemoryStore implements KubeStore {
   readonly #listeners = new Set<() => void>();
   #announced = false;
   #changedServices = new Set<ObjectKey>();
-  #nodeChanged = false;
-  #serviceCidrsChanged = false;
+  /** Kinds beside Services and slices that changed. */
+  #changedKinds = new Set<Kind>();
   #serviceEvents = 0;
   #sliceEvents = 0;
 
-  readonly #services = new ObjectTable<Service>(keyOf, (before, after) => {
-    for (const object of [before, after]) if (object) this.#changedServices.add(keyOf(object));
-    this.#serviceEvents++;
-    this.#announce();
-  });
-  readonly #slices = new ObjectTable<EndpointSlice>(keyOf, (before, after) => {
-    this.#indexSlice(before, after);
-    this.#sliceEvents++;
-    this.#announce();
-  });
-  readonly #nodes = new ObjectTable<Node>(keyOf, (before, after) => {
-    // Kubelets touch their Node every few minutes; what we read of it hardly ever changes.
-    if (before && after && isDeepStrictEqual(before, withVersionOf(before, after))) return;
-    this.#nodeChanged = true;
-    this.#announce();
-  });
-  readonly #serviceCidrs = new ObjectTable<ServiceCidr>(keyOf, () => {
-    this.#serviceCidrsChanged = true;
-    this.#announce();
-  });
+  readonly #tables: Tables = {
+    Service: new ObjectTable<Service>(keyOf, (before, after) => {
+      for (const object of [before, after]) if (object) this.#changedServices.add(keyOf(object));
+      this.#serviceEvents++;
+      this.#announce();
+    }),
+    EndpointSlice: new ObjectTable<EndpointSlice>(keyOf, (before, after) => {
+      this.#indexSlice(before, after);
+      this.#sliceEvents++;
+      this.#announce();
+    }),
+    Node: this.#makeTable("Node"),
+    ServiceCIDR: this.#makeTable("ServiceCIDR"),
+    Namespace: this.#makeTable("Namespace"),
+    HTTPRoute: this.#makeTable("HTTPRoute"),
+    GRPCRoute: this.#makeTable("GRPCRoute"),
+    TCPRoute: this.#makeTable("TCPRoute"),
+    TLSRoute: this.#makeTable("TLSRoute"),
+    ReferenceGrant: this.#makeTable("ReferenceGrant"),
+    XMesh: this.#makeTable("XMesh"),
+  };
 
   constructor(kinds: readonly Kind[]) {
     this.#unlisted = new Set(kinds);
   }
 
   get services(): ReadonlyMap<ObjectKey, Service> {
-    return this.#services.objects;
+    return this.#tables.Service.objects;
   }
 
   get nodes(): ReadonlyMap<string, Node> {
-    return this.#nodes.objects;
+    return this.#tables.Node.objects;
   }
 
   get serviceCidrs(): ReadonlyMap<string, ServiceCidr> {
-    return this.#serviceCidrs.objects;
+    return this.#tables.ServiceCIDR.objects;
+  }
+
+  get namespaces(): ReadonlyMap<string, Namespace> {
+    return this.#tables.Namespace.objects;
+  }
+
+  get httpRoutes(): ReadonlyMap<ObjectKey, HttpRoute> {
+    return this.#tables.HTTPRoute.objects;
+  }
+
+  get grpcRoutes(): ReadonlyMap<ObjectKey, GrpcRoute> {
+    return this.#tables.GRPCRoute.objects;
+  }
+
+  get tcpRoutes(): ReadonlyMap<ObjectKey, TcpRoute> {
+    return this.#tables.TCPRoute.objects;
+  }
+
+  get tlsRoutes(): ReadonlyMap<ObjectKey, TlsRoute> {
+    return this.#tables.TLSRoute.objects;
+  }
+
+  get referenceGrants(): ReadonlyMap<ObjectKey, ReferenceGrant> {
+    return this.#tables.ReferenceGrant.objects;
+  }
+
+  get xMeshes(): ReadonlyMap<ObjectKey, XMesh> {
+    return this.#tables.XMesh.objects;
   }
 
   get synced(): boolean {
@@ -133,52 +201,15 @@ class MemoryStore implements KubeStore {
   }
 
   put(object: KubeObject): void {
-    switch (object.kind) {
-      case "Service":
-        return this.#services.put(object);
-      case "EndpointSlice":
-        return this.#slices.put(object);
-      case "Node":
-        return this.#nodes.put(object);
-      case "ServiceCIDR":
-        return this.#serviceCidrs.put(object);
-      default:
-        return object satisfies never;
-    }
+    this.#put(object.kind, object);
   }
 
   remove(kind: Kind, key: ObjectKey, at?: Versioned): void {
-    switch (kind) {
-      case "Service":
-        return this.#services.remove(key, at);
-      case "EndpointSlice":
-        return this.#slices.remove(key, at);
-      case "Node":
-        return this.#nodes.remove(key, at);
-      case "ServiceCIDR":
-        return this.#serviceCidrs.remove(key, at);
-      default:
-        return kind satisfies never;
-    }
+    this.#tables[kind].remove(key, at);
   }
 
   replace(kind: Kind, objects: readonly KubeObject[], keep = NO_KEYS): void {
-    switch (kind) {
-      case "Service":
-        this.#services.replace(ofKind(objects, "Service"), keep);
-        break;
-      case "EndpointSlice":
-        this.#slices.replace(ofKind(objects, "EndpointSlice"), keep);
-        break;
-      case "Node":
-        this.#nodes.replace(ofKind(objects, "Node"), keep);
-        break;
-      case "ServiceCIDR":
-        this.#serviceCidrs.replace(ofKind(objects, "ServiceCIDR"), keep);
-        break;
-      default:
-        kind satisfies never;
-    }
+    this.#replace(kind, objects, keep);
     if (this.#unlisted.delete(kind)) this.#announce();
   }
 
@@ -190,16 +221,18 @@ class MemoryStore implements KubeStore {
   }
 
   takeChanges(): StoreChanges {
+    const kinds = this.#changedKinds;
     const changes: StoreChanges = {
       services: this.#changedServices,
-      node: this.#nodeChanged,
-      serviceCidrs: this.#serviceCidrsChanged,
+      node: kinds.has("Node"),
+      serviceCidrs: kinds.has("ServiceCIDR"),
+      namespaces: kinds.has("Namespace"),
+      routes: ROUTE_KINDS.some((kind) => kinds.has(kind)),
       serviceEvents: this.#serviceEvents,
       sliceEvents: this.#sliceEvents,
     };
     this.#changedServices = new Set();
-    this.#nodeChanged = false;
-    this.#serviceCidrsChanged = false;
+    this.#changedKinds = new Set();
     this.#serviceEvents = 0;
     this.#sliceEvents = 0;
     return changes;
@@ -208,6 +241,34 @@ class MemoryStore implements KubeStore {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** A table whose changes are marked by kind only. */
+  #makeTable<K extends Kind>(kind: K): ObjectTable<ObjectOf<K>> {
+    return new ObjectTable<ObjectOf<K>>(keyOf, (before, after) => {
+      // Kubelets touch their Node every few minutes, and controllers the status of every route;
+      // what we read of them hardly ever changes.
+      if (before && after && isDeepStrictEqual(before, withVersionOf(before, after))) return;
+      this.#changedKinds.add(kind);
+      this.#announce();
+    });
+  }
+
+  #put<K extends Kind>(kind: K, object: KubeObject): void {
+    assert.ok(isOfKind(object, kind));
+    this.#tables[kind].put(object);
+  }
+
+  #replace<K extends Kind>(
+    kind: K,
+    objects: readonly KubeObject[],
+    keep: ReadonlySet<ObjectKey>,
+  ): void {
+    const ofKind = objects.filter((object): object is ObjectOf<K> => {
+      assert.ok(isOfKind(object, kind), "a list holds objects of one kind");
+      return true;
+    });
+    this.#tables[kind].replace(ofKind, keep);
   }
 
   #indexSlice(before: EndpointSlice | undefined, after: EndpointSlice | undefined): void {
@@ -236,16 +297,10 @@ class MemoryStore implements KubeStore {
   }
 }
 
-function ofKind<K extends Kind>(
-  objects: readonly KubeObject[],
-  kind: K,
-): readonly Extract<KubeObject, { kind: K }>[] {
-  return objects.filter((object): object is Extract<KubeObject, { kind: K }> => {
-    assert.equal(object.kind, kind, "a list holds objects of one kind");
-    return true;
-  });
+function isOfKind<K extends Kind>(object: KubeObject, kind: K): object is ObjectOf<K> {
+  return object.kind === kind;
 }
 
-function withVersionOf(from: Node, node: Node): Node {
-  return { ...node, resourceVersion: from.resourceVersion };
+function withVersionOf<T extends Versioned>(from: T, object: T): T {
+  return { ...object, resourceVersion: from.resourceVersion };
 }

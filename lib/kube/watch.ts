@@ -38,8 +38,8 @@ export const RENEW_JITTER_MS = 5_000;
 export const RETRY = { minMs: 500, maxMs: 8_000 };
 /** A server may ask for no longer wait than this. */
 export const MAX_RETRY_AFTER_MS = 60_000;
-/** How often a missing optional API is looked for again. */
-export const ABSENT_RETRY_MS = 60_000;
+/** How often a missing optional API is looked for again, and up to twice that: 30 s in the mean. */
+export const ABSENT_RETRY_MS = 20_000;
 /** A server that has just started forbids everything, until it has read its roles. */
 export const FORBIDDEN_PATIENCE_MS = 5_000;
 

@@ -1,6 +1,7 @@
 // Every series this node exports, in one place. kube-proxy's names keep kube-proxy's meaning, so
 // that its dashboards and alerts go on working; ours begin with innermesh_.
 
+import { proxySeries } from "./proxy-series.ts";
 import {
   counter,
   exponentialBuckets,
@@ -189,6 +190,7 @@ export const healthSeries = {
 const groups: readonly { readonly title: string; readonly series: readonly Series[] }[] = [
   { title: "kube-proxy's series", series: Object.values(kubeProxySeries) },
   { title: "Innermesh's own", series: Object.values(ownSeries) },
+  { title: "Proxy lanes", series: Object.values(proxySeries) },
   { title: "On /metrics/slis", series: Object.values(healthSeries) },
 ];
 

@@ -4,12 +4,18 @@ import { type AddressFamily, addressBytes } from "../ip/address.ts";
 import { NetlinkWriter } from "./attribute.ts";
 import * as cta from "./conntrack-codec.ts";
 import type { ConntrackEntry, ConntrackTuple } from "./conntrack-entry.ts";
-import { beginMessage, endMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP } from "./message.ts";
+import {
+  beginMessage,
+  endMessage,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+} from "./message.ts";
 
 const IPCTNL_MSG_CT_GET = 0x0101;
 const IPCTNL_MSG_CT_DELETE = 0x0102;
 const IPCTNL_MSG_CT_GET_STATS = 0x0105;
-const NLM_F_EXCL = 0x200;
 const CTA_TIMEOUT = 7;
 const CTA_FILTER = 25;
 const CTA_FILTER_ORIG_FLAGS = 1;

@@ -61,7 +61,7 @@ test("a description says what kind of set it is", () => {
     name: "affinity",
     isAnonymous: false,
     isInterval: false,
-    isDynamic: true,
+    isVolatile: true,
     key: ["saddr", "meta priority"],
     data: ["meta priority"],
   });
@@ -73,7 +73,7 @@ test("an interval without an end reaches to the start of the next, or to the las
     name: "s",
     isAnonymous: false,
     isInterval: true,
-    isDynamic: false,
+    isVolatile: false,
     key: ["saddr"],
     data: undefined,
   };
@@ -133,7 +133,7 @@ test("decoding never throws, at any truncation of any message", () => {
     name: "s",
     isAnonymous: false,
     isInterval: true,
-    isDynamic: false,
+    isVolatile: false,
     key: ["meta priority", "saddr"],
     data: "verdict",
   };

@@ -37,7 +37,8 @@ export interface SetDescription {
   readonly name: string;
   readonly isAnonymous: boolean;
   readonly isInterval: boolean;
-  readonly isDynamic: boolean;
+  /** Elements come or go without a commit. */
+  readonly isVolatile: boolean;
   readonly key: readonly Field[] | undefined;
   readonly data: "verdict" | readonly Field[] | undefined;
 }
@@ -59,7 +60,7 @@ export function decodeSet(family: Family, payload: Uint8Array): SetDescription |
     name,
     isAnonymous: (flags & SET_FLAG.anonymous) !== 0,
     isInterval: (flags & SET_FLAG.interval) !== 0,
-    isDynamic: (flags & SET_FLAG.dynamic) !== 0,
+    isVolatile: (flags & (SET_FLAG.dynamic | SET_FLAG.timeout)) !== 0,
     key: key === "verdict" ? undefined : key,
     data: fieldsOf(SET_USER_DATA.dataTypeof),
   };

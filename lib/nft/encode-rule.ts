@@ -1,6 +1,5 @@
 // Encodes rules as nf_tables register programs. nft prints a program back only when it is one that
 // nft could have made (else `nft list` aborts), so registers and order follow nft 1.0.6.
-// Registers 8-23 are 4 bytes each; the 16-byte registers 1-4 overlay them.
 
 import assert from "node:assert/strict";
 import { addressBytes } from "../ip/address.ts";
@@ -11,13 +10,15 @@ import {
   CONNTRACK,
   compare,
   FIB_KEY,
+  forwardFrame,
+  giveToListener,
   loadAddressType,
   loadConntrack,
   loadConstant,
   loadFromMap,
   loadMeta,
   loadPayload,
-  loadRandom,
+  loadSocket,
   masquerade,
   maskAndXor,
   matchSet,
@@ -28,30 +29,43 @@ import {
   reject,
   rememberInMap,
   type SetReference,
+  SOCKET,
   setVerdict,
+  storeConntrack,
   storeMeta,
-  toNetworkOrder,
+  storePayload,
   translateDestination,
 } from "./expression.ts";
-import { fieldFormat, fieldSpaceBytes, INTERFACE_NAME_BYTES } from "./field.ts";
+import {
+  addressPayload,
+  hostU32,
+  loadKey,
+  REGISTER,
+  type RuleContext,
+  registerAt,
+} from "./encode-key.ts";
+import { fieldSpaceBytes, INTERFACE_NAME_BYTES } from "./field.ts";
 import { FAMILY_NUMBER } from "./nftables-abi.ts";
-import type { Family, Field, Operand, Rule, Statement } from "./objects.ts";
+import type { Family, Operand, Rule, Statement } from "./objects.ts";
 import { formatVerdict } from "./text.ts";
 
-const REGISTER = 1;
-const PROTOCOL_TCP = Uint8Array.of(6);
+const PROTOCOL_TCP = 6;
+const PROTOCOL_ICMP = { ip: 1, ip6: 58 } as const;
+const LOOPBACK = { ip: "127.0.0.1", ip6: "::1" } as const;
+/** The byte of a TCP header that holds the flags, and some of them. */
+const TCP_FLAGS = { offset: 13, lengthBytes: 1 } as const;
+const FIN_SYN_RST_ACK = 0x17;
+const SYN = 0x02;
 const LAST_REGISTER = 23;
+const ETHER_TYPE = { ip: Uint8Array.of(0x08, 0x00), ip6: Uint8Array.of(0x86, 0xdd) } as const;
+const ETHER_DESTINATION = { base: PAYLOAD_BASE.link, offset: 0, lengthBytes: 6 } as const;
+const ARPHRD_ETHER = Uint8Array.of(1, 0);
+const PACKET_HOST = 0;
 const CT_STATE_NEW = 0x8;
 const CT_STATUS_DNAT = 0x20;
+const CT_DIRECTION_REPLY = 1;
 const ADDRESS_TYPE_LOCAL = 2;
 const ICMP_PORT_UNREACHABLE = { ip: 3, ip6: 4 } as const;
-
-/** What a rule needs to know about the sets it names. */
-export interface RuleContext {
-  readonly family: Family;
-  /** Interval sets compare keys in network order. */
-  isInterval(name: string): boolean;
-}
 
 /**
  * Encodes the expressions of a rule.
@@ -82,17 +96,38 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       return matchSet(writer, REGISTER, { name: statement.set }, statement.negate === true);
     case "mark-has":
       loadMeta(writer, REGISTER, META.mark);
-      maskAndXor(writer, REGISTER, hostU32(statement.mask), hostU32(0));
-      return compare(writer, REGISTER, COMPARE.equal, hostU32(statement.mask));
+      return matchMask(writer, statement.mask);
     case "ct-new":
       loadConntrack(writer, REGISTER, CONNTRACK.state);
       return matchBit(writer, CT_STATE_NEW);
     case "ct-dnat":
       loadConntrack(writer, REGISTER, CONNTRACK.status);
       return matchBit(writer, CT_STATUS_DNAT);
+    case "ct-mark-has":
+      loadConntrack(writer, REGISTER, CONNTRACK.mark);
+      return matchMask(writer, statement.mask);
+    case "ct-reply":
+      loadConntrack(writer, REGISTER, CONNTRACK.direction);
+      return compare(writer, REGISTER, COMPARE.equal, Uint8Array.of(CT_DIRECTION_REPLY));
+    case "l4proto": {
+      const isIcmp = statement.protocol === "icmp";
+      const protocol = isIcmp ? PROTOCOL_ICMP[context.family] : PROTOCOL_TCP;
+      return matchProtocol(writer, comparison(statement.negate), protocol);
+    }
+    case "frame-of-family":
+      loadMeta(writer, REGISTER, META.protocol);
+      return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE[context.family]);
+    case "tcp-not-syn":
+      return matchNotSyn(writer);
+    case "socket-transparent":
+      loadSocket(writer, REGISTER, SOCKET.transparent);
+      return compare(writer, REGISTER, COMPARE.equal, Uint8Array.of(1));
+    case "socket-mark-has":
+      loadSocket(writer, REGISTER, SOCKET.mark);
+      return matchMask(writer, statement.mask);
     case "fib-local":
       loadAddressType(writer, REGISTER, FIB_KEY[statement.field]);
-      return compare(writer, REGISTER, COMPARE.equal, hostU32(ADDRESS_TYPE_LOCAL));
+      return compare(writer, REGISTER, comparison(statement.negate), hostU32(ADDRESS_TYPE_LOCAL));
     case "iifname":
       loadMeta(writer, REGISTER, META.iifname);
       return compare(writer, REGISTER, comparison(statement.negate), namePattern(statement.name));
@@ -100,6 +135,10 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       return matchPrefix(writer, context.family, statement);
     case "set-mark":
       return changeMeta(writer, META.mark, statement.operator, statement.mask);
+    case "set-ct-mark":
+      loadConntrack(writer, REGISTER, CONNTRACK.mark);
+      changeRegister(writer, "|", statement.mask);
+      return storeConntrack(writer, REGISTER, CONNTRACK.mark);
     case "set-priority":
       loadKey(writer, context, statement.key, statement.map);
       loadFromMap(writer, REGISTER, { name: statement.map }, REGISTER);
@@ -114,13 +153,22 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       return loadFromMap(writer, REGISTER, { name: statement.map }, "verdict");
     case "dnat":
       return encodeDnat(writer, context, statement.key, statement.map);
+    case "tproxy":
+      return encodeTproxy(writer, context, statement.port);
+    case "set-ether-daddr":
+      return encodeEtherDestination(writer, context, statement.address);
+    case "set-pkttype-host":
+      loadConstant(writer, REGISTER, Uint8Array.of(PACKET_HOST));
+      return storeMeta(writer, REGISTER, META.pkttype);
+    case "forward-to":
+      loadConstant(writer, REGISTER, hostU32(statement.index));
+      return forwardFrame(writer, REGISTER);
     case "masquerade":
       return masquerade(writer);
     case "reject":
       return reject(writer, REJECT.icmpUnreachable, ICMP_PORT_UNREACHABLE[context.family]);
     case "reset-tcp":
-      loadMeta(writer, REGISTER, META.l4proto);
-      compare(writer, REGISTER, COMPARE.equal, PROTOCOL_TCP);
+      matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
       return reject(writer, REJECT.tcpReset, 0);
     case "remember":
       return encodeRemember(writer, context, statement);
@@ -144,6 +192,31 @@ function encodeDnat(
   translateDestination(writer, FAMILY_NUMBER[context.family], registers);
 }
 
+/** nft wants the transport match in front, as with `reject`. */
+function encodeTproxy(writer: NetlinkWriter, { family }: RuleContext, port: number): void {
+  const registers = { address: REGISTER, port: REGISTER + 1 };
+  matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
+  loadConstant(writer, registers.address, addressBytes(LOOPBACK[family]));
+  loadConstant(writer, registers.port, Uint8Array.of(port >> 8, port));
+  giveToListener(writer, FAMILY_NUMBER[family], registers);
+}
+
+/** In front of it nft asks whether the interface is an Ethernet one; frames of a bridge always are. */
+function encodeEtherDestination(
+  writer: NetlinkWriter,
+  { layer }: RuleContext,
+  address: string,
+): void {
+  if (layer === "netdev") {
+    loadMeta(writer, REGISTER, META.iiftype);
+    compare(writer, REGISTER, COMPARE.equal, ARPHRD_ETHER);
+  }
+  const bytes = address.split(":").map((part) => Number.parseInt(part, 16));
+  assert(bytes.length === ETHER_DESTINATION.lengthBytes, `No Ethernet address: "${address}"`);
+  loadConstant(writer, REGISTER, Uint8Array.from(bytes));
+  storePayload(writer, REGISTER, ETHER_DESTINATION);
+}
+
 /** nft 1.0.6 cannot make this for a key over 16 bytes, but prints it when the data comes last. */
 function encodeRemember(
   writer: NetlinkWriter,
@@ -163,86 +236,6 @@ function encodeRemember(
       timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
     },
   );
-}
-
-/** Loads the operands side by side from the first register. @returns the bytes they take */
-function loadKey(
-  writer: NetlinkWriter,
-  context: RuleContext,
-  key: readonly Operand[],
-  set: string,
-): number {
-  const needsNetworkOrder = key.some(isHostNumber) && context.isInterval(set);
-  let at = 0;
-  for (const operand of key) {
-    const register = registerAt(at);
-    loadOperand(writer, context.family, operand, register);
-    if (needsNetworkOrder && isHostNumber(operand)) toNetworkOrder(writer, register);
-    at += fieldSpaceBytes(context.family, fieldOf(operand));
-  }
-  return at;
-}
-
-/** True for the operands that are 32-bit numbers in host order. */
-export function isHostNumber(operand: Operand): boolean {
-  const field = fieldOf(operand);
-  return field === "meta priority" || field === "index";
-}
-
-function loadOperand(
-  writer: NetlinkWriter,
-  family: Family,
-  operand: Operand,
-  register: number,
-): void {
-  switch (operand.kind) {
-    case "field":
-      return loadField(writer, family, operand.field, register);
-    case "masked-priority":
-      loadMeta(writer, register, META.priority);
-      return maskAndXor(writer, register, hostU32(operand.mask), hostU32(0));
-    case "random":
-      return loadRandom(writer, register, operand.modulus);
-    default:
-      return operand satisfies never;
-  }
-}
-
-function loadField(
-  writer: NetlinkWriter,
-  family: Family,
-  field: Exclude<Field, "index">,
-  register: number,
-): void {
-  switch (field) {
-    case "saddr":
-    case "daddr":
-      return loadPayload(writer, register, addressPayload(family, field));
-    case "th dport":
-      return loadPayload(writer, register, {
-        base: PAYLOAD_BASE.transport,
-        offset: 2,
-        lengthBytes: 2,
-      });
-    case "meta l4proto":
-      return loadMeta(writer, register, META.l4proto);
-    case "meta priority":
-      return loadMeta(writer, register, META.priority);
-    case "meta iifname":
-      return loadMeta(writer, register, META.iifname);
-    default:
-      return field satisfies never;
-  }
-}
-
-function addressPayload(
-  family: Family,
-  field: "saddr" | "daddr",
-): { readonly base: number; readonly offset: number; readonly lengthBytes: number } {
-  const { lengthBytes } = fieldFormat(family, field);
-  const source = family === "ip" ? 12 : 8;
-  const offset = field === "saddr" ? source : source + lengthBytes;
-  return { base: PAYLOAD_BASE.network, offset, lengthBytes };
 }
 
 /** Whole bytes of a prefix are compared without a mask. */
@@ -273,10 +266,32 @@ function changeMeta(
   operator: "|" | "&" | "^",
   operand: number,
 ): void {
-  const mask = operator === "&" ? operand : operator === "|" ? ~operand : 0xffffffff;
   loadMeta(writer, REGISTER, key);
-  maskAndXor(writer, REGISTER, hostU32(mask), hostU32(operator === "&" ? 0 : operand));
+  changeRegister(writer, operator, operand);
   storeMeta(writer, REGISTER, key);
+}
+
+function changeRegister(writer: NetlinkWriter, operator: "|" | "&" | "^", operand: number): void {
+  const mask = operator === "&" ? operand : operator === "|" ? ~operand : 0xffffffff;
+  maskAndXor(writer, REGISTER, hostU32(mask), hostU32(operator === "&" ? 0 : operand));
+}
+
+function matchProtocol(writer: NetlinkWriter, operator: number, protocol: number): void {
+  loadMeta(writer, REGISTER, META.l4proto);
+  compare(writer, REGISTER, operator, Uint8Array.of(protocol));
+}
+
+function matchNotSyn(writer: NetlinkWriter): void {
+  matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
+  loadPayload(writer, REGISTER, { base: PAYLOAD_BASE.transport, ...TCP_FLAGS });
+  maskAndXor(writer, REGISTER, Uint8Array.of(FIN_SYN_RST_ACK), Uint8Array.of(0));
+  compare(writer, REGISTER, COMPARE.notEqual, Uint8Array.of(SYN));
+}
+
+/** The register has every bit of the mask. */
+function matchMask(writer: NetlinkWriter, mask: number): void {
+  maskAndXor(writer, REGISTER, hostU32(mask), hostU32(0));
+  compare(writer, REGISTER, COMPARE.equal, hostU32(mask));
 }
 
 function matchBit(writer: NetlinkWriter, bit: number): void {
@@ -297,19 +312,4 @@ function namePattern(name: string): Uint8Array {
   const padded = new Uint8Array(INTERFACE_NAME_BYTES);
   padded.set(text);
   return padded;
-}
-
-function fieldOf(operand: Operand): Field {
-  if (operand.kind === "field") return operand.field;
-  return operand.kind === "random" ? "index" : "meta priority";
-}
-
-/** The register at a byte offset into a key, named as nft names it. */
-function registerAt(offsetBytes: number): number {
-  return offsetBytes % 16 === 0 ? 1 + offsetBytes / 16 : 8 + offsetBytes / 4;
-}
-
-/** Little-endian, the host order of both platforms we run on. */
-function hostU32(value: number): Uint8Array {
-  return Uint8Array.of(value, value >> 8, value >> 16, value >> 24);
 }

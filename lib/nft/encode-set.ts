@@ -31,7 +31,7 @@ import {
   SET_FLAG,
   SET_USER_DATA,
 } from "./nftables-abi.ts";
-import type { Element, Family, SetSpec } from "./objects.ts";
+import type { Element, Family, Layer, SetSpec } from "./objects.ts";
 import { encodeVerdict } from "./verdict-codec.ts";
 
 /** nft's default of one second sweeps 250,000 entries for 0.8 % of a core. */
@@ -48,7 +48,13 @@ const PROTOCOLS = [6, 17, 132] as const; // tcp, udp, sctp
 /** Where a message belongs. */
 export interface Place {
   readonly family: Family;
+  readonly layer?: Layer;
   readonly table: string;
+}
+
+/** The kernel's number for the table's family. */
+export function placeNumber({ family, layer }: Place): number {
+  return FAMILY_NUMBER[layer ?? family];
 }
 
 /** Declares a set or a map. `id` is unique within the batch. */
@@ -64,7 +70,7 @@ export function encodeSet(
     type: MESSAGE.newSet,
     flags: NLM_F_CREATE,
     sequence,
-    family: FAMILY_NUMBER[family],
+    family: placeNumber(place),
   });
   writer.string(SET.table, table);
   writer.string(SET.name, set.name);
@@ -84,6 +90,7 @@ export function encodeSet(
     writer.u64(SET.timeout, set.dynamic.timeoutSeconds * 1000);
     writer.u32(SET.gcInterval, GC_INTERVAL_MS);
   }
+  if (set.timeoutSeconds !== undefined) writer.u64(SET.timeout, set.timeoutSeconds * 1000);
   writer.bytes(SET.userData, setUserData(family, set));
   endMessage(writer, message);
 }
@@ -108,7 +115,7 @@ export function encodeElements(
     type: operation === "add" ? MESSAGE.newElements : MESSAGE.deleteElements,
     flags: operation === "add" ? NLM_F_CREATE : 0,
     sequence,
-    family: FAMILY_NUMBER[place.family],
+    family: placeNumber(place),
   });
   writer.string(ELEMENTS.table, place.table);
   writer.string(ELEMENTS.set, set.name);
@@ -136,7 +143,7 @@ export function encodeProtocolSet(
   id: number,
   sequence: number,
 ): SetReference {
-  const header = { flags: NLM_F_CREATE, family: FAMILY_NUMBER[place.family] };
+  const header = { flags: NLM_F_CREATE, family: placeNumber(place) };
   const { typeId, lengthBytes, expression } = fieldFormat(place.family, "meta l4proto");
   const message = beginMessage(writer, { ...header, type: MESSAGE.newSet, sequence });
   writer.string(SET.table, place.table);
@@ -195,6 +202,7 @@ function setFlags(set: SetSpec): number {
     (set.data === undefined ? 0 : SET_FLAG.map) |
     (set.interval === true ? SET_FLAG.interval : 0) |
     (isRanges ? SET_FLAG.concatenation : 0) |
+    (set.timeoutSeconds === undefined ? 0 : SET_FLAG.timeout) |
     (set.dynamic === undefined ? 0 : SET_FLAG.timeout | SET_FLAG.dynamic)
   );
 }

@@ -2,18 +2,8 @@
 
 import type { NetlinkWriter } from "../netlink/attribute.ts";
 import { beginMessage, endMessage, NLM_F_CREATE } from "../netlink/message.ts";
-import { commentUserData, type Place } from "./encode-set.ts";
-import {
-  CHAIN,
-  FAMILY_NUMBER,
-  HOOK,
-  MESSAGE,
-  POLICY,
-  RULE,
-  SET,
-  TABLE,
-  TABLE_USER_DATA,
-} from "./nftables-abi.ts";
+import { commentUserData, placeNumber, type Place } from "./encode-set.ts";
+import { CHAIN, HOOK, MESSAGE, POLICY, RULE, SET, TABLE, TABLE_USER_DATA } from "./nftables-abi.ts";
 import type { ChainSpec, Change, Hook } from "./objects.ts";
 
 const HOOK_NUMBER: Readonly<Record<Hook, number>> = {
@@ -22,6 +12,7 @@ const HOOK_NUMBER: Readonly<Record<Hook, number>> = {
   forward: 2,
   output: 3,
   postrouting: 4,
+  ingress: 0,
 };
 const REMOVAL = {
   "delete-table": MESSAGE.deleteTable,
@@ -36,7 +27,7 @@ export function encodeTable(
   comment: string | undefined,
   sequence: number,
 ): void {
-  const family = FAMILY_NUMBER[place.family];
+  const family = placeNumber(place);
   const message = beginMessage(writer, { type: MESSAGE.newTable, flags: 0, sequence, family });
   writer.string(TABLE.name, place.table);
   writer.u32(TABLE.flags, 0);
@@ -56,7 +47,7 @@ export function encodeChain(
     type: MESSAGE.newChain,
     flags: NLM_F_CREATE,
     sequence,
-    family: FAMILY_NUMBER[place.family],
+    family: placeNumber(place),
   });
   writer.string(CHAIN.table, place.table);
   writer.string(CHAIN.name, chain.name);
@@ -66,6 +57,7 @@ export function encodeChain(
     const hook = writer.begin(CHAIN.hook);
     writer.u32(HOOK.number, HOOK_NUMBER[chain.base.hook]);
     writer.u32(HOOK.priority, chain.base.priority);
+    if (chain.base.device !== undefined) writer.string(HOOK.device, chain.base.device);
     writer.end(hook);
   }
   endMessage(writer, message);
@@ -81,7 +73,7 @@ export function encodeRemoval(
   >,
   sequence: number,
 ): void {
-  const family = FAMILY_NUMBER[place.family];
+  const family = placeNumber(place);
   const type = REMOVAL[removal.kind];
   const message = beginMessage(writer, { type, flags: 0, sequence, family });
   writer.string(TABLE.name, place.table);

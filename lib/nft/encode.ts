@@ -12,9 +12,9 @@ import {
   NLM_F_CREATE,
 } from "../netlink/message.ts";
 import { encodeRule } from "./encode-rule.ts";
-import { encodeElements, encodeProtocolSet, encodeSet } from "./encode-set.ts";
+import { encodeElements, encodeProtocolSet, encodeSet, placeNumber } from "./encode-set.ts";
 import { encodeChain, encodeRemoval, encodeTable } from "./encode-table.ts";
-import { BATCH_RESOURCE_ID, FAMILY_NUMBER, MESSAGE, RULE } from "./nftables-abi.ts";
+import { BATCH_RESOURCE_ID, MESSAGE, RULE } from "./nftables-abi.ts";
 import type { Change, Element, Family, Rule, SetSpec, Transaction } from "./objects.ts";
 import { SetRegistry } from "./set-registry.ts";
 
@@ -147,13 +147,14 @@ class BatchEncoder {
       type: MESSAGE.newRule,
       flags: NLM_F_CREATE | NLM_F_APPEND,
       sequence: this.#next(transaction, change),
-      family: FAMILY_NUMBER[family],
+      family: placeNumber(transaction),
     });
     this.#writer.string(RULE.table, table);
     this.#writer.string(RULE.chain, change.chain);
     const expressions = this.#writer.begin(RULE.expressions);
     const isInterval = (set: string): boolean => this.#sets.isInterval(family, table, set) ?? false;
-    encodeRule(this.#writer, { family, isInterval }, rule, guards);
+    const { layer } = transaction;
+    encodeRule(this.#writer, { family, layer, isInterval }, rule, guards);
     this.#writer.end(expressions);
     endMessage(this.#writer, message);
   }

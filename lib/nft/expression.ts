@@ -7,9 +7,18 @@ import { encodeVerdict } from "./verdict-codec.ts";
 
 /** NFT_REJECT_*: what goes back. */
 export const REJECT = { icmpUnreachable: 0, tcpReset: 1 } as const;
-export const META = { priority: 2, mark: 3, iifname: 6, l4proto: 16 } as const;
-export const CONNTRACK = { state: 0, status: 2 } as const;
-export const PAYLOAD_BASE = { network: 1, transport: 2 } as const;
+export const META = {
+  protocol: 1,
+  priority: 2,
+  mark: 3,
+  iifname: 6,
+  iiftype: 8,
+  l4proto: 16,
+  pkttype: 19,
+} as const;
+export const CONNTRACK = { state: 0, direction: 1, status: 2, mark: 3 } as const;
+export const SOCKET = { transparent: 0, mark: 1 } as const;
+export const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
 export const COMPARE = { equal: 0, notEqual: 1 } as const;
 export const FIB_KEY = { saddr: 1, daddr: 2 } as const;
 export const REMEMBER = { update: 1, delete: 2 } as const;
@@ -41,6 +50,23 @@ export function loadPayload(
   end(writer, at);
 }
 
+/** Writes into the packet, without a checksum to mend. */
+export function storePayload(
+  writer: NetlinkWriter,
+  register: number,
+  target: { readonly base: number; readonly offset: number; readonly lengthBytes: number },
+): void {
+  const at = begin(writer, "payload");
+  writer.u32(5, register);
+  writer.u32(2, target.base);
+  writer.u32(3, target.offset);
+  writer.u32(4, target.lengthBytes);
+  writer.u32(6, 0);
+  writer.u32(7, 0);
+  writer.u32(8, 0);
+  end(writer, at);
+}
+
 export function loadMeta(writer: NetlinkWriter, register: number, key: number): void {
   const at = begin(writer, "meta");
   writer.u32(2, key);
@@ -59,6 +85,22 @@ export function loadConntrack(writer: NetlinkWriter, register: number, key: numb
   const at = begin(writer, "ct");
   writer.u32(2, key);
   writer.u32(1, register);
+  end(writer, at);
+}
+
+export function storeConntrack(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "ct");
+  writer.u32(2, key);
+  writer.u32(4, register);
+  end(writer, at);
+}
+
+/** A property of the socket on this node that would take the packet; ends the rule without one. */
+export function loadSocket(writer: NetlinkWriter, register: number, key: number): void {
+  const at = begin(writer, "socket");
+  writer.u32(1, key);
+  writer.u32(2, register);
+  writer.u32(3, 0); // a level of cgroups, of no meaning here
   end(writer, at);
 }
 
@@ -194,6 +236,26 @@ export function translateDestination(
   writer.u32(2, family);
   writer.u32(3, registers.address);
   writer.u32(5, registers.port);
+  end(writer, at);
+}
+
+/** Sends the frame out of the interface whose number is in the register. */
+export function forwardFrame(writer: NetlinkWriter, register: number): void {
+  const at = begin(writer, "fwd");
+  writer.u32(1, register);
+  end(writer, at);
+}
+
+/** Gives the packet to a transparent listener; `family` is AF_INET or AF_INET6. */
+export function giveToListener(
+  writer: NetlinkWriter,
+  family: number,
+  registers: { readonly address: number; readonly port: number },
+): void {
+  const at = begin(writer, "tproxy");
+  writer.u32(1, family);
+  writer.u32(2, registers.address);
+  writer.u32(3, registers.port);
   end(writer, at);
 }
 

@@ -77,8 +77,8 @@ function applyAll(
   transactions: readonly Transaction[],
 ): Map<string, FakeTable> {
   const tables = new Map(before);
-  for (const { family, table: name, changes } of transactions) {
-    const key = `${family} ${name}`;
+  for (const { family, layer, table: name, changes } of transactions) {
+    const key = `${layer ?? family} ${name}`;
     let table = tables.get(key);
     let copied = false;
     for (const change of changes) {
@@ -206,7 +206,8 @@ function isReferenced(table: FakeTable, chain: string): boolean {
 function contentsOf(table: FakeTable): TableContents {
   const sets = new Map<string, ReadonlyMap<string, Element>>();
   for (const [name, set] of table.sets) {
-    sets.set(name, set.spec.dynamic === undefined ? new Map(set.elements) : new Map());
+    const isVolatile = (set.spec.dynamic ?? set.spec.timeoutSeconds) !== undefined;
+    sets.set(name, isVolatile ? new Map() : new Map(set.elements));
   }
   const chains = new Map<string, readonly string[]>();
   for (const [name, { rules }] of table.chains) {

@@ -36,6 +36,7 @@ export function kernelContract(name: string, makeKernel: () => Promise<NftKernel
       describe(family, () => {
         wholeTableClaims(table);
         elementClaims(table);
+        passingClaims(table);
         prefixClaims(table);
         chainClaims(table);
         refusalClaims(table);
@@ -167,6 +168,19 @@ function elementClaims(table: ContractTable): void {
     const keys = elements.map(({ key }) => key);
     await table.commit({ kind: "delete-elements", set: setVerdicts, keys });
     assert.deepEqual(await table.elements(setVerdicts), []);
+  });
+}
+
+function passingClaims(table: ContractTable): void {
+  table.claim("elements that go by themselves are not read, and can be renewed", async () => {
+    const set: SetSpec = { name: "alive", key: ["meta l4proto"], timeoutSeconds: 60 };
+    const add = addElements(set, { key: "tcp" });
+    const remove: Change = { kind: "delete-elements", set, keys: ["tcp"] };
+    await table.commit({ kind: "add-set", set }, add);
+    for (let i = 0; i < 2; i++) await table.commit(add, remove, add);
+    assert.deepEqual(await table.elements(set), []);
+    await table.commit(remove);
+    await table.commit(add, remove, add);
   });
 }
 

@@ -112,7 +112,7 @@ export class NftSession {
     if (this.#describe(family, table) === undefined) return undefined;
     const sets = new Map<string, ReadonlyMap<string, Element>>();
     for (const set of this.sets(family, table)) {
-      sets.set(set.name, set.isDynamic ? new Map() : this.#elements(table, set));
+      sets.set(set.name, set.isVolatile ? new Map() : this.#elements(table, set));
     }
     return { sets, chains: this.readRules(family, table) };
   }

@@ -1,7 +1,7 @@
 // Numbers of the nf_tables netlink interface (include/uapi/linux/netfilter/nf_tables.h) that the
 // encoder and the decoder share. Numbers used in one place stand there.
 
-import type { Family } from "./objects.ts";
+import type { Family, Layer } from "./objects.ts";
 
 const SUBSYSTEM = 10;
 
@@ -33,7 +33,7 @@ export const TABLE = { name: 1, flags: 2, userData: 6 } as const;
 export const TABLE_DORMANT = 0x1;
 export const POLICY = { drop: 0, accept: 1 } as const;
 export const CHAIN = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
-export const HOOK = { number: 1, priority: 2 } as const;
+export const HOOK = { number: 1, priority: 2, device: 3 } as const;
 export const RULE = { table: 1, chain: 2, expressions: 4 } as const;
 export const SET = {
   table: 1,
@@ -82,5 +82,10 @@ export const SET_USER_DATA = {
 export const ELEMENT_USER_DATA = { comment: 0, flags: 1 } as const;
 export const TABLE_USER_DATA = { comment: 0 } as const;
 
-/** AF_INET and AF_INET6. */
-export const FAMILY_NUMBER: Readonly<Record<Family, number>> = { ip: 2, ip6: 10 };
+/** NFPROTO_*; AF_INET and AF_INET6 are the same. */
+export const FAMILY_NUMBER: Readonly<Record<Family | Layer, number>> = {
+  ip: 2,
+  netdev: 5,
+  bridge: 7,
+  ip6: 10,
+};

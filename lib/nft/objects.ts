@@ -5,6 +5,12 @@
 /** The address family of a table; `ip` and `ip6` tables are planned independently. */
 export type Family = "ip" | "ip6";
 
+/**
+ * Below IP: tables that see frames, on their way into an interface or through a bridge. One such
+ * table serves both families; a transaction's family says of which its fields are.
+ */
+export type Layer = "netdev" | "bridge";
+
 /** What a key or data field holds; printed in `typeof`, so `nft list` shows readable values. */
 export type Field =
   | "saddr" // ip saddr or ip6 saddr, by the table's family
@@ -17,7 +23,8 @@ export type Field =
 
 /**
  * A named set or map. `data` makes it a map: a verdict map, or fields.
- * `interval` sets hold prefixes; `dynamic` maps are written by the packet path.
+ * `interval` sets hold prefixes; `dynamic` maps are written by the packet path; elements of sets
+ * with `timeoutSeconds` go by themselves, so that reading leaves them out like dynamic ones.
  */
 export interface SetSpec {
   readonly name: string;
@@ -25,6 +32,7 @@ export interface SetSpec {
   readonly data?: "verdict" | readonly Field[];
   readonly interval?: true;
   readonly dynamic?: { readonly timeoutSeconds: number; readonly size: number };
+  readonly timeoutSeconds?: number;
   readonly comment?: string;
 }
 
@@ -41,7 +49,7 @@ export interface Element {
   readonly comment?: string;
 }
 
-export type Hook = "prerouting" | "input" | "forward" | "output" | "postrouting";
+export type Hook = "prerouting" | "input" | "forward" | "output" | "postrouting" | "ingress";
 
 /** A chain; with `base` it hangs on a netfilter hook. Base policies are always accept. */
 export interface ChainSpec {
@@ -50,6 +58,8 @@ export interface ChainSpec {
     readonly type: "nat" | "filter" | "route";
     readonly hook: Hook;
     readonly priority: number;
+    /** The interface whose frames come in: with hook "ingress", which only layer netdev has. */
+    readonly device?: string;
   };
 }
 
@@ -81,8 +91,22 @@ export type Statement =
   | { readonly kind: "ct-new" }
   /** `ct status dnat` */
   | { readonly kind: "ct-dnat" }
-  /** `fib saddr type local` / `fib daddr type local` */
-  | { readonly kind: "fib-local"; readonly field: "saddr" | "daddr" }
+  /** `ct mark & MASK == MASK`: a mark on the flow, not on the packet */
+  | { readonly kind: "ct-mark-has"; readonly mask: number }
+  /** `ct direction reply` */
+  | { readonly kind: "ct-reply" }
+  /** `meta l4proto tcp`; "icmp" is the family's own: icmpv6 for ip6. */
+  | { readonly kind: "l4proto"; readonly protocol: "tcp" | "icmp"; readonly negate?: true }
+  /** `meta protocol ip`: the frame carries a packet of the transaction's family. */
+  | { readonly kind: "frame-of-family" }
+  /** `tcp flags & (fin | syn | rst | ack) != syn`: TCP that does not open a connection. */
+  | { readonly kind: "tcp-not-syn" }
+  /** `socket transparent 1`: somebody's transparent socket on this node takes the packet. */
+  | { readonly kind: "socket-transparent" }
+  /** `socket mark & MASK == MASK`, the SO_MARK of the socket that takes the packet. */
+  | { readonly kind: "socket-mark-has"; readonly mask: number }
+  /** `fib saddr type local` / `fib daddr type != local` */
+  | { readonly kind: "fib-local"; readonly field: "saddr" | "daddr"; readonly negate?: true }
   /** `iifname != "NAME"`; a trailing `*` matches a prefix. */
   | { readonly kind: "iifname"; readonly name: string; readonly negate?: true }
   /** `ip daddr != PREFIX` / `ip daddr PREFIX` */
@@ -94,6 +118,8 @@ export type Statement =
     }
   /** `meta mark set meta mark | MASK`, or `& MASK`, or `^ MASK` */
   | { readonly kind: "set-mark"; readonly operator: "|" | "&" | "^"; readonly mask: number }
+  /** `ct mark set ct mark | MASK` */
+  | { readonly kind: "set-ct-mark"; readonly mask: number }
   /** `meta priority set KEY map @MAP` */
   | { readonly kind: "set-priority"; readonly key: readonly Operand[]; readonly map: string }
   /** `meta priority set meta priority & MASK` */
@@ -104,6 +130,17 @@ export type Statement =
   | { readonly kind: "vmap"; readonly key: readonly Operand[]; readonly map: string }
   /** `meta l4proto { tcp, udp, sctp } dnat to KEY map @MAP`; map data is `daddr . th dport` */
   | { readonly kind: "dnat"; readonly key: readonly Operand[]; readonly map: string }
+  /**
+   * `meta l4proto tcp tproxy to 127.0.0.1:PORT` ([::1] for ip6); ends the rule when nobody listens
+   * there, transparently.
+   */
+  | { readonly kind: "tproxy"; readonly port: number }
+  /** `ether daddr set ADDRESS` */
+  | { readonly kind: "set-ether-daddr"; readonly address: string }
+  /** `meta pkttype set host`: the frame was for this host all along. */
+  | { readonly kind: "set-pkttype-host" }
+  /** `fwd to "NAME"`: out of that interface, from layer netdev. The kernel wants its number. */
+  | { readonly kind: "forward-to"; readonly name: string; readonly index: number }
   /** `masquerade fully-random` */
   | { readonly kind: "masquerade" }
   /** `reject with icmp port-unreachable` (icmpv6 for ip6) */
@@ -138,13 +175,15 @@ export type Change =
 /** Changes to one table that take effect together or not at all. Does nothing until committed. */
 export interface Transaction {
   readonly family: Family;
+  /** @default the family's own layer */
+  readonly layer?: Layer;
   readonly table: string;
   readonly changes: readonly Change[];
 }
 
 /** What a table holds in the kernel, decoded; the shape that audits and restarts compare with. */
 export interface TableContents {
-  /** By set name, then element key; elements of dynamic maps are left out. */
+  /** By set name, then element key; elements that come or go by themselves are left out. */
   readonly sets: ReadonlyMap<string, ReadonlyMap<string, Element>>;
   /**
    * By chain name: one opaque text per rule, in order, equal for equal rules of one kernel.
@@ -156,7 +195,7 @@ export interface TableContents {
 
 /** A table in short: enough to say whether it holds what it should. */
 export interface TableDigest {
-  /** By set name: the `ElementDigest` of its elements; dynamic maps count as empty. */
+  /** By set name: the `ElementDigest` of its elements, as in `TableContents`. */
   readonly sets: ReadonlyMap<string, string>;
   /** As in `TableContents`. */
   readonly chains: ReadonlyMap<string, readonly string[]>;

@@ -20,9 +20,8 @@ export function describeRefusal(batch: Batch, bytes: Uint8Array, refusal: Answer
 }
 
 function describe(origin: Origin, bytes: Uint8Array, refusal: Answer): string {
-  const { family, table } = origin.transaction;
   const change = narrow(origin, bytes, refusal);
-  return formatChange(family, table, change).replace(/\s+/g, " ");
+  return formatChange(origin.transaction, change).replace(/\s+/g, " ");
 }
 
 /** The one element that was refused, when the kernel pointed at it; else the message's first. */

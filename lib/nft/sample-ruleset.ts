@@ -45,6 +45,7 @@ export const sampleSets = {
     dynamic: { timeoutSeconds: 10_800, size: 262_144 },
   },
   uplinks: { name: "uplinks", key: ["meta iifname"] },
+  alive: { name: "alive", key: ["meta l4proto"], timeoutSeconds: 3 },
 } as const satisfies Record<string, SetSpec>;
 
 /** Makes the whole table from nothing. IPv6 has the rules that only the netlink encoder writes. */
@@ -82,6 +83,7 @@ const sampleChains: readonly ChainSpec[] = [
   { name: "aff-2" },
   { name: "aff-use" },
   { name: "forward", base: { type: "filter", hook: "forward", priority: 0 } },
+  { name: "lane-in", base: { type: "filter", hook: "prerouting", priority: -150 } },
   { name: "divert", base: { type: "route", hook: "output", priority: -150 } },
   { name: "postrouting", base: { type: "nat", hook: "postrouting", priority: 100 } },
 ];
@@ -146,6 +148,7 @@ function sampleRules(family: Family): Change[] {
     ...originRules(),
     ...endpointRules(),
     ...affinityRules(),
+    ...laneRules(),
     ...afterwardsRules(),
   ];
 }
@@ -235,6 +238,31 @@ function affinityRules(): Change[] {
       timeoutSeconds: 6,
     }),
     rule("aff-use", { kind: "dnat", key: [PRIORITY], map: "aff-ep" }),
+  ];
+}
+
+function laneRules(): Change[] {
+  const accept: Statement = { kind: "verdict", verdict: { kind: "accept" } };
+  return [
+    rule(
+      "lane-in",
+      { kind: "l4proto", protocol: "icmp" },
+      { kind: "socket-transparent" },
+      { kind: "socket-mark-has", mask: 0x800 },
+      accept,
+    ),
+    rule("lane-in", { kind: "l4proto", protocol: "tcp", negate: true }, accept),
+    rule("lane-in", { kind: "tcp-not-syn" }, { kind: "socket-transparent" }, accept),
+    rule("lane-in", { kind: "ct-mark-has", mask: 0x1000 }, { kind: "ct-reply" }, accept),
+    rule("lane-in", { kind: "set-ct-mark", mask: 0x1000 }),
+    rule("lane-in", { kind: "fib-local", field: "daddr", negate: true }, accept),
+    rule(
+      "lane-in",
+      { kind: "in-set", key: [PROTOCOL], set: "alive" },
+      { kind: "tproxy", port: 15_001 },
+      { kind: "set-mark", operator: "|", mask: 0x1000 },
+      accept,
+    ),
   ];
 }
 

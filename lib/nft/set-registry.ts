@@ -1,7 +1,7 @@
 // Remembers which sets hold intervals. A rule names a set only, but its program depends on that:
 // numbers are compared in network order there.
 
-import { isHostNumber } from "./encode-rule.ts";
+import { isHostNumber } from "./encode-key.ts";
 import type { Family, Rule, Transaction } from "./objects.ts";
 
 /** Sets by family, table and name. */

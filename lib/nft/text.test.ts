@@ -21,8 +21,8 @@ test("an IPv6 map update is a comment that gives the reason, since nft 1.0.6 abo
 });
 
 test("removals print as nft commands", () => {
-  const format = (change: Parameters<typeof formatChange>[2]): string =>
-    formatChange("ip6", "t", change);
+  const format = (change: Parameters<typeof formatChange>[1]): string =>
+    formatChange({ family: "ip6", table: "t" }, change);
   assert.equal(format({ kind: "delete-table" }), "delete table ip6 t");
   assert.equal(format({ kind: "delete-set", set: "s" }), "delete set ip6 t s");
   assert.equal(format({ kind: "flush-chain", chain: "c" }), "flush chain ip6 t c");
@@ -36,7 +36,7 @@ test("removals print as nft commands", () => {
 
 test("empty braces are a syntax error to nft, so no elements print as a comment", () => {
   const change = { kind: "add-elements", set: sampleSets.vips, elements: [] } as const;
-  assert.match(formatChange("ip", "t", change), /^#/);
+  assert.match(formatChange({ family: "ip", table: "t" }, change), /^#/);
 });
 
 test("a set prints its typeof, flags, timeout, size and comment", () => {

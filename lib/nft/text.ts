@@ -16,12 +16,15 @@ import type {
   Verdict,
 } from "./objects.ts";
 
+const TPROXY_ADDRESS = { ip: "127.0.0.1", ip6: "[::1]" } as const;
 const NFT_REFUSES_IPV6_REMEMBER = "nft 1.0.6 aborts on map updates keyed by an IPv6 address";
+
+/** The table that changes are made to. */
+export type TablePlace = Pick<Transaction, "family" | "layer" | "table">;
 
 /** The transaction as a script, one command a line (elements one a line below theirs). */
 export function formatTransaction(transaction: Transaction): string {
-  const { family, table } = transaction;
-  const lines = transaction.changes.map((change) => formatChange(family, table, change));
+  const lines = transaction.changes.map((change) => formatChange(transaction, change));
   return `${lines.join("\n")}\n`;
 }
 
@@ -40,6 +43,7 @@ export function formatSet(family: Family, set: SetSpec): string {
     const { timeoutSeconds, size } = set.dynamic;
     lines.push("flags dynamic,timeout;", `timeout ${timeoutSeconds}s;`, `size ${size};`);
   }
+  if (set.timeoutSeconds !== undefined) lines.push(`timeout ${set.timeoutSeconds}s;`);
   if (set.comment !== undefined) lines.push(`comment ${quote(set.comment)};`);
   return `${set.data === undefined ? "set" : "map"} ${set.name} { ${lines.join(" ")} }`;
 }
@@ -52,8 +56,9 @@ export function formatElement(set: SetSpec, element: Element): string {
 }
 
 /** One change as an nft command, or as a comment when nft 1.0.6 cannot read the command. */
-export function formatChange(family: Family, table: string, change: Change): string {
-  const place = `${family} ${table}`;
+export function formatChange(transaction: TablePlace, change: Change): string {
+  const { family, layer, table } = transaction;
+  const place = `${layer ?? family} ${table}`;
   switch (change.kind) {
     case "add-table": {
       const comment = change.comment === undefined ? "" : ` { comment ${quote(change.comment)}; }`;
@@ -72,7 +77,7 @@ export function formatChange(family: Family, table: string, change: Change): str
     case "delete-chain":
       return `delete chain ${place} ${change.chain}`;
     case "add-rule":
-      return formatAddRule(family, table, change.chain, change.rule);
+      return formatAddRule(family, `add rule ${place} ${change.chain}`, change.rule);
     case "add-elements": {
       const elements = change.elements.map((element) => formatElement(change.set, element));
       return formatElements("add", place, change.set, elements);
@@ -99,8 +104,25 @@ export function formatStatement(family: Family, statement: Statement): string {
       return "ct state new";
     case "ct-dnat":
       return "ct status dnat";
+    case "ct-mark-has":
+      return `ct mark & ${hex(statement.mask)} == ${hex(statement.mask)}`;
+    case "ct-reply":
+      return "ct direction reply";
+    case "l4proto": {
+      const icmp = family === "ip" ? "icmp" : "ipv6-icmp";
+      const not = statement.negate === true ? "!= " : "";
+      return `meta l4proto ${not}${statement.protocol === "icmp" ? icmp : statement.protocol}`;
+    }
+    case "frame-of-family":
+      return `meta protocol ${family}`;
+    case "tcp-not-syn":
+      return "tcp flags & (fin | syn | rst | ack) != syn";
+    case "socket-transparent":
+      return "socket transparent 1";
+    case "socket-mark-has":
+      return `socket mark & ${hex(statement.mask)} == ${hex(statement.mask)}`;
     case "fib-local":
-      return `fib ${statement.field} type local`;
+      return `fib ${statement.field} type ${statement.negate === true ? "!= " : ""}local`;
     case "iifname":
       return `iifname ${statement.negate === true ? "!= " : ""}${quote(statement.name)}`;
     case "prefix": {
@@ -109,6 +131,8 @@ export function formatStatement(family: Family, statement: Statement): string {
     }
     case "set-mark":
       return `meta mark set meta mark ${statement.operator} ${hex(statement.mask)}`;
+    case "set-ct-mark":
+      return `ct mark set ct mark | ${hex(statement.mask)}`;
     case "set-priority":
       return `meta priority set ${formatKey(family, statement.key)} map @${statement.map}`;
     case "mask-priority":
@@ -119,6 +143,14 @@ export function formatStatement(family: Family, statement: Statement): string {
       return `${formatKey(family, statement.key)} vmap @${statement.map}`;
     case "dnat":
       return formatDnat(family, statement.key, statement.map);
+    case "tproxy":
+      return `meta l4proto tcp tproxy to ${TPROXY_ADDRESS[family]}:${statement.port}`;
+    case "set-ether-daddr":
+      return `ether daddr set ${statement.address}`;
+    case "set-pkttype-host":
+      return "meta pkttype set host";
+    case "forward-to":
+      return `fwd to ${quote(statement.name)}`;
     case "masquerade":
       return "masquerade fully-random";
     case "reject":
@@ -144,16 +176,17 @@ function formatDnat(family: Family, key: readonly Operand[], map: string): strin
   return `meta l4proto { tcp, udp, sctp } dnat ${family} to ${target}`;
 }
 
-function formatAddRule(family: Family, table: string, chain: string, rule: Rule): string {
-  const command = `add rule ${family} ${table} ${chain} ${formatRule(family, rule)}`;
+function formatAddRule(family: Family, place: string, rule: Rule): string {
+  const command = `${place} ${formatRule(family, rule)}`;
   const unreadable = family === "ip6" && rule.some(({ kind }) => kind === "remember");
   return unreadable ? `# ${command} # ${NFT_REFUSES_IPV6_REMEMBER}` : command;
 }
 
 function formatChain(chain: ChainSpec): string {
   if (chain.base === undefined) return chain.name;
-  const { type, hook, priority } = chain.base;
-  return `${chain.name} { type ${type} hook ${hook} priority ${priority}; policy accept; }`;
+  const { type, hook, priority, device } = chain.base;
+  const on = device === undefined ? "" : ` device ${quote(device)}`;
+  return `${chain.name} { type ${type} hook ${hook}${on} priority ${priority}; policy accept; }`;
 }
 
 function formatElements(

@@ -3,9 +3,10 @@
 
 import { cidrContains } from "../ip/cidr.ts";
 import type { FakeTable } from "./fake-kernel.ts";
-import type { Operand, Rule, Statement } from "./objects.ts";
+import type { Hook, Operand, Rule, Statement } from "./objects.ts";
 import { formatPriority, parsePriority } from "./priority.ts";
 import { formatRule } from "./text.ts";
+import { evaluateMatch, isMatch, type Match, type PacketView } from "./trace-match.ts";
 
 /** A packet that starts a new connection. */
 export interface TracePacket {
@@ -23,6 +24,11 @@ export interface TraceWorld {
   readonly localAddresses: ReadonlySet<string>;
   /** A number in [0, modulus), for `numgen random`. */
   readonly random: (modulus: number) => number;
+  /**
+   * The bits of the packet mark that routing rules outside the table turn into local delivery.
+   * @default none
+   */
+  readonly deliveredMark?: number;
 }
 
 export interface TraceStep {
@@ -33,7 +39,9 @@ export interface TraceStep {
 }
 
 export interface TraceResult {
-  readonly verdict: "accept" | "drop" | "reject";
+  /** "lane": a transparent listener of this node takes the connection, at `listenerPort`. */
+  readonly verdict: "accept" | "drop" | "reject" | "lane";
+  readonly listenerPort?: number;
   /** Where the packet goes after DNAT; its own destination when nothing rewrote it. */
   readonly destination: string;
   readonly destinationPort: number;
@@ -70,16 +78,11 @@ type Outcome = "accept" | "drop" | "reject" | "fallthrough" | "return";
 /** Traces a packet through one table's hooks in netfilter's order. Never throws on real plans. */
 export function tracePacket(table: FakeTable, packet: TracePacket, world: TraceWorld): TraceResult {
   const walk = new Walk(table, packet, world);
-  const hooks = packet.interface === undefined ? ["output"] : ["prerouting"];
-  let verdict = walk.hook(hooks[0] ?? "output", ["nat"]);
-  if (verdict === "accept") {
-    const forwarded = packet.interface !== undefined && !world.localAddresses.has(walk.destination);
-    const filter = packet.interface === undefined ? "output" : forwarded ? "forward" : "input";
-    verdict = walk.hook(filter, ["filter"]);
-    if (verdict === "accept" && filter !== "input") verdict = walk.hook("postrouting", ["nat"]);
-  }
+  const verdict = passHooks(walk, packet, world);
+  const port = walk.listenerPort;
   return {
-    verdict,
+    verdict: verdict === "accept" && port !== undefined ? "lane" : verdict,
+    ...(port === undefined ? {} : { listenerPort: port }),
     destination: walk.destination,
     destinationPort: walk.destinationPort,
     translated: walk.translated,
@@ -90,29 +93,55 @@ export function tracePacket(table: FakeTable, packet: TracePacket, world: TraceW
   };
 }
 
-class Walk {
+function passHooks(
+  walk: Walk,
+  packet: TracePacket,
+  { localAddresses, deliveredMark = 0 }: TraceWorld,
+): "accept" | "drop" | "reject" {
+  if (packet.interface === undefined) {
+    for (const hook of ["output", "postrouting"] as const) {
+      const verdict = walk.hook(hook);
+      if (verdict !== "accept") return verdict;
+    }
+    const isDelivered = (walk.mark & deliveredMark) === deliveredMark && deliveredMark !== 0;
+    if (!isDelivered) return "accept";
+    walk.interface = "lo";
+  }
+  const verdict = walk.hook("prerouting");
+  if (verdict !== "accept") return verdict;
+  const isInput = localAddresses.has(walk.destination) || walk.listenerPort !== undefined;
+  const filtered = walk.hook(isInput ? "input" : "forward");
+  return filtered === "accept" && !isInput ? walk.hook("postrouting") : filtered;
+}
+
+class Walk implements PacketView {
+  readonly source: string;
+  readonly protocol: string;
+  interface: string;
   destination: string;
   destinationPort: number;
   translated = false;
+  listenerPort: number | undefined;
   masquerade = false;
   mark = 0;
   priority = 0;
   readonly steps: TraceStep[] = [];
   readonly #table: FakeTable;
-  readonly #packet: TracePacket;
   readonly #world: TraceWorld;
 
   constructor(table: FakeTable, packet: TracePacket, world: TraceWorld) {
     this.#table = table;
-    this.#packet = packet;
     this.#world = world;
+    this.source = packet.source;
+    this.protocol = packet.protocol;
+    this.interface = packet.interface ?? "";
     this.destination = packet.destination;
     this.destinationPort = packet.destinationPort;
   }
 
-  hook(hook: string, types: readonly string[]): "accept" | "drop" | "reject" {
+  hook(hook: Hook): "accept" | "drop" | "reject" {
     const chains = [...this.#table.chains.values()]
-      .filter(({ spec }) => spec.base?.hook === hook && types.includes(spec.base.type))
+      .filter(({ spec }) => spec.base?.hook === hook)
       .sort((a, b) => (a.spec.base?.priority ?? 0) - (b.spec.base?.priority ?? 0));
     for (const chain of chains) {
       const outcome = this.#chain(chain.spec.name);
@@ -149,61 +178,22 @@ class Walk {
 
   /** "next" goes on in the rule; "fallthrough" ends the rule. */
   #statement(statement: Statement, note: (text: string) => void): Outcome | "next" {
-    const match = (matched: boolean, why: string): "next" | "fallthrough" => {
-      note(matched ? why : `no match: ${why}`);
-      return matched ? "next" : "fallthrough";
-    };
-    switch (statement.kind) {
-      case "in-set": {
-        const found = this.#find(statement.set, statement.key);
-        const inside = found.element !== undefined;
-        const relation = inside ? "in" : "not in";
-        return match(
-          inside !== (statement.negate ?? false),
-          `${found.key} ${relation} @${statement.set}`,
-        );
-      }
-      case "mark-has":
-        return match((this.mark & statement.mask) === statement.mask, `mark ${hex(this.mark)}`);
-      case "ct-new":
-        return "next";
-      case "ct-dnat":
-        return match(this.translated, "ct status dnat");
-      case "fib-local": {
-        const address = statement.field === "saddr" ? this.#packet.source : this.destination;
-        return match(this.#world.localAddresses.has(address), `${address} is of this node`);
-      }
-      case "iifname": {
-        const matched = matchesInterface(statement.name, this.#packet.interface ?? "");
-        return match(
-          matched !== (statement.negate ?? false),
-          `iif "${this.#packet.interface ?? ""}"`,
-        );
-      }
-      case "prefix": {
-        const address = statement.field === "saddr" ? this.#packet.source : this.destination;
-        const inside = cidrContains(statement.prefix, address);
-        return match(inside !== (statement.negate ?? false), address);
-      }
-      default:
-        return this.#action(statement, note);
-    }
+    if (!isMatch(statement)) return this.#action(statement, note);
+    const { matched, why } = evaluateMatch(statement, this);
+    if (why !== "") note(matched ? why : `no match: ${why}`);
+    return matched ? "next" : "fallthrough";
   }
 
-  #action(
-    statement: Exclude<
-      Statement,
-      { kind: "in-set" | "mark-has" | "ct-new" | "ct-dnat" | "fib-local" | "iifname" | "prefix" }
-    >,
-    note: (text: string) => void,
-  ): Outcome | "next" {
+  #action(statement: Exclude<Statement, Match>, note: (text: string) => void): Outcome | "next" {
     switch (statement.kind) {
       case "set-mark":
         this.mark = applyMask(this.mark, statement.operator, statement.mask);
         note(`mark ${hex(this.mark)}`);
         return "next";
+      case "set-ct-mark":
+        return "next"; // for the flow's later packets
       case "set-priority": {
-        const found = this.#find(statement.map, statement.key);
+        const found = this.find(statement.map, statement.key);
         note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
         if (found.element === undefined) return "fallthrough";
         this.priority = parsePriority(found.element.data ?? "0:0");
@@ -216,14 +206,14 @@ class Walk {
         this.priority = 0;
         return "next";
       case "vmap": {
-        const found = this.#find(statement.map, statement.key);
+        const found = this.find(statement.map, statement.key);
         note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
         return found.element === undefined
           ? "fallthrough"
           : this.#verdict(found.element.data ?? "");
       }
       case "dnat": {
-        const found = this.#find(statement.map, statement.key);
+        const found = this.find(statement.map, statement.key);
         note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
         if (found.element === undefined) return "fallthrough";
         const [address = "", port = "0"] = (found.element.data ?? "").split(" . ");
@@ -232,14 +222,24 @@ class Walk {
         this.translated = true;
         return "accept";
       }
+      case "tproxy":
+        note(`protocol ${this.protocol}`);
+        if (this.protocol !== "tcp") return "fallthrough";
+        this.listenerPort = statement.port;
+        return "next";
+      case "set-ether-daddr":
+      case "set-pkttype-host":
+      case "forward-to":
+        // Of tables that see frames; a trace follows a packet.
+        throw new Error(`Cannot trace "${statement.kind}": not a statement about packets`);
       case "masquerade":
         this.masquerade = true;
         return "accept";
       case "reject":
         return "reject";
       case "reset-tcp":
-        note(`protocol ${this.#packet.protocol}`);
-        return this.#packet.protocol === "tcp" ? "reject" : "fallthrough";
+        note(`protocol ${this.protocol}`);
+        return this.protocol === "tcp" ? "reject" : "fallthrough";
       case "remember":
         this.#remember(statement, note);
         return "next";
@@ -273,7 +273,11 @@ class Walk {
     else set?.elements.set(key, { key, data: formatPriority(this.priority) });
   }
 
-  #find(
+  isLocal(address: string): boolean {
+    return this.#world.localAddresses.has(address);
+  }
+
+  find(
     name: string,
     operands: readonly Operand[],
   ): { key: string; element: { readonly data?: string } | undefined } {
@@ -304,25 +308,21 @@ class Walk {
     }
     switch (operand.field) {
       case "saddr":
-        return this.#packet.source;
+        return this.source;
       case "daddr":
         return this.destination;
       case "th dport":
         return String(this.destinationPort);
       case "meta l4proto":
-        return this.#packet.protocol;
+        return this.protocol;
       case "meta priority":
         return formatPriority(this.priority);
       case "meta iifname":
-        return this.#packet.interface ?? "";
+        return this.interface;
       default:
         return operand.field satisfies never;
     }
   }
-}
-
-function matchesInterface(pattern: string, name: string): boolean {
-  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
 function applyMask(value: number, operator: "|" | "&" | "^", mask: number): number {

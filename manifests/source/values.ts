@@ -32,6 +32,8 @@ export const values: Readonly<Record<string, Value>> = {
   maxUnavailable: { default: "10%", help: "Nodes that are updated at a time." },
   "resources.cpu": { default: "50m", help: "Requested CPU." },
   "resources.memory": { default: "128Mi", help: "Requested memory." },
+  "controller.cpu": { default: "20m", help: "CPU that the controller requests." },
+  "controller.memory": { default: "96Mi", help: "Its memory." },
 };
 
 /** How a value stands in a manifest: a default, or a template that Helm fills in. */

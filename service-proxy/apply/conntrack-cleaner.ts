@@ -4,11 +4,11 @@
 
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { AddressFamily } from "../../lib/ip/address.ts";
-import type { ConntrackTable } from "../../lib/netlink/conntrack-table.ts";
 import type { ConntrackEntry } from "../../lib/netlink/conntrack-entry.ts";
+import type { ConntrackTable } from "../../lib/netlink/conntrack-table.ts";
 import {
-  noUdpTargets,
   nothingRetired,
+  noUdpTargets,
   type RetiredTargets,
   retireTargets,
   sameUdpTargets,

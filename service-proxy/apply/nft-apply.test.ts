@@ -7,6 +7,7 @@ import { makeLogger } from "../../lib/log/logger.ts";
 import { type FakeKernel, makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import { NftError, type TableContents } from "../../lib/nft/objects.ts";
 import type { TableSettings } from "../plan/family-facts.ts";
+import { DEFAULT_LANE } from "../plan/lane-marks.ts";
 import { NodePlan } from "../plan/node-plan.ts";
 import { TABLE } from "../plan/ruleset.ts";
 import { NftApply } from "./nft-apply.ts";
@@ -22,6 +23,8 @@ const SETTINGS: TableSettings = {
   detectLocal: { kind: "ClusterCIDR", cidrs: ["10.71.0.0/16"] },
   masqueradeAll: false,
   masqueradeBit: 14,
+  proxyMode: "auto",
+  lane: DEFAULT_LANE,
   nodePortAddresses: { kind: "primary" },
 };
 
@@ -312,4 +315,48 @@ function essence(text: string): string[] {
 
 function elements(text: string): string[] {
   return text.split("\n").filter((line) => line.includes(" = "));
+}
+
+describe("NftApply and the lanes", () => {
+  test("what it tells the kernel about workers is no stranger's commit", async () => {
+    const r = rig();
+    await run(r, STEPS[0] ?? assert.fail("no step"));
+    for (let i = 0; i < 3; i++) await r.apply.tellLanes("living", ["ip"]);
+    assert.deepEqual(await countReads(r, () => r.apply.audit(r.plan.families, "elements")), 0);
+    await r.kernel.commit([]);
+    assert.deepEqual(await countReads(r, () => r.apply.audit(r.plan.families, "elements")), 1);
+  });
+
+  test("a word that falls into an audit does not make the next audit look again", async () => {
+    const r = rig();
+    await run(r, STEPS[0] ?? assert.fail("no step"));
+    await r.kernel.commit([]);
+    const { digest } = r.kernel;
+    r.kernel.digest = async (...args) => {
+      await r.apply.tellLanes("living", ["ip"]);
+      return digest(...args);
+    };
+    await r.apply.audit(r.plan.families, "elements");
+    assert.deepEqual(await countReads(r, () => r.apply.audit(r.plan.families, "elements")), 0);
+  });
+
+  test("a word before there is a table is refused, and harms nothing", async () => {
+    const r = rig();
+    await assert.rejects(r.apply.tellLanes("living", ["ip"]), { code: "ENOENT" });
+    await run(r, STEPS[0] ?? assert.fail("no step"));
+    await r.apply.tellLanes("dead", ["ip"]);
+    assert.deepEqual(await countReads(r, () => r.apply.audit(r.plan.families, "elements")), 0);
+  });
+});
+
+async function countReads({ kernel }: Rig, body: () => Promise<unknown>): Promise<number> {
+  const { digest } = kernel;
+  let count = 0;
+  kernel.digest = (...args) => {
+    count++;
+    return digest(...args);
+  };
+  await body();
+  kernel.digest = digest;
+  return count;
 }

@@ -12,6 +12,8 @@ import {
   type Transaction,
 } from "../../lib/nft/objects.ts";
 import {
+  ALIVE_LAPSE,
+  ALIVE_RENEWAL,
   chainChanges,
   elementBatches,
   REMOVAL,
@@ -21,7 +23,8 @@ import {
   wholeTransaction,
 } from "../plan/changes.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
-import { type Chain, demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
+import type { Chain } from "../plan/rule-parts.ts";
+import { demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
 
 /** What one sync did. */
 export interface SyncReport {
@@ -41,7 +44,10 @@ type Fingerprints = ReadonlyMap<string, readonly string[]>;
 
 const MAXIMUM_DRIFT_LINES = 20;
 
-/** Owns the tables `innermesh` of both families. Calls must not overlap. */
+/**
+ * Owns the tables `innermesh` of both families. Calls must not overlap, but for those that
+ * only tell the kernel something: `tellLanes`, `commitAside`.
+ */
 export class NftApply {
   readonly #kernel: NftKernel;
   readonly #log: Logger;
@@ -53,8 +59,9 @@ export class NftApply {
   readonly #doubtful = new Set<Family>();
   /** What `recover` read, until the first sync has used it. */
   readonly #recovered = new Map<Family, TableContents | undefined>();
-  /** The generation when all was as we know it; grows with our commits. -1: not known. */
-  #generation = -1;
+  #commits = 0;
+  /** What others had committed when all was as we know it: the generation without our commits. */
+  #strangers: number | undefined;
 
   constructor(kernel: NftKernel, log: Logger) {
     this.#kernel = kernel;
@@ -95,9 +102,9 @@ export class NftApply {
     plans: readonly FamilyPlan[],
     depth: "rules" | "elements" | "everything",
   ): Promise<AuditReport> {
-    const generation = await this.#kernel.generation();
+    const strangers = await this.#countStrangers();
     const isSettled = this.#unsure.size + this.#doubtful.size === 0;
-    if (depth !== "everything" && isSettled && generation === this.#generation) {
+    if (depth !== "everything" && isSettled && strangers === this.#strangers) {
       return { drift: [] };
     }
     const drift: string[] = [];
@@ -110,9 +117,27 @@ export class NftApply {
       const isDoubtful = !isShallow && this.#doubtful.has(family);
       if (found.length > 0 || isDoubtful) this.#unsure.add(family);
     }
-    if (depth !== "rules") this.#generation = generation;
+    if (depth !== "rules") this.#strangers = strangers;
     if (this.#unsure.size > 0) await this.sync(plans);
     return { drift: drift.slice(0, MAXIMUM_DRIFT_LINES) };
+  }
+
+  /**
+   * Tells the lanes whether a proxy worker lives. "living" holds for three seconds; without it new
+   * connections stay in the kernel lane. Audits do not take it for a stranger's commit.
+   * @throws NftError, as when there is no table yet
+   */
+  async tellLanes(word: "living" | "dead", families: readonly Family[]): Promise<void> {
+    const changes = word === "living" ? ALIVE_RENEWAL : ALIVE_LAPSE;
+    await this.#commit(families.map((family) => transaction(family, changes)));
+  }
+
+  /**
+   * Commits to tables of ours that no plan holds. Audits do not take it for a stranger's commit.
+   * @throws NftError
+   */
+  commitAside(transactions: readonly Transaction[]): Promise<void> {
+    return this.#commit(transactions);
   }
 
   async #full(plan: FamilyPlan): Promise<SyncReport> {
@@ -205,26 +230,32 @@ export class NftApply {
     const isRecovered = this.#recovered.has(family);
     const recovered = this.#recovered.get(family);
     this.#recovered.delete(family);
-    if (isRecovered && (await this.#kernel.generation()) === this.#generation) return recovered;
+    if (isRecovered && (await this.#countStrangers()) === this.#strangers) return recovered;
     return this.#read(family);
   }
 
   async #read(family: Family): Promise<TableContents | undefined> {
-    // Once known it only grows by our commits: what others did shows as a difference.
-    if (this.#generation < 0) this.#generation = await this.#kernel.generation();
+    // Once known it stays: what others did since shows as a difference.
+    this.#strangers ??= await this.#countStrangers();
     return this.#kernel.read(family, TABLE);
   }
 
-  /** Commits, and keeps count of the generation while nobody else changes the ruleset. */
   async #commit(transactions: readonly Transaction[]): Promise<void> {
     await this.#kernel.commit(transactions);
-    this.#generation = this.#generation < 0 ? -1 : this.#generation + 1;
+    this.#commits++;
+  }
+
+  /** The door answers in the order in which it is asked, so a commit under way counts in both. */
+  async #countStrangers(): Promise<number> {
+    return (await this.#kernel.generation()) - this.#commits;
   }
 
   #newChains(plan: FamilyPlan): readonly Chain[] {
     const { family } = plan.options;
     const known = this.#chains.get(family) ?? new Set<string>();
-    const fresh = demandedChains(plan.demand()).filter(({ spec }) => !known.has(spec.name));
+    const fresh = demandedChains(plan.options, plan.demand()).filter(
+      ({ spec }) => !known.has(spec.name),
+    );
     for (const { spec } of fresh) known.add(spec.name);
     return fresh;
   }
@@ -232,7 +263,7 @@ export class NftApply {
   /** Reads rules back as the kernel tells them, right after they were written. */
   async #rulesOf(family: Family): Promise<Fingerprints> {
     const rules = await this.#kernel.readRules(family, TABLE);
-    if ((await this.#kernel.generation()) === this.#generation) this.#doubtful.delete(family);
+    if ((await this.#countStrangers()) === this.#strangers) this.#doubtful.delete(family);
     else this.#doubtful.add(family);
     return rules;
   }
@@ -285,7 +316,7 @@ export class NftApply {
 }
 
 function namesOf(plan: FamilyPlan): string[] {
-  const chains = [...fixedChains(plan.options), ...demandedChains(plan.demand())];
+  const chains = [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())];
   return chains.map(({ spec }) => spec.name);
 }
 

@@ -1,8 +1,9 @@
 // Deletes whole nft tables: what `innermesh cleanup` does to our own.
 
-import { type Family, NftError, type NftKernel } from "../../lib/nft/objects.ts";
+import { type Family, type Layer, NftError, type NftKernel } from "../../lib/nft/objects.ts";
 
 const families = ["ip", "ip6"] as const;
+const layers = ["netdev", "bridge"] as const;
 
 /**
  * Deletes a table with all it holds, in one commit and without reading it.
@@ -13,9 +14,11 @@ export async function deleteTable(
   kernel: NftKernel,
   family: Family,
   table: string,
+  layer?: Layer,
 ): Promise<boolean> {
+  const place = { family, table, ...(layer === undefined ? {} : { layer }) };
   try {
-    await kernel.commit([{ family, table, changes: [{ kind: "delete-table" }] }]);
+    await kernel.commit([{ ...place, changes: [{ kind: "delete-table" }] }]);
     return true;
   } catch (error) {
     if (error instanceof NftError && error.code === "ENOENT") return false;
@@ -34,6 +37,11 @@ export async function removeOwnTables(kernel: NftKernel): Promise<readonly strin
   for (const family of families) {
     if (await deleteTable(kernel, family, "innermesh")) {
       removed.push(`nft table ${family} innermesh`);
+    }
+  }
+  for (const layer of layers) {
+    if (await deleteTable(kernel, "ip", "innermesh", layer)) {
+      removed.push(`nft table ${layer} innermesh`);
     }
   }
   return removed;

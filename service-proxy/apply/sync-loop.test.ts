@@ -5,6 +5,7 @@ import { makeStore } from "../../lib/kube/store.ts";
 import { makeLogger } from "../../lib/log/logger.ts";
 import { makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import { NftError, type NftKernel } from "../../lib/nft/objects.ts";
+import { DEFAULT_LANE } from "../plan/lane-marks.ts";
 import { TABLE } from "../plan/ruleset.ts";
 import { NftApply } from "./nft-apply.ts";
 import { runSyncLoop, type SyncObserver } from "./sync-loop.ts";
@@ -29,6 +30,8 @@ function start(kernel: NftKernel, auditPeriodMs: number) {
     detectLocal: { kind: "ClusterCIDR", cidrs: [] },
     masqueradeAll: false,
     masqueradeBit: 14,
+    proxyMode: "auto",
+    lane: DEFAULT_LANE,
     nodePortAddresses: { kind: "primary" },
     apiServerAddresses: [],
   } as const;
@@ -38,6 +41,7 @@ function start(kernel: NftKernel, auditPeriodMs: number) {
     {
       store,
       apply: new NftApply(kernel, log),
+      lanes: { prepare: () => Promise.resolve(), release: () => {} },
       clock,
       random: () => 0.5,
       log,

@@ -8,6 +8,7 @@ import type { Logger } from "../../lib/log/logger.ts";
 import type { Family, TableContents } from "../../lib/nft/objects.ts";
 import type { TableSettings } from "../plan/family-facts.ts";
 import { NodePlan } from "../plan/node-plan.ts";
+import type { LaneApply } from "./lane-apply.ts";
 import type { NftApply, SyncReport } from "./nft-apply.ts";
 
 export interface SyncLoopOptions {
@@ -25,6 +26,7 @@ export interface SyncLoopOptions {
 export interface SyncLoopParts {
   readonly store: KubeStore;
   readonly apply: NftApply;
+  readonly lanes: Pick<LaneApply, "prepare" | "release">;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -67,6 +69,8 @@ const NOTHING: StoreChanges = {
   services: new Set(),
   node: false,
   serviceCidrs: false,
+  namespaces: false,
+  routes: false,
   serviceEvents: 0,
   sliceEvents: 0,
 };
@@ -125,12 +129,14 @@ export async function runSyncLoop(
 async function applied(
   plan: NodePlan,
   changes: StoreChanges,
-  { apply, clock, observer, log }: SyncLoopParts,
+  { apply, lanes, clock, observer, log }: SyncLoopParts,
 ): Promise<boolean> {
   const startMs = clock.monotonicMs();
   observer.started(plan);
   try {
+    await lanes.prepare(plan);
     const report = await apply.sync(plan.families);
+    lanes.release();
     const finishedAtMs = clock.monotonicMs();
     observer.synced({ plan, report, changes, durationMs: finishedAtMs - startMs, finishedAtMs });
     return true;
@@ -265,6 +271,8 @@ function merge(a: StoreChanges, b: StoreChanges): StoreChanges {
     services: new Set([...a.services, ...b.services]),
     node: a.node || b.node,
     serviceCidrs: a.serviceCidrs || b.serviceCidrs,
+    namespaces: a.namespaces || b.namespaces,
+    routes: a.routes || b.routes,
     serviceEvents: a.serviceEvents + b.serviceEvents,
     sliceEvents: a.sliceEvents + b.sliceEvents,
   };

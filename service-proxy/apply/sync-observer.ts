@@ -23,8 +23,8 @@ import type { NodePlan } from "../plan/node-plan.ts";
 import { recoveredUdpTargets } from "../plan/recovered-targets.ts";
 import { IP_FAMILY } from "../plan/service-plan.ts";
 import type { ConntrackCleaner } from "./conntrack-cleaner.ts";
-import type { EventSink } from "./events.ts";
 import { serviceHealthFailed, serviceProblem, serviceReference } from "./event-reports.ts";
+import type { EventSink } from "./events.ts";
 import { type ServiceHealthCheck, ServiceHealthServers } from "./service-health.ts";
 import type { SyncObserver, SyncOutcome } from "./sync-loop.ts";
 

@@ -27,6 +27,13 @@ test("by default conntrack grows, timeouts are kube-proxy's, the OOM killer look
   });
 });
 
+test("with userspace lanes connections outlive the listener that they wait at", () => {
+  const { settings } = parseNodeFlags([], () => "");
+  const files = planSysctls(settings, 2, {}, { lanes: true }).map(({ file }) => file);
+  assert(files.includes("tcpMigrateReq"));
+  assert(!("tcpMigrateReq" in values([], 2)));
+});
+
 const limits: readonly (readonly [string[], number, number | undefined])[] = [
   [[], 1, 131_072],
   [[], 8, 262_144],

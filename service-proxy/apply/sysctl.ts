@@ -1,5 +1,6 @@
-// The kernel settings that kube-proxy sets at start and never resets: connection tracking limits
-// and timeouts, and this process's place in the OOM killer's list. Planned first, then written.
+// The kernel settings that are set at start and never reset: connection tracking limits and
+// timeouts and this process's place in the OOM killer's list, which kube-proxy sets too, and what
+// the userspace lanes need. Planned first, then written.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,6 +16,7 @@ const FILES = {
   udp: "proc/sys/net/netfilter/nf_conntrack_udp_timeout",
   udpStream: "proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
   oomScore: "proc/self/oom_score_adj",
+  tcpMigrateReq: "proc/sys/net/ipv4/tcp_migrate_req",
 } as const;
 
 type KernelFile = keyof typeof FILES;
@@ -56,11 +58,13 @@ const ENTRIES_PER_BUCKET = 4;
  * Plans the writes that bring the kernel to the settings; what already stands is left out, so
  * that a read-only /proc with the right values will do.
  * @param current what the kernel says now
+ * @param lanes userspace lanes are in use
  */
 export function planSysctls(
   settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj">,
   cpuCount: number,
   current: KernelValues,
+  { lanes }: { readonly lanes: boolean } = { lanes: false },
 ): readonly SysctlWrite[] {
   const { conntrack } = settings;
   const limit = conntrackLimit(conntrack, cpuCount);
@@ -79,10 +83,15 @@ export function planSysctls(
   }
   const { oomScoreAdj: value } = settings;
   wanted.push({ file: "oomScore", value, flag: "--oom-score-adj", required: false });
+  if (lanes) {
+    // Connections that wait at a listener which closes move on to its sibling, for IPv6 as well.
+    wanted.push({ file: "tcpMigrateReq", value: 1, flag: LANES_FLAG, required: false });
+  }
   return wanted.filter((write) => current[write.file] !== write.value);
 }
 
 const TCP_ESTABLISHED_FLAG = "--conntrack-tcp-timeout-established";
+const LANES_FLAG = "--proxy-mode";
 const TCP_CLOSE_WAIT_FLAG = "--conntrack-tcp-timeout-close-wait";
 
 /** @param root `/`, or where a container or a test has its /proc and /sys */
@@ -140,6 +149,7 @@ function fileEntries(): readonly (readonly [KernelFile, string])[] {
     "udp",
     "udpStream",
     "oomScore",
+    "tcpMigrateReq",
   ];
   return names.map((name) => [name, FILES[name]]);
 }
@@ -157,10 +167,21 @@ async function readNumber(path: string): Promise<number | undefined> {
 function explain(write: SysctlWrite, cause: unknown): string {
   const code = codeOf(cause);
   const hint = HINTS[code] ?? "the kernel refused it";
-  const off = write.flag === "--oom-score-adj" ? "0" : "0 to leave it alone";
-  const advice =
-    write.flag === "--conntrack-tcp-be-liberal" ? "drop the flag" : `set ${write.flag} to ${off}`;
-  return `Cannot set /${FILES[write.file]} to ${write.value}: ${code}, ${hint}; or ${advice}`;
+  const { file, value } = write;
+  return `Cannot set /${FILES[file]} to ${value}: ${code}, ${hint}; or ${adviceOf(write)}`;
+}
+
+function adviceOf({ flag }: SysctlWrite): string {
+  switch (flag) {
+    case LANES_FLAG:
+      return "expect connections to be reset when a proxy worker leaves";
+    case "--conntrack-tcp-be-liberal":
+      return "drop the flag";
+    case "--oom-score-adj":
+      return `set ${flag} to 0`;
+    default:
+      return `set ${flag} to 0 to leave it alone`;
+  }
 }
 
 const HINTS: Readonly<Record<string, string>> = {

@@ -56,7 +56,7 @@ function plain<T>(fields: { [K in keyof T]: Arbitrary<T[K]> }) {
 }
 
 const anySettings = record<Partial<NodeSettings>>({
-  proxyMode: constantFrom("auto", "kernel"),
+  proxyMode: constantFrom("auto", "kernel", "userspace"),
   nftBackend: constantFrom("netlink", "command"),
   source: constantFrom<NodeSettings["source"]>(
     { kind: "kube" },

@@ -28,6 +28,15 @@ export function toNodeConfiguration(settings: NodeSettings) {
     syncPeriod: formatGoDuration(settings.syncPeriodMs),
     minSyncPeriod: formatGoDuration(settings.minSyncPeriodMs),
     auditPeriod: formatGoDuration(settings.auditPeriodMs),
+    proxy: {
+      workers: settings.proxy.workers,
+      insidePort: settings.proxy.insidePort,
+      outsidePort: settings.proxy.outsidePort,
+      fallback: settings.proxy.fallback,
+      drainTimeout: formatGoDuration(settings.proxy.drainTimeoutMs),
+      accessLogShare: settings.proxy.accessLogShare,
+      adminSocket: settings.proxy.adminSocket ?? "",
+    },
   };
 }
 

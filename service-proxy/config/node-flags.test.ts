@@ -46,6 +46,15 @@ test("without any flag the node runs with kube-proxy's defaults, but syncs after
       healthzAddress: { host: "0.0.0.0", port: 10_256 },
       metricsAddress: { host: "127.0.0.1", port: 10_249 },
       bindAddressHardFail: false,
+      proxy: {
+        workers: 0,
+        insidePort: 15_001,
+        outsidePort: 15_002,
+        fallback: "kernel",
+        drainTimeoutMs: 600_000,
+        accessLogShare: 0,
+        adminSocket: "/run/innermesh/node.sock",
+      },
       conntrack: {
         maxPerCore: 32_768,
         minEntries: 131_072,
@@ -155,11 +164,20 @@ for (const mode of ["nftables", "iptables", "ipvs"]) {
   });
 }
 
-test("mode kernel is taken as it is, and userspace is refused for now", () => {
+test("modes kernel and userspace are taken as they are", () => {
   assert.equal(flags("--proxy-mode=kernel").proxyMode, "kernel");
-  assert.deepEqual(parse(["--proxy-mode=userspace"]).errors, [
-    "--proxy-mode: userspace is not available yet; use auto or kernel",
+  assert.equal(flags("--proxy-mode=userspace").proxyMode, "userspace");
+});
+
+test("proxy workers need two doors, and a share of requests to log", () => {
+  assert.deepEqual(parse(["--proxy-inside-port=15002"]).errors, [
+    "--proxy-outside-port: 15002 is the inside port as well; choose another",
   ]);
+  assert.deepEqual(parse(["--access-log-share=1.5"]).errors, [
+    "--access-log-share: 1.5 is no share; use 0 to 1",
+  ]);
+  const { proxy } = flags("--admin-socket=", "--proxy-workers=3", "--proxy-fallback=refuse");
+  assert.deepEqual([proxy.adminSocket, proxy.workers, proxy.fallback], [undefined, 3, "refuse"]);
 });
 
 test("a minimum sync period beyond the sync period is refused", () => {

@@ -25,6 +25,19 @@ export interface ConntrackSettings {
   readonly udpStreamTimeoutMs: number;
 }
 
+export interface ProxySettings {
+  /** 0: by the number of CPUs. */
+  readonly workers: number;
+  readonly insidePort: number;
+  readonly outsidePort: number;
+  readonly fallback: "kernel" | "refuse";
+  readonly drainTimeoutMs: number;
+  /** 0–1 */
+  readonly accessLogShare: number;
+  /** Missing: no admin socket. */
+  readonly adminSocket?: string;
+}
+
 export interface NodeSettings {
   readonly action: NodeAction;
   /** To be watched: kube-proxy exits when its file changes, and so do we. */
@@ -34,7 +47,7 @@ export interface NodeSettings {
   readonly nodeNameOverride?: string;
   /** Wins over the Node object's address of its family. */
   readonly nodeAddressOverride?: Address;
-  readonly proxyMode: "auto" | "kernel";
+  readonly proxyMode: "auto" | "kernel" | "userspace";
   readonly nftBackend: "netlink" | "command";
   /** Retry after a failed sync; twice this with changes pending is unhealthy. */
   readonly syncPeriodMs: number;
@@ -52,6 +65,7 @@ export interface NodeSettings {
   /** Missing: no metrics server. */
   readonly metricsAddress?: HostPort;
   readonly bindAddressHardFail: boolean;
+  readonly proxy: ProxySettings;
   readonly conntrack: ConntrackSettings;
   /** -1000–1000 */
   readonly oomScoreAdj: number;
@@ -61,6 +75,11 @@ export interface NodeSettings {
 /** The packet mark that asks for masquerading: one bit. */
 export function masqueradeMark(settings: Pick<NodeSettings, "masqueradeBit">): number {
   return (1 << settings.masqueradeBit) >>> 0;
+}
+
+/** @param cpus of this machine */
+export function workerCount({ workers }: ProxySettings, cpus: number): number {
+  return workers === 0 ? Math.min(8, Math.max(1, Math.floor(cpus / 2))) : workers;
 }
 
 /** @param hostname the machine's own name, used when nothing overrides it */

@@ -5,7 +5,7 @@ import type { DetectLocal } from "../model/local-traffic.ts";
 import { formatGoDuration } from "./duration.ts";
 import type { HostPort } from "./host-port.ts";
 import type { ListenChoice } from "./network-type.ts";
-import type { NodeAction, NodeSettings, SourceSettings } from "./node-settings.ts";
+import type { NodeAction, NodeSettings, ProxySettings, SourceSettings } from "./node-settings.ts";
 import type { Setting } from "./setting.ts";
 import type { SettingProblem } from "./setting-problem.ts";
 import type { SettingValues } from "./setting-values.ts";
@@ -38,7 +38,7 @@ export function resolveSettings(values: SettingValues): ResolvedSettings {
   const settings: NodeSettings = {
     action: resolveAction(values),
     source: resolveSource(values),
-    proxyMode: mode === "kernel" ? "kernel" : "auto",
+    proxyMode: mode === "kernel" || mode === "userspace" ? mode : "auto",
     nftBackend: values.value(table.nftBackend),
     ...resolvePeriods(values, mode, errors),
     auditPeriodMs: values.value(table.auditPeriod),
@@ -50,6 +50,7 @@ export function resolveSettings(values: SettingValues): ResolvedSettings {
     }),
     masqueradeBit: resolveMasqueradeBit(values, mode, errors),
     bindAddressHardFail: values.value(table.bindAddressHardFail),
+    proxy: resolveProxy(values, errors),
     conntrack: resolveConntrack(values),
     oomScoreAdj: values.value(table.oomScoreAdj),
     log: { verbosity: values.value(table.verbosity), format: values.value(table.logFormat) },
@@ -104,7 +105,8 @@ function byMode<T>(
   sections: { iptables: Setting<T>; nftables: Setting<T>; ipvs?: Setting<T> },
 ): T {
   const { iptables, nftables, ipvs } = sections;
-  const nftFirst = mode === "nftables" || ((mode === "auto" || mode === "kernel") && isOwn(values));
+  const isOurs = mode === "auto" || mode === "kernel" || mode === "userspace";
+  const nftFirst = mode === "nftables" || (isOurs && isOwn(values));
   const order = nftFirst ? [nftables, iptables] : [iptables, nftables];
   const all = mode === "ipvs" && ipvs !== undefined ? [ipvs, ...order] : order;
   return (
@@ -115,6 +117,30 @@ function byMode<T>(
 /** True when auto or kernel was asked for by name; an empty mode is kube-proxy's iptables. */
 function isOwn(values: SettingValues): boolean {
   return values.given(table.proxyMode) !== undefined;
+}
+
+function resolveProxy(values: SettingValues, errors: SettingProblem[]): ProxySettings {
+  const insidePort = values.value(table.proxyInsidePort);
+  const outsidePort = values.value(table.proxyOutsidePort);
+  if (insidePort === outsidePort) {
+    const where = values.where(table.proxyOutsidePort);
+    errors.push({ where, message: `${outsidePort} is the inside port as well; choose another` });
+  }
+  const accessLogShare = values.value(table.accessLogShare);
+  if (accessLogShare < 0 || accessLogShare > 1) {
+    const where = values.where(table.accessLogShare);
+    errors.push({ where, message: `${accessLogShare} is no share; use 0 to 1` });
+  }
+  const adminSocket = values.value(table.adminSocket);
+  return {
+    workers: values.value(table.proxyWorkers),
+    insidePort,
+    outsidePort,
+    fallback: values.value(table.proxyFallback),
+    drainTimeoutMs: values.value(table.proxyDrainTimeout),
+    accessLogShare,
+    ...(adminSocket === "" ? {} : { adminSocket }),
+  };
 }
 
 function resolvePeriods(values: SettingValues, mode: Mode, errors: SettingProblem[]) {
@@ -227,9 +253,7 @@ function checkMode(
   to: { readonly warnings: SettingProblem[]; readonly errors: SettingProblem[] },
 ): void {
   const where = values.where(table.proxyMode);
-  if (mode === "userspace") {
-    to.errors.push({ where, message: "userspace is not available yet; use auto or kernel" });
-  } else if (mode !== "auto" && mode !== "kernel") {
+  if (mode !== "auto" && mode !== "kernel" && mode !== "userspace") {
     const unsetPorts = mode !== "nftables" && values.given(table.nodePortAddresses) === undefined;
     const note =
       "; unlike in that mode, NodePorts answer on the Node's primary addresses only, unless " +

@@ -2,6 +2,7 @@
 // explains or documents settings walks this.
 
 import { foreignSettings } from "./foreign-settings.ts";
+import { laneSettings } from "./lane-settings.ts";
 import { actionSettings, loggingSettings, serverSettings, sourceSettings } from "./run-settings.ts";
 import type { Setting } from "./setting.ts";
 import { conntrackSettings, serviceSettings, syncSettings } from "./traffic-settings.ts";
@@ -11,6 +12,7 @@ export const settingsTable = {
   ...sourceSettings,
   ...syncSettings,
   ...serviceSettings,
+  ...laneSettings,
   ...conntrackSettings,
   ...serverSettings,
   ...loggingSettings,
@@ -28,6 +30,7 @@ export const settingGroups: readonly SettingGroup[] = [
   { title: "Where objects come from", settings: Object.values(sourceSettings) },
   { title: "Programming the kernel", settings: Object.values(syncSettings) },
   { title: "Service traffic", settings: Object.values(serviceSettings) },
+  { title: "Userspace lanes", settings: Object.values(laneSettings) },
   { title: "Connection tracking", settings: Object.values(conntrackSettings) },
   { title: "Servers and process", settings: Object.values(serverSettings) },
   { title: "Logging", settings: Object.values(loggingSettings) },

@@ -25,7 +25,8 @@ export const syncSettings = {
     default: "auto",
     help:
       "auto: each Service takes the cheapest lane that keeps its promises. kernel: never a " +
-      "proxy. kube-proxy's own modes all mean auto. userspace is not available yet.",
+      "proxy. userspace: every TCP Service through a proxy worker. kube-proxy's own modes all " +
+      "mean auto.",
   }),
   nftBackend: supported({
     flag: "nft-backend",

@@ -12,6 +12,7 @@ export interface Endpoint {
   readonly terminating: boolean;
   /** True when its nodeName is this node; an endpoint without nodeName is remote. */
   readonly local: boolean;
+  readonly zone?: string;
   readonly hintedZones?: readonly string[];
   readonly hintedNodes?: readonly string[];
 }
@@ -54,7 +55,7 @@ export function gatherEndpoints(
 }
 
 function makeEndpoint(endpoint: SliceEndpoint, port: number, nodeName: string): Endpoint {
-  const { address, ready, serving, terminating, hintedZones, hintedNodes } = endpoint;
+  const { address, ready, serving, terminating, zone, hintedZones, hintedNodes } = endpoint;
   const local = endpoint.nodeName !== undefined && endpoint.nodeName === nodeName;
   return {
     address,
@@ -63,6 +64,7 @@ function makeEndpoint(endpoint: SliceEndpoint, port: number, nodeName: string): 
     serving,
     terminating,
     local,
+    ...(zone === undefined ? {} : { zone }),
     ...(hintedZones === undefined ? {} : { hintedZones }),
     ...(hintedNodes === undefined ? {} : { hintedNodes }),
   };

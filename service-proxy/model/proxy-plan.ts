@@ -21,11 +21,18 @@ export interface ProxyFrontend {
   readonly outside: FrontendSide;
 }
 
+/** The address that endpoints see. */
+export type SourceChoice =
+  | "node"
+  /** The client's own, where replies come back through this node; else the node's. */
+  | "client"
+  /** The client's own; that replies come back is the user's care (no local detector). */
+  | "client-always";
+
 export interface FrontendSide {
   /** Whom a plain connection goes to, and the default of HTTP without a route. */
   readonly group: GroupKey;
-  /** The endpoint sees the client's own address, where replies would come back this way. */
-  readonly keepClientAddress: boolean;
+  readonly source: SourceChoice;
 }
 
 /** What depends on the Service port: how its bytes are read. */
@@ -110,10 +117,19 @@ export interface ProxyNode {
   readonly hostAddresses: readonly string[];
 }
 
+/** A pod of this node, as a client. */
+export interface ProxyClient {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly serviceAccount: string;
+}
+
 /** One message to a worker: what is new or differs, and what is gone. Applied as one. */
 export interface ProxyPlanDelta {
   readonly node?: ProxyNode;
   readonly frontends: readonly (readonly [FrontendKey, ProxyFrontend | null])[];
   readonly ports: readonly (readonly [PortKey, ProxyPort | null])[];
   readonly groups: readonly (readonly [GroupKey, ProxyGroup | null])[];
+  /** By address. */
+  readonly clients: readonly (readonly [string, ProxyClient | null])[];
 }

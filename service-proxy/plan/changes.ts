@@ -3,7 +3,8 @@
 import type { Change, Element, Family, TableContents, Transaction } from "../../lib/nft/objects.ts";
 import type { Difference } from "./element-ledger.ts";
 import type { FamilyPlan } from "./family-plan.ts";
-import { type Chain, demandedChains, fixedChains, SETS, setSpec, TABLE } from "./ruleset.ts";
+import type { Chain } from "./rule-parts.ts";
+import { demandedChains, fixedChains, SETS, setSpec, TABLE } from "./ruleset.ts";
 
 /**
  * Fresh elements go in batches of this size, so that one commit does not hold nf_tables' lock
@@ -28,12 +29,15 @@ const LEAVES_FIRST = [
   "ext",
   "vips",
   "nodeports",
+  "lane-ranged",
+  "lane-vips",
+  "lane-nodeports",
   "cluster-ips",
 ];
 
 /** Creates the table where it is missing, and writes all rules anew without touching elements. */
 export function structureChanges(plan: FamilyPlan): readonly Change[] {
-  const chains = [...fixedChains(plan.options), ...demandedChains(plan.demand())];
+  const chains = [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())];
   return [
     { kind: "add-table", comment: "Innermesh: Services of this node" },
     ...SETS.map((set): Change => ({ kind: "add-set", set })),
@@ -49,6 +53,17 @@ export function chainChanges(chains: readonly Chain[]): readonly Change[] {
     ...chains.flatMap(rewrite),
   ];
 }
+
+/** The element that says a proxy worker lives; it goes by itself. */
+const ALIVE = { set: setSpec("alive"), keys: ["tcp"] } as const;
+const ADD_ALIVE: Change = { kind: "add-elements", set: ALIVE.set, elements: [{ key: "tcp" }] };
+const DELETE_ALIVE: Change = { kind: "delete-elements", ...ALIVE };
+
+/** Says anew that a proxy worker lives, whether or not the last word still stood. */
+export const ALIVE_RENEWAL: readonly Change[] = [ADD_ALIVE, DELETE_ALIVE, ADD_ALIVE];
+
+/** Says that none lives, whether or not the last word still stood. */
+export const ALIVE_LAPSE: readonly Change[] = [ADD_ALIVE, DELETE_ALIVE];
 
 /** Deletes the table; works where there is none, too. */
 export const REMOVAL: readonly Change[] = [{ kind: "add-table" }, { kind: "delete-table" }];
@@ -97,7 +112,9 @@ export function elementBatches(
 /** Chains of ours that the plan no longer has; to be deleted once no element points at them. */
 export function staleChains(plan: FamilyPlan, contents: TableContents): readonly string[] {
   const wanted = new Set(
-    [...fixedChains(plan.options), ...demandedChains(plan.demand())].map(({ spec }) => spec.name),
+    [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())].map(
+      ({ spec }) => spec.name,
+    ),
   );
   return [...contents.chains.keys()].filter((name) => !wanted.has(name));
 }

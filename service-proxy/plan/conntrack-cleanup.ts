@@ -4,8 +4,13 @@
 // graceful closes (kubernetes#100755, #102631).
 
 import { type ConntrackEntry, protocolUdp } from "../../lib/netlink/conntrack-entry.ts";
-import { nothingRetired, type RetiredTargets } from "../model/udp-targets.ts";
-import { type SocketKey, socketKey, type UdpTargets } from "../model/udp-targets.ts";
+import {
+  nothingRetired,
+  type RetiredTargets,
+  type SocketKey,
+  socketKey,
+  type UdpTargets,
+} from "../model/udp-targets.ts";
 
 /** Why an entry goes. */
 export type StaleReason =

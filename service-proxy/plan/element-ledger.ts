@@ -42,7 +42,14 @@ interface Claims {
 }
 
 /** Sets whose keys more than one owner can name; the keys of all others carry an owned id. */
-const SHARED_SETS: ReadonlySet<string> = new Set(["vips", "nodeports", "cluster-ips", "hairpin"]);
+const SHARED_SETS: ReadonlySet<string> = new Set([
+  "vips",
+  "nodeports",
+  "cluster-ips",
+  "hairpin",
+  "lane-vips",
+  "lane-nodeports",
+]);
 
 export class ElementLedger {
   readonly #wanted = new Map<string, Map<string, Element>>();

@@ -14,6 +14,8 @@ import {
   ZONE_LABEL,
 } from "../model/node-facts.ts";
 import type { FamilyFacts } from "./family-plan.ts";
+import type { ProxyMode } from "./lane.ts";
+import type { LaneOptions } from "./lane-marks.ts";
 import type { LocalDetector, RulesetOptions } from "./ruleset.ts";
 
 /** The settings that shape the table. */
@@ -21,6 +23,8 @@ export interface TableSettings {
   readonly nodeName: string;
   readonly detectLocal: DetectLocal;
   readonly masqueradeAll: boolean;
+  readonly proxyMode: ProxyMode;
+  readonly lane: LaneOptions;
   /** 0–31 */
   readonly masqueradeBit: number;
   readonly nodePortAddresses: NodePortAddresses;
@@ -49,6 +53,7 @@ export function rulesetOptions(settings: TableSettings, family: Family): Ruleset
     detector: detectorOf(settings.detectLocal, family),
     masqueradeAll: settings.masqueradeAll,
     masqueradeMark: masqueradeMark(settings),
+    lane: settings.lane,
     nodePortsEverywhere: scope.kind === "everywhere",
   };
 }

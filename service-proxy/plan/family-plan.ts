@@ -4,11 +4,13 @@
 import { familyOf } from "../../lib/ip/address.ts";
 import { type Cidr, mergeCidrs } from "../../lib/ip/cidr.ts";
 import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
-import type { Service } from "../../lib/kube/api/service.ts";
+import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Family, TableContents } from "../../lib/nft/objects.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
 import { ElementLedger, type Owner } from "./element-ledger.ts";
+import { NO_PROXY_PARTS, ProxyLedger } from "./proxy-ledger.ts";
+import { KERNEL_LANE, type Masquerade, type PortLane } from "./proxy-port-plan.ts";
 import type { Demand, RulesetOptions } from "./ruleset.ts";
 import { type PlannedElement, planService, type ServicePlan } from "./service-plan.ts";
 import { SetBook } from "./set-book.ts";
@@ -36,17 +38,22 @@ interface Planned {
   readonly externalVips: readonly string[];
 }
 
+/** Which lane serves a port, at the moment. */
+export type LaneOf = (service: Service, port: ServicePort) => PortLane;
+
 const NODE: Owner = { name: "node", createdMs: 0 };
 
 export class FamilyPlan {
   readonly options: RulesetOptions;
   readonly ledger = new ElementLedger();
+  readonly proxy = new ProxyLedger();
   readonly #book = new SetBook();
   readonly #planned = new Map<string, Planned>();
   readonly #clusterIps = new Map<string, number>();
   /** Address → Services that claim it from outside; they are looked at again when it changes. */
   readonly #claimants = new Map<string, Set<string>>();
   readonly #counts = new Map<string, Map<number, number>>();
+  readonly #laneOf: LaneOf;
   #facts: FamilyFacts;
   #udpVersion = 0;
   readonly #healthChecked = new Set<string>();
@@ -56,8 +63,15 @@ export class FamilyPlan {
   readonly totals = { noLocalInternal: 0, noLocalExternal: 0 };
   #nodeElements: readonly PlannedElement[] = [];
 
-  constructor(options: RulesetOptions, facts: FamilyFacts, recovered?: TableContents) {
+  /** @param laneOf asked again whenever a Service is planned */
+  constructor(
+    options: RulesetOptions,
+    facts: FamilyFacts,
+    recovered?: TableContents,
+    laneOf: LaneOf = () => KERNEL_LANE,
+  ) {
     this.options = options;
+    this.#laneOf = laneOf;
     this.#facts = facts;
     if (recovered !== undefined) this.#book.recover(recovered);
     this.#planNode();
@@ -94,6 +108,8 @@ export class FamilyPlan {
       place: this.#facts.place,
       ...(this.#facts.nodeAddress === undefined ? {} : { nodeAddress: this.#facts.nodeAddress }),
       refuseVip: (address: string) => this.#refuseVip(address),
+      masquerade: masqueradeOf(this.options),
+      laneOf: this.#laneOf,
     };
     const plan =
       service === undefined ? undefined : planService(service, slices, context, this.#book);
@@ -107,6 +123,7 @@ export class FamilyPlan {
     } else {
       this.ledger.replace(owner, before?.plan.elements ?? [], plan?.elements ?? []);
     }
+    this.proxy.replace(owner, before?.plan.proxy ?? NO_PROXY_PARTS, plan?.proxy ?? NO_PROXY_PARTS);
     const kept = new Set(plan?.setNames);
     for (const name of before?.plan.setNames ?? []) if (!kept.has(name)) this.#book.release(name);
     if ((before?.plan.udp.length ?? 0) + (plan?.udp.length ?? 0) > 0) this.#udpVersion++;
@@ -136,6 +153,7 @@ export class FamilyPlan {
       counts: keys("count"),
       affinityCounts: keys("affinity"),
       affinitySeconds: keys("seconds"),
+      lane: !this.proxy.isEmpty,
     };
   }
 
@@ -248,6 +266,11 @@ function describe(
   const externalVips = [...service.externalIPs, ...service.loadBalancerVips].filter(ofFamily);
   if (clusterIps.length + externalVips.length === 0) return undefined;
   return { owner, plan, clusterIps, externalVips };
+}
+
+function masqueradeOf({ masqueradeAll, detector }: RulesetOptions): Masquerade {
+  if (masqueradeAll) return "all";
+  return detector.kind === "none" ? "nobody" : "outsiders";
 }
 
 function hasHealthPort(service: Service | undefined): boolean {

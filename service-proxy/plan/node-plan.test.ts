@@ -11,6 +11,7 @@ import { formatTransaction } from "../../lib/nft/text.ts";
 import { tracePacket } from "../../lib/nft/trace.ts";
 import { wholeTransaction } from "./changes.ts";
 import type { TableSettings } from "./family-facts.ts";
+import { DEFAULT_LANE } from "./lane-marks.ts";
 import { NodePlan } from "./node-plan.ts";
 import { TABLE } from "./ruleset.ts";
 
@@ -20,6 +21,8 @@ const SETTINGS: TableSettings = {
   detectLocal: { kind: "ClusterCIDR", cidrs: ["10.71.0.0/16", "fd71::/48"] },
   masqueradeAll: false,
   masqueradeBit: 14,
+  proxyMode: "auto",
+  lane: DEFAULT_LANE,
   nodePortAddresses: { kind: "primary" },
   bindAddress: "192.168.77.11",
 };

@@ -9,9 +9,11 @@ import {
   type TableSettings,
 } from "./family-facts.ts";
 import { FamilyPlan } from "./family-plan.ts";
+import { LaneBook, type LaneSource } from "./lane-book.ts";
 
 /** What a NodePlan reads of a store. */
-export type PlanSource = Pick<KubeStore, "services" | "slicesOf" | "nodes" | "serviceCidrs">;
+export type PlanSource = Pick<KubeStore, "services" | "slicesOf" | "nodes" | "serviceCidrs"> &
+  LaneSource;
 
 export interface NodePlanOptions {
   /** @default both */
@@ -25,6 +27,7 @@ const API_SERVICE = "default/kubernetes";
 
 export class NodePlan {
   readonly families: readonly FamilyPlan[];
+  readonly lanes: LaneBook;
   readonly #settings: TableSettings;
 
   /**
@@ -39,6 +42,8 @@ export class NodePlan {
     { families = ["ip", "ip6"], otherNodes = [] }: NodePlanOptions = {},
   ) {
     this.#settings = settings;
+    this.lanes = new LaneBook(settings.proxyMode);
+    this.lanes.update(source);
     const situation = situationOf(settings, source, { hostAddresses, otherNodes });
     this.families = families.map(
       (family) =>
@@ -46,6 +51,7 @@ export class NodePlan {
           rulesetOptions(settings, family),
           familyFacts(settings, situation, family),
           recovered.get(family),
+          this.lanes.laneOf,
         ),
     );
     for (const plan of this.families) planServices(plan, source, source.services.keys());
@@ -59,15 +65,16 @@ export class NodePlan {
     otherNodes: readonly string[] = [],
   ): void {
     const situation = situationOf(this.#settings, source, { hostAddresses, otherNodes });
+    const rerouted = [...this.lanes.update(source, changes)];
     for (const plan of this.families) {
       const facts = familyFacts(this.#settings, situation, plan.options.family);
       const moved = [...plan.setFacts(facts)];
-      planServices(plan, source, [...moved, ...changes.services]);
+      planServices(plan, source, [...moved, ...rerouted, ...changes.services]);
     }
   }
 
   problems(): Problem[] {
-    return this.families.flatMap((plan) => plan.problems());
+    return [...this.lanes.problems(), ...this.families.flatMap((plan) => plan.problems())];
   }
 }
 

@@ -2,16 +2,22 @@
 // lookup turns (address, protocol, port) into an endpoint-set id, kept in `meta priority`; every
 // later step is one lookup by that id in a shared map. docs/adr/0003 tells why, with numbers.
 
-import type {
-  ChainSpec,
-  Family,
-  Field,
-  Operand,
-  Rule,
-  SetSpec,
-  Statement,
-  Verdict,
-} from "../../lib/nft/objects.ts";
+import type { Family, Field, Rule, SetSpec, Statement } from "../../lib/nft/objects.ts";
+import { DEFAULT_LANE, DELIVERED_MARK, type LaneOptions, LIFT_LINKS } from "./lane-marks.ts";
+import { laneChains, negated, type OriginMatch } from "./lane-rules.ts";
+import {
+  accept,
+  base,
+  type Chain,
+  drop,
+  field,
+  goto,
+  inSet,
+  plain,
+  priority,
+  random,
+  setPriority,
+} from "./rule-parts.ts";
 
 export const TABLE = "innermesh";
 
@@ -33,6 +39,8 @@ export interface RulesetOptions {
   readonly masqueradeMark: number;
   /** NodePorts answer on every local address but loopback, instead of `nodeport-ips` only. */
   readonly nodePortsEverywhere: boolean;
+  /** @default DEFAULT_LANE */
+  readonly lane?: LaneOptions;
 }
 
 /** What endpoint sets of the moment need beside the fixed chains. */
@@ -40,15 +48,10 @@ export interface Demand {
   readonly counts: ReadonlySet<number>;
   readonly affinityCounts: ReadonlySet<number>;
   readonly affinitySeconds: ReadonlySet<number>;
+  /** Some Service is in a userspace lane. */
+  readonly lane?: boolean;
 }
 
-export interface Chain {
-  readonly spec: ChainSpec;
-  readonly rules: readonly Rule[];
-}
-
-/** Packets that a proxy lane delivers locally carry this; the kernel lane leaves them alone. */
-const LANE_MARK = 0x1000;
 const AFFINITY_MASK = 0xffff_0000;
 
 const set = (name: string, key: readonly Field[], more: Partial<SetSpec> = {}): SetSpec => ({
@@ -79,6 +82,10 @@ export const SETS: readonly SetSpec[] = [
     data: ["meta priority"],
     dynamic: { timeoutSeconds: 10_800, size: 262_144 },
   }),
+  set("lane-vips", ["daddr", "meta l4proto", "th dport"], { data: ["meta priority"] }),
+  set("lane-nodeports", ["meta l4proto", "th dport"], { data: ["meta priority"] }),
+  set("lane-ranged", ["meta priority"]),
+  set("alive", ["meta l4proto"], { timeoutSeconds: 3 }),
 ];
 
 const SETS_BY_NAME: ReadonlyMap<string, SetSpec> = new Map(SETS.map((spec) => [spec.name, spec]));
@@ -90,21 +97,6 @@ export function setSpec(name: string): SetSpec {
   return spec;
 }
 
-const priority: Operand = { kind: "field", field: "meta priority" };
-const field = (name: "saddr" | "daddr" | "th dport" | "meta l4proto"): Operand => ({
-  kind: "field",
-  field: name,
-});
-const random = (modulus: number): Operand => ({ kind: "random", modulus });
-const goto = (chain: string): Statement => verdict({ kind: "goto", chain });
-const verdict = (value: Verdict): Statement => ({ kind: "verdict", verdict: value });
-const setPriority = (map: string, ...key: Operand[]): Statement => ({
-  kind: "set-priority",
-  key,
-  map,
-});
-const inSet = (name: string, ...key: Operand[]): Statement => ({ kind: "in-set", key, set: name });
-
 /** The chains that are always there; base chains first. */
 export function fixedChains(options: RulesetOptions): readonly Chain[] {
   const mark: Statement = { kind: "set-mark", operator: "|", mask: options.masqueradeMark };
@@ -113,8 +105,8 @@ export function fixedChains(options: RulesetOptions): readonly Chain[] {
     operator: "&",
     mask: ~options.masqueradeMark >>> 0,
   };
-  const lane: Rule = [{ kind: "mark-has", mask: LANE_MARK }, verdict({ kind: "accept" })];
-  const fromPods = isLocal(options.detector);
+  const lane: Rule = [{ kind: "mark-has", mask: DELIVERED_MARK }, accept];
+  const fromPods = localOrigins(options.detector);
   const toCluster: Rule = [setPriority("cluster-of", priority)];
   const clear: Rule = [{ kind: "ct-new" }, { kind: "ct-dnat" }, { kind: "clear-priority" }];
   return [
@@ -132,7 +124,7 @@ export function fixedChains(options: RulesetOptions): readonly Chain[] {
     plain("etp-cluster", [[mark], toCluster]),
     plain("etp-local", [
       [unmark],
-      ...(fromPods === undefined ? [] : [[fromPods, goto("to-cluster")]]),
+      ...fromPods.map((match): Rule => [match, goto("to-cluster")]),
       [{ kind: "fib-local", field: "saddr" }, goto("etp-cluster")],
       [setPriority("local-of", priority)],
     ]),
@@ -144,9 +136,10 @@ export function fixedChains(options: RulesetOptions): readonly Chain[] {
   ];
 }
 
-/** The chains that depend on how many endpoints sets have, and on affinity timeouts. */
-export function demandedChains(demand: Demand): readonly Chain[] {
+/** The chains that depend on what Services there are; base chains first. */
+export function demandedChains(options: RulesetOptions, demand: Demand): readonly Chain[] {
   return [
+    ...(demand.lane === true ? laneChains(laneRuleset(options)) : []),
     ...[...demand.counts].sort(ascending).map(countChain),
     ...[...demand.affinitySeconds].sort(ascending).map(affinityUseChain),
     ...[...demand.affinityCounts].sort(ascending).map(affinityChain),
@@ -206,49 +199,61 @@ function affinity(operation: "update" | "delete", seconds?: number): Statement {
   };
 }
 
+/** A connection that a bridge port's SYN lift took up arrives through this link: it is a pod's. */
+const LIFTED: OriginMatch = { kind: "iifname", name: LIFT_LINKS.in };
+
+function laneRuleset(options: RulesetOptions): Parameters<typeof laneChains>[0] {
+  return {
+    lane: options.lane ?? DEFAULT_LANE,
+    fromPods: localOrigins(options.detector),
+    onNode: onNode(options),
+  };
+}
+
 function services(options: RulesetOptions): readonly Rule[] {
   const nodePort: Rule = [
     setPriority("nodeports", field("meta l4proto"), field("th dport")),
     goto("dispatch"),
   ];
-  const loopback = options.family === "ip" ? "127.0.0.0/8" : "::1/128";
-  const onNode: Rule = options.nodePortsEverywhere
-    ? [
-        { kind: "fib-local", field: "daddr" },
-        { kind: "prefix", field: "daddr", prefix: loopback, negate: true },
-      ]
-    : [inSet("nodeport-ips", field("daddr"))];
   return [
     [
       setPriority("vips", field("daddr"), field("meta l4proto"), field("th dport")),
       goto("dispatch"),
     ],
-    [...onNode, ...nodePort],
+    [...onNode(options), ...nodePort],
     [inSet("cluster-ips", field("daddr")), goto("refuse")],
-    [inSet("service-cidrs", field("daddr")), verdict({ kind: "drop" })],
+    [inSet("service-cidrs", field("daddr")), drop],
+  ];
+}
+
+/** Matches the addresses where NodePorts answer. */
+function onNode(options: RulesetOptions): Rule {
+  if (!options.nodePortsEverywhere) return [inSet("nodeport-ips", field("daddr"))];
+  const loopback = options.family === "ip" ? "127.0.0.0/8" : "::1/128";
+  return [
+    { kind: "fib-local", field: "daddr" },
+    { kind: "prefix", field: "daddr", prefix: loopback, negate: true },
   ];
 }
 
 /** Marks traffic to ClusterIPs whose replies would not come back through this node. */
 function clusterMasquerade(options: RulesetOptions, mark: Statement): readonly Rule[] {
   if (options.masqueradeAll) return [[mark]];
-  const detector = isLocal(options.detector);
-  if (detector === undefined) return [];
-  return [[{ ...detector, negate: true }, mark]];
+  const fromElsewhere = localOrigins(options.detector).map(negated);
+  return fromElsewhere.length === 0 ? [] : [[...fromElsewhere, mark]];
 }
 
-function isLocal(
-  detector: LocalDetector,
-): Extract<Statement, { kind: "in-set" | "iifname" }> | undefined {
+/** Traffic of this node's own pods matches one of these; none when it cannot be told. */
+function localOrigins(detector: LocalDetector): readonly OriginMatch[] {
   switch (detector.kind) {
     case "none":
-      return undefined;
+      return [];
     case "cidr":
-      return { kind: "in-set", key: [field("saddr")], set: "local-pods" };
+      return [inSet("local-pods", field("saddr"))];
     case "bridge":
-      return { kind: "iifname", name: detector.interface };
+      return [{ kind: "iifname", name: detector.interface }, LIFTED];
     case "prefix":
-      return { kind: "iifname", name: `${detector.prefix}*` };
+      return [{ kind: "iifname", name: `${detector.prefix}*` }, LIFTED];
     default:
       return detector satisfies never;
   }
@@ -264,21 +269,7 @@ function masquerading(options: RulesetOptions): readonly Rule[] {
 }
 
 function allowed(chain: string): readonly Rule[] {
-  return [[inSet("lb-allow", priority, field("saddr")), goto(chain)], [verdict({ kind: "drop" })]];
-}
-
-function base(
-  name: string,
-  type: "nat" | "filter",
-  hook: "prerouting" | "output" | "forward" | "postrouting",
-  hookPriority: number,
-  rules: readonly Rule[],
-): Chain {
-  return { spec: { name, base: { type, hook, priority: hookPriority } }, rules };
-}
-
-function plain(name: string, rules: readonly Rule[]): Chain {
-  return { spec: { name }, rules };
+  return [[inSet("lb-allow", priority, field("saddr")), goto(chain)], [drop]];
 }
 
 function ascending(a: number, b: number): number {

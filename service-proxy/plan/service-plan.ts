@@ -9,7 +9,15 @@ import type { Problem } from "../../lib/kube/store.ts";
 import type { Element, Family } from "../../lib/nft/objects.ts";
 import { formatPriority } from "../../lib/nft/priority.ts";
 import { type Endpoint, gatherEndpoints } from "../model/endpoint.ts";
+import type { ProxyFrontend, ProxyGroup, ProxyPort } from "../model/proxy-plan.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
+import { NO_PROXY_PARTS, type ProxyParts } from "./proxy-ledger.ts";
+import {
+  type EntryPoint,
+  type Masquerade,
+  type PortLane,
+  ProxyPortPlan,
+} from "./proxy-port-plan.ts";
 import { type SetBook, setName } from "./set-book.ts";
 import { type Place, type UsableEndpoints, usableEndpoints } from "./usable-endpoints.ts";
 
@@ -28,6 +36,8 @@ export interface ServicePlan {
   readonly affinityCounts: readonly number[];
   /** Affinity timeout that needs an `aff-use-T` chain. */
   readonly affinitySeconds?: number;
+  /** What proxy workers are told. */
+  readonly proxy: ProxyParts;
   /** What conntrack clean-up must know. */
   readonly udp: readonly UdpServicePort[];
   /** Distinct addresses of local ready endpoints; what healthCheckNodePort counts. */
@@ -45,6 +55,8 @@ export interface ServiceContext {
   readonly nodeAddress?: string;
   /** Why an address may not be an external VIP, or undefined when it may (see vip-guard). */
   readonly refuseVip: (address: string) => string | undefined;
+  readonly masquerade: Masquerade;
+  readonly laneOf: (service: Service, port: ServicePort) => PortLane;
 }
 
 export const IP_FAMILY: Readonly<Record<Family, IpFamily>> = { ip: "IPv4", ip6: "IPv6" };
@@ -63,6 +75,17 @@ export function planService(
   return new Builder(service, slices, context, book).build();
 }
 
+interface PlannedEntry extends EntryPoint {
+  /** The id it has in the kernel's maps. */
+  readonly id: number;
+}
+
+interface GrowingParts {
+  readonly frontends: Map<string, ProxyFrontend>;
+  readonly ports: Map<string, ProxyPort>;
+  readonly groups: Map<string, ProxyGroup>;
+}
+
 /** A growing ServicePlan. */
 class Builder {
   readonly #service: Service;
@@ -77,7 +100,12 @@ class Builder {
   readonly #udp: UdpServicePort[] = [];
   readonly #localReady = new Set<string>();
   readonly #hairpins = new Set<string>();
+  /** Entry points with source ranges. */
+  readonly #ranged = new Set<number>();
+  /** … that a lane serves. */
+  readonly #laneRanged = new Set<string>();
   readonly #problems: Problem[] = [];
+  #proxy: GrowingParts | undefined;
   #noLocalInternal = 0;
   #noLocalExternal = 0;
 
@@ -106,6 +134,7 @@ class Builder {
     for (const port of this.#service.ports) {
       this.#port(port, clusterIp, externalIps, balancerIps);
     }
+    for (const id of this.#laneRanged) this.#add("lane-ranged", id);
     for (const address of this.#hairpins) this.#add("hairpin", `${address} . ${address}`);
     return {
       elements: kept(this.#elements),
@@ -115,6 +144,7 @@ class Builder {
       ...(seconds === undefined || this.#affinityCounts.size === 0
         ? {}
         : { affinitySeconds: seconds }),
+      proxy: this.#proxy ?? NO_PROXY_PARTS,
       udp: kept(this.#udp),
       localReady: kept([...this.#localReady]),
       noLocalInternal: this.#noLocalInternal,
@@ -142,16 +172,19 @@ class Builder {
     const usable = usableEndpoints(endpoints, this.#context.place);
     const protocol = port.protocol.toLowerCase();
     const addresses: string[] = [];
-    const vip = (address: string, id: number): void => {
+    const entries: PlannedEntry[] = [];
+    const vip = (address: string, id: number, kind: EntryPoint["kind"]): void => {
       this.#add("vips", `${address} . ${protocol} . ${port.port}`, formatPriority(id));
       addresses.push(address);
+      entries.push({ address, port: port.port, kind, id });
     };
-    if (clusterIp !== undefined) vip(clusterIp, this.#internalSet(port, usable));
+    if (clusterIp !== undefined) vip(clusterIp, this.#internalSet(port, usable), "internal");
     if (hasNodePort || externalIps.length > 0) {
       const id = this.#externalId(port, usable, "external");
-      for (const address of externalIps) vip(address, id);
+      for (const address of externalIps) vip(address, id, "external");
       if (hasNodePort) {
         this.#add("nodeports", `${protocol} . ${port.nodePort}`, formatPriority(id));
+        entries.push({ port: port.nodePort, kind: "external", id });
       }
     }
     if (balancerIps.length > 0) this.#balancer(port, usable, balancerIps, vip);
@@ -159,18 +192,43 @@ class Builder {
       const nodePort = hasNodePort ? port.nodePort : 0;
       this.#udp.push({ port: port.port, addresses, nodePort, endpoints });
     }
+    if (port.protocol === "TCP") this.#lanes(port, usable, entries);
+  }
+
+  /** What proxy lanes add: where the kernel brings connections to workers, and what they do. */
+  #lanes(port: ServicePort, usable: UsableEndpoints, entries: readonly PlannedEntry[]): void {
+    const lane = this.#context.laneOf(this.#service, port);
+    if (lane.lane === "kernel" && !lane.isBackend) return;
+    const family = IP_FAMILY[this.#context.family];
+    const { masquerade } = this.#context;
+    const plan = new ProxyPortPlan(this.#service, port, { family, usable, lane, masquerade });
+    const proxy = (this.#proxy ??= { frontends: new Map(), ports: new Map(), groups: new Map() });
+    if (lane.lane !== "kernel") {
+      proxy.ports.set(plan.key, plan.port());
+      for (const entry of entries) {
+        const frontend = plan.frontend(entry);
+        if (frontend === undefined) continue;
+        proxy.frontends.set(`${entry.address ?? family} ${entry.port}`, frontend);
+        const id = formatPriority(entry.id);
+        if (entry.address === undefined) this.#add("lane-nodeports", `tcp . ${entry.port}`, id);
+        else this.#add("lane-vips", `${entry.address} . tcp . ${entry.port}`, id);
+        if (this.#ranged.has(entry.id)) this.#laneRanged.add(id);
+      }
+    }
+    for (const [key, group] of plan.groups) proxy.groups.set(key, group);
   }
 
   #balancer(
     port: ServicePort,
     usable: UsableEndpoints,
     addresses: readonly string[],
-    vip: (address: string, id: number) => void,
+    vip: (address: string, id: number, kind: EntryPoint["kind"]) => void,
   ): void {
     const ranges = this.#sourceRanges(addresses);
     const id = this.#externalId(port, usable, ranges === undefined ? "external" : "balancer");
     for (const range of ranges ?? []) this.#add("lb-allow", `${formatPriority(id)} . ${range}`);
-    for (const address of addresses) vip(address, id);
+    if (ranges !== undefined) this.#ranged.add(id);
+    for (const address of addresses) vip(address, id, "external");
   }
 
   /** The set behind the ClusterIP. */

@@ -2,8 +2,8 @@
 // Ids and positions are kept across changes and restarts: a change then touches a handful of
 // elements, and a client's affinity outlives the agent. A value holder: no I/O, no clock.
 
-import { formatPriority, parsePriority } from "../../lib/nft/priority.ts";
 import type { TableContents } from "../../lib/nft/objects.ts";
+import { formatPriority, parsePriority } from "../../lib/nft/priority.ts";
 
 /** Ids of sets with affinity have this bit; their low half is the endpoint's own number. */
 const AFFINITY_BIT = 0x8000_0000;

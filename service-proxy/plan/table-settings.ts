@@ -16,6 +16,12 @@ export function tableSettings(
     detectLocal: settings.detectLocal,
     masqueradeAll: settings.masqueradeAll,
     masqueradeBit: settings.masqueradeBit,
+    proxyMode: settings.proxyMode,
+    lane: {
+      portInside: settings.proxy.insidePort,
+      portOutside: settings.proxy.outsidePort,
+      onDead: settings.proxy.fallback,
+    },
     nodePortAddresses: settings.nodePortAddresses,
     ...(settings.nodeAddressOverride === undefined
       ? {}

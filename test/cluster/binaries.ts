@@ -9,17 +9,33 @@ import { access, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-export type BinaryName = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-proxy";
+/** What the cluster tests start. */
+type ClusterBinaryName = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-proxy";
+/** What real nodes, their pods and the upstream suites need beside. */
+type NodeBinaryName =
+  | "kubelet"
+  | "kube-scheduler"
+  | "coredns"
+  | "echo-client"
+  | "echo-server"
+  | "pause"
+  | "gateway-api-conformance";
+export type BinaryName = ClusterBinaryName | NodeBinaryName;
 
 /** How to build one program: `command` is its Go package in the module pinned in `folder`. */
 interface Recipe {
-  readonly folder: "etcd" | "kubernetes";
+  /** Relative to this file. */
+  readonly folder: string;
   readonly module: string;
   readonly command: string;
+  /** `test` makes a program of a package's tests. @default "build" */
+  readonly verb?: "build" | "test";
   /** On two cores with an empty Go cache, as measured 2026-11. */
   readonly lasts: string;
 }
 
+const UPSTREAM = "../../conformance/upstream";
+const ECHO = { folder: `${UPSTREAM}/echo`, module: "istio.io/istio" } as const;
 const KUBERNETES = { folder: "kubernetes", module: "k8s.io/kubernetes" } as const;
 const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
   etcd: {
@@ -43,8 +59,43 @@ const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
     command: "k8s.io/kubernetes/cmd/kube-proxy",
     lasts: "a minute",
   },
+  kubelet: {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/cmd/kubelet",
+    lasts: "two minutes",
+  },
+  "kube-scheduler": {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/cmd/kube-scheduler",
+    lasts: "a minute",
+  },
+  coredns: {
+    folder: `${UPSTREAM}/coredns`,
+    module: "github.com/coredns/coredns",
+    command: "github.com/coredns/coredns",
+    lasts: "two minutes",
+  },
+  "echo-client": {
+    ...ECHO,
+    command: "istio.io/istio/pkg/test/echo/cmd/client",
+    lasts: "three minutes",
+  },
+  "echo-server": {
+    ...ECHO,
+    command: "istio.io/istio/pkg/test/echo/cmd/server",
+    lasts: "a minute",
+  },
+  pause: { ...ECHO, command: ".", lasts: "seconds" },
+  "gateway-api-conformance": {
+    folder: `${UPSTREAM}/gateway-api`,
+    module: "sigs.k8s.io/gateway-api",
+    command: ".",
+    verb: "test",
+    lasts: "two minutes",
+  },
 };
-export const BINARY_NAMES: readonly BinaryName[] = [
+/** What `--all` makes ready. */
+export const BINARY_NAMES: readonly ClusterBinaryName[] = [
   "etcd",
   "kube-apiserver",
   "kube-controller-manager",
@@ -141,14 +192,15 @@ async function build(
   target: string,
   environment: NodeJS.ProcessEnv,
 ): Promise<void> {
-  const { folder, command } = RECIPES[name];
+  const { folder, command, verb = "build" } = RECIPES[name];
   const [major, minor] = version.slice(1).split(".");
   const variables = { gitVersion: version, gitMajor: major, gitMinor: minor };
   const stamps = Object.entries(variables).map(
     ([key, value]) => `-X k8s.io/component-base/version.${key}=${value}`,
   );
   const temporary = `${target}.${process.pid}.tmp`;
-  const compile = ["go", "build", "-mod=readonly", "-buildvcs=false", "-trimpath"];
+  const verbs = verb === "test" ? ["test", "-c"] : ["build"];
+  const compile = ["go", ...verbs, "-mod=readonly", "-buildvcs=false", "-trimpath"];
   const link = ["-ldflags", ["-s", "-w", ...stamps].join(" "), "-o", temporary, command];
   const result = await run(["setpriv", "--pdeathsig", "KILL", "nice", ...compile, ...link], {
     environment: { ...environment, CGO_ENABLED: "0", GOWORK: "off" },
@@ -211,9 +263,10 @@ async function isExecutable(path: string): Promise<boolean> {
 }
 
 if (import.meta.main) {
+  const known = Object.keys(RECIPES) as BinaryName[];
   const wanted = process.argv.includes("--all")
     ? BINARY_NAMES
-    : BINARY_NAMES.filter((name) => process.argv.includes(name));
+    : known.filter((name) => process.argv.includes(name));
   try {
     assert(wanted.length > 0, `usage: node test/cluster/binaries.ts --all | NAME...`);
     await ensureBinaries(wanted);

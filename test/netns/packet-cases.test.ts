@@ -29,16 +29,25 @@ import {
 } from "../../service-proxy/plan/packet-cases.ts";
 
 const FAMILIES = ["ip", "ip6"] as const;
-const PROTOCOLS = ["tcp", "udp"] as const;
+/** How Services are served, and what is sent to them. A proxy serves TCP only. */
+const LANES = [
+  { name: "kernel", flags: [], protocols: ["tcp", "udp"] },
+  { name: "l4", flags: ["--proxy-mode=userspace"], protocols: ["tcp"] },
+] as const;
+
+type Lane = (typeof LANES)[number];
+
 /** So many tries that missing one of two endpoints by chance is a matter of 10^-18. */
 const TRIES = 60;
 const TIMEOUT_MS = 700;
 
-for (const cni of ["routed", "bridge"] as const) {
-  describe(`packet cases, sent, ${cni} pods`, () => {
+for (const [cni, lane] of (["routed", "bridge"] as const).flatMap((one) =>
+  LANES.map((other) => [one, other] as const),
+)) {
+  describe(`packet cases, sent, ${cni} pods, ${lane.name} lane`, () => {
     let rig: Rig;
     before(async () => {
-      rig = await Rig.build(cni);
+      rig = await Rig.build(cni, lane);
     });
     after(() => rig[Symbol.asyncDispose]());
 
@@ -49,7 +58,7 @@ for (const cni of ["routed", "bridge"] as const) {
         group.cases.forEach((packetCase, index) => {
           test(packetCase.name, async () => {
             const ways = FAMILIES.flatMap((family) =>
-              PROTOCOLS.map((protocol) => ({ family, protocol })),
+              lane.protocols.map((protocol) => ({ family, protocol })),
             );
             const checks = packetCase.claims.flatMap((claim) =>
               ways.map((way) => rig.check(claim, { ...way, number: caseNumber(group, index) })),
@@ -74,10 +83,12 @@ class Rig implements AsyncDisposable {
   readonly #echo: EchoServers;
   readonly #probes: ReadonlyMap<Sender, Probe>;
   readonly #directory: string;
+  readonly #lane: Lane;
   #node: NodeProcess | undefined;
 
-  constructor(playground: Playground, echo: EchoServers, directory: string) {
+  constructor(playground: Playground, echo: EchoServers, directory: string, lane: Lane) {
     this.#playground = playground;
+    this.#lane = lane;
     this.#echo = echo;
     this.#directory = directory;
     const places: readonly (readonly [Sender, string])[] = [
@@ -89,7 +100,7 @@ class Rig implements AsyncDisposable {
     this.#probes = new Map(places.map(([name, netns]) => [name, openProbe(playground, netns)]));
   }
 
-  static async build(cni: CniShape): Promise<Rig> {
+  static async build(cni: CniShape, lane: Lane): Promise<Rig> {
     const playground = await createPlayground({ nodes: 2, podsPerNode: 2, cni });
     const node = playground.node(1);
     // The kernel spares its ICMP errors: one a second to a host. These tests want every one.
@@ -106,7 +117,7 @@ class Rig implements AsyncDisposable {
     }
     const pods = playground.nodes.flatMap(({ pods: own }) => own);
     const echo = await startEchoServers(playground, pods);
-    return new Rig(playground, echo, await mkdtemp(join(tmpdir(), "innermesh-cases-")));
+    return new Rig(playground, echo, await mkdtemp(join(tmpdir(), "innermesh-cases-")), lane);
   }
 
   /** Starts node-1's agent for a group, with all its Services at once. */
@@ -122,9 +133,10 @@ class Rig implements AsyncDisposable {
     ];
     const list = { apiVersion: "v1", kind: "List", items };
     await writeFile(join(this.#directory, "all.json"), JSON.stringify(list));
-    const flags = [`--source=dir:${this.#directory}`, ...group.flags];
+    const flags = [`--source=dir:${this.#directory}`, ...group.flags, ...this.#lane.flags];
     this.#node = startNode(this.#playground, this.#playground.node(1), flags);
     await this.#node.healthy();
+    if (this.#lane.name === "l4" && hasAnswers(group)) await this.#node.proxying();
   }
 
   async stop(): Promise<void> {
@@ -168,6 +180,10 @@ class Rig implements AsyncDisposable {
     const hosts = [client, ...nodes, ...nodes.flatMap((node) => node.pods)];
     return hosts.find(({ name }) => name === sender)?.addresses[family] ?? assert.fail(sender);
   }
+}
+
+function hasAnswers({ cases }: CaseGroup): boolean {
+  return cases.some(({ claims }) => claims.some(({ expect }) => typeof expect !== "string"));
 }
 
 function checkFailure(

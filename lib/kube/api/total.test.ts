@@ -5,9 +5,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isReservedAddress, parseAddress } from "../../ip/address.ts";
 import { parseEndpointSlice } from "./endpoint-slice.ts";
+import { parseGrpcRoute } from "./grpc-route.ts";
+import { parseHttpRoute } from "./http-route.ts";
+import { parseNamespace } from "./namespace.ts";
 import { parseNode } from "./node.ts";
+import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseService } from "./service.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
+import { parseTcpRoute } from "./tcp-route.ts";
+import { parseTlsRoute } from "./tls-route.ts";
 
 const anything = fc.jsonValue();
 const address = fc.oneof(fc.ipV4(), fc.ipV6(), anything);
@@ -36,7 +42,51 @@ const port = record({
   port: maybe(fc.integer({ min: -1, max: 65_536 })),
   nodePort: anything,
 });
+const reference = record({ group: text, kind: text, namespace: text, name: text, port: anything });
+const named = record({ name: text, type: text, value: text });
+const pathChange = record({
+  type: maybe(fc.constantFrom("ReplaceFullPath", "ReplacePrefixMatch")),
+  replaceFullPath: text,
+  replacePrefixMatch: text,
+});
+const filter = record({
+  type: maybe(
+    fc.constantFrom(
+      "RequestHeaderModifier",
+      "RequestRedirect",
+      "URLRewrite",
+      "RequestMirror",
+      "CORS",
+    ),
+  ),
+  requestHeaderModifier: record({ set: list(named), add: list(named), remove: list(text) }),
+  requestRedirect: record({ scheme: text, hostname: text, port: anything, path: pathChange }),
+  urlRewrite: record({ hostname: text, path: pathChange }),
+  requestMirror: record({ backendRef: reference, percent: anything, fraction: anything }),
+  cors: record({ allowOrigins: list(text), allowMethods: list(text), maxAge: anything }),
+});
+const routeRule = record({
+  name: text,
+  matches: list(
+    record({
+      path: record({ type: text, value: text }),
+      method: record({ type: text, service: text, method: text }),
+      headers: list(named),
+      queryParams: list(named),
+    }),
+  ),
+  filters: list(filter),
+  backendRefs: list(fc.oneof(reference, record({ weight: anything, filters: list(filter) }))),
+  timeouts: record({ request: text, backendRequest: text }),
+  retry: record({ codes: list(anything), attempts: anything, backoff: text }),
+  sessionPersistence: record({ type: text, sessionName: text, absoluteTimeout: text }),
+});
 const spec = record({
+  parentRefs: list(reference),
+  hostnames: list(text),
+  rules: list(routeRule),
+  from: list(reference),
+  to: list(reference),
   type: maybe(fc.constantFrom("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
   clusterIP: address,
   clusterIPs: list(address),
@@ -73,7 +123,18 @@ const object = fc.record(
   { requiredKeys: [] },
 );
 
-const PARSERS = { parseService, parseEndpointSlice, parseNode, parseServiceCidr };
+const PARSERS = {
+  parseService,
+  parseEndpointSlice,
+  parseNode,
+  parseServiceCidr,
+  parseNamespace,
+  parseHttpRoute,
+  parseGrpcRoute,
+  parseTcpRoute,
+  parseTlsRoute,
+  parseReferenceGrant,
+};
 
 for (const [name, parse] of Object.entries(PARSERS)) {
   test(`${name} returns for every JSON value`, () => {
@@ -110,7 +171,9 @@ test("every address that leaves a parser is canonical and may be sent to", () =>
 test("values that no JSON has, such as cycles, are survived too", () => {
   const cycle: Record<string, unknown> = { name: "web" };
   cycle["metadata"] = cycle;
-  cycle["spec"] = { clusterIP: cycle, ports: [cycle], type: cycle };
+  const lists = { ports: [cycle], rules: [cycle], parentRefs: [cycle], from: [cycle], to: [cycle] };
+  cycle["spec"] = { clusterIP: cycle, type: cycle, ...lists };
+  for (const list of ["matches", "filters", "backendRefs"]) cycle[list] = [cycle];
   for (const parse of Object.values(PARSERS)) assert.ok(parse(cycle));
   assert.ok(parseService(10n));
 });

@@ -4,14 +4,12 @@ import { setMaxListeners } from "node:events";
 import type { Clock } from "../../clock/clock.ts";
 import { parseEndpointSlice } from "../api/endpoint-slice.ts";
 import { makeIntern } from "../api/intern.ts";
-import { parseNode } from "../api/node.ts";
-import { parseService } from "../api/service.ts";
-import { parseServiceCidr } from "../api/service-cidr.ts";
 import type { KubeClient } from "../client.ts";
 import type { WatchedResource } from "../resource-sink.ts";
 import type { Kind, KubeStore } from "../store.ts";
 import { runReflector } from "../watch.ts";
 import type { WatchReport } from "../watch-report.ts";
+import { KIND_TABLE } from "./kind-table.ts";
 import { SLICE_SELECTOR, serviceSelector } from "./selection.ts";
 
 export interface ApiSourceOptions {
@@ -29,68 +27,64 @@ export interface ApiSourceOptions {
   readonly serviceProxyName?: string;
   /** @default every kind */
   readonly kinds?: readonly Kind[];
+  /** Looks over the shoulder of every parser. @default nobody does */
+  readonly adapt?: (resource: WatchedResource) => WatchedResource;
 }
 
-export const ALL_KINDS: readonly Kind[] = ["Service", "EndpointSlice", "Node", "ServiceCIDR"];
+/** What a node needs. */
+export const ALL_KINDS: readonly Kind[] = [
+  "Service",
+  "EndpointSlice",
+  "Node",
+  "ServiceCIDR",
+  "Namespace",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "ReferenceGrant",
+];
 
 /** Fills the store until `signal` aborts. Never rejects: what fails is told and tried again. */
 export async function runApiSource(options: ApiSourceOptions): Promise<void> {
-  const { kinds = ALL_KINDS } = options;
+  const { kinds = ALL_KINDS, adapt = (resource) => resource } = options;
   // Every watch of every kind listens to this one signal; that many is no leak.
   setMaxListeners(0, options.signal);
   await Promise.all(
-    kinds.map((kind) => runReflector({ ...options, resource: watchedResource(kind, options) })),
+    kinds.map((kind) =>
+      runReflector({ ...options, resource: adapt(watchedResource(kind, options)) }),
+    ),
   );
 }
 
-function watchedResource(
+function watchedResource(kind: Kind, options: ApiSourceOptions): WatchedResource {
+  const facts = KIND_TABLE[kind];
+  const { scope, plural, presence, parse } = facts;
+  const [apiVersion] = facts.apiVersions;
+  const root = apiVersion.includes("/") ? "apis" : "api";
+  const path = `/${root}/${apiVersion}/${plural}`;
+  const resource = { kind, scope, path, presence, query: selectionOf(kind, options), parse };
+  if (kind !== "EndpointSlice") return resource;
+  const intern = makeIntern();
+  return { ...resource, parse: (value) => parseEndpointSlice(value, intern) };
+}
+
+/** What of a kind one node needs; nothing means all of it. */
+function selectionOf(
   kind: Kind,
-  { nodeName, serviceProxyName }: Pick<ApiSourceOptions, "nodeName" | "serviceProxyName">,
-): WatchedResource {
+  { nodeName, serviceProxyName }: ApiSourceOptions,
+): WatchedResource["query"] {
   switch (kind) {
     case "Service":
       return {
-        kind,
-        scope: "namespaced",
-        path: "/api/v1/services",
-        query: {
-          labelSelector: serviceSelector(serviceProxyName),
-          fieldSelector: "spec.clusterIP!=None",
-        },
-        presence: "required",
-        parse: parseService,
+        labelSelector: serviceSelector(serviceProxyName),
+        fieldSelector: "spec.clusterIP!=None",
       };
-    case "EndpointSlice": {
-      const intern = makeIntern();
-      return {
-        kind,
-        scope: "namespaced",
-        path: "/apis/discovery.k8s.io/v1/endpointslices",
-        query: { labelSelector: SLICE_SELECTOR },
-        presence: "required",
-        parse: (value) => parseEndpointSlice(value, intern),
-      };
-    }
+    case "EndpointSlice":
+      return { labelSelector: SLICE_SELECTOR };
     case "Node":
-      return {
-        kind,
-        scope: "cluster",
-        path: "/api/v1/nodes",
-        query: { fieldSelector: `metadata.name=${nodeName}` },
-        presence: "required",
-        parse: parseNode,
-      };
-    case "ServiceCIDR":
-      return {
-        kind,
-        scope: "cluster",
-        path: "/apis/networking.k8s.io/v1/servicecidrs",
-        query: {},
-        // Stable since Kubernetes 1.33; older roles may not grant it either.
-        presence: "optional",
-        parse: parseServiceCidr,
-      };
+      return { fieldSelector: `metadata.name=${nodeName}` };
     default:
-      return kind satisfies never;
+      return {};
   }
 }

@@ -1,13 +1,10 @@
 // One file of manifests as the objects in it: which of its documents are ours, which of them can
 // be read, and what is wrong with the others, by line. Pure.
 
-import { parseEndpointSlice } from "../api/endpoint-slice.ts";
 import { asList, asRecord, asText, formatValue } from "../api/fields.ts";
 import type { Parsed, Problem } from "../api/parsed.ts";
-import { parseNode } from "../api/node.ts";
-import { parseService } from "../api/service.ts";
-import { parseServiceCidr } from "../api/service-cidr.ts";
 import { type Kind, type KubeObject, keyOf } from "../store.ts";
+import { KIND_TABLE } from "./kind-table.ts";
 import { type FieldPath, parseFieldPath, readManifestText } from "./manifest-text.ts";
 import { selectsService, selectsSlice } from "./selection.ts";
 
@@ -79,26 +76,20 @@ interface ReadObject {
 
 const NOT_OURS: ReadObject = { id: undefined, object: undefined, problems: [] };
 
-const API_VERSIONS: Readonly<Record<Kind, string>> = {
-  Service: "v1",
-  EndpointSlice: "discovery.k8s.io/v1",
-  Node: "v1",
-  ServiceCIDR: "networking.k8s.io/v1",
-};
-
 function readObject(value: unknown, options: ManifestOptions): ReadObject {
   const record = asRecord(value);
   const { kind } = record;
   if (!isKind(kind)) return NOT_OURS;
   const apiVersion = record["apiVersion"];
-  if (apiVersion !== API_VERSIONS[kind]) {
+  const { apiVersions, parse } = KIND_TABLE[kind];
+  if (!apiVersions.includes(asText(apiVersion))) {
     if (isOtherApi(apiVersion)) return NOT_OURS;
-    const message = `want ${API_VERSIONS[kind]} for a ${kind}: got ${formatValue(apiVersion)}`;
+    const message = `want ${apiVersions[0]} for a ${kind}: got ${formatValue(apiVersion)}`;
     return { ...NOT_OURS, problems: [{ object: "", field: "apiVersion", message }] };
   }
   if (kind === "Service" && !selectsService(value, options.serviceProxyName)) return NOT_OURS;
   if (kind === "EndpointSlice" && !selectsSlice(value)) return NOT_OURS;
-  return resultOf(kind, parseKind(kind, value), options);
+  return resultOf(kind, parse(value), options);
 }
 
 function resultOf(
@@ -133,23 +124,8 @@ function resultOf(
   }
 }
 
-function parseKind(kind: Kind, value: unknown): Parsed<KubeObject> {
-  switch (kind) {
-    case "Service":
-      return parseService(value);
-    case "EndpointSlice":
-      return parseEndpointSlice(value);
-    case "Node":
-      return parseNode(value);
-    case "ServiceCIDR":
-      return parseServiceCidr(value);
-    default:
-      return kind satisfies never;
-  }
-}
-
 function isKind(kind: unknown): kind is Kind {
-  return typeof kind === "string" && Object.hasOwn(API_VERSIONS, kind);
+  return typeof kind === "string" && Object.hasOwn(KIND_TABLE, kind);
 }
 
 /** True for another project's API that has a kind of the same name, such as Knative's Service. */

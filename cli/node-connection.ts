@@ -1,0 +1,47 @@
+// Asks the process that runs on this node, through its UNIX socket.
+
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import type { AdminAnswer, AdminRequest } from "../service-proxy/model/admin-protocol.ts";
+import { Unreachable } from "./exit.ts";
+
+export interface NodeConnection {
+  ask(request: AdminRequest): void;
+  /** The next answer. @throws Unreachable when the node's process refuses, or is gone */
+  next(): Promise<Exclude<AdminAnswer, { readonly kind: "error" }>>;
+  close(): void;
+}
+
+/** @throws Unreachable */
+export async function connectNode(path: string): Promise<NodeConnection> {
+  const socket = await open(path);
+  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  return {
+    ask: (request) => {
+      socket.write(`${JSON.stringify(request)}\n`);
+    },
+    next: async () => {
+      const line = await lines.next();
+      if (line.done === true) throw new Unreachable("The node's process closed the connection");
+      const answer = JSON.parse(line.value) as AdminAnswer;
+      if (answer.kind === "error") throw new Unreachable(answer.message);
+      return answer;
+    },
+    close: () => socket.destroy(),
+  };
+}
+
+async function open(path: string): Promise<Socket> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect");
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    const hint = "run this as root on a node where innermesh node runs, or name its --socket";
+    throw new Unreachable(`Cannot reach the node's process at ${path} (${why}): ${hint}`);
+  }
+  // What breaks later ends the lines.
+  socket.on("error", () => socket.destroy());
+  return socket;
+}

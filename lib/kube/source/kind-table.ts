@@ -1,0 +1,93 @@
+// Every kind that a source reads: which API serves it, under which versions, and how it is parsed.
+
+import { parseEndpointSlice } from "../api/endpoint-slice.ts";
+import { parseGrpcRoute } from "../api/grpc-route.ts";
+import type { Scope } from "../api/head.ts";
+import { parseHttpRoute } from "../api/http-route.ts";
+import { parseNamespace } from "../api/namespace.ts";
+import { parseNode } from "../api/node.ts";
+import { parseXMesh } from "../api/mesh.ts";
+import type { Parsed } from "../api/parsed.ts";
+import { parseReferenceGrant } from "../api/reference-grant.ts";
+import { parseService } from "../api/service.ts";
+import { parseServiceCidr } from "../api/service-cidr.ts";
+import { parseTcpRoute } from "../api/tcp-route.ts";
+import { parseTlsRoute } from "../api/tls-route.ts";
+import type { Kind, KubeObject } from "../store.ts";
+
+export interface KindFacts {
+  readonly scope: Scope;
+  /** The first is what an API server is asked for; files may say any of them. */
+  readonly apiVersions: readonly [string, ...string[]];
+  /** The API's name of the collection. */
+  readonly plural: string;
+  /** Whether a cluster may lack the API or the right to read it; it then counts as empty. */
+  readonly presence: "required" | "optional";
+  readonly parse: (value: unknown) => Parsed<KubeObject>;
+}
+
+const GATEWAY = "gateway.networking.k8s.io";
+
+export const KIND_TABLE: Readonly<Record<Kind, KindFacts>> = {
+  Service: {
+    scope: "namespaced",
+    apiVersions: ["v1"],
+    plural: "services",
+    presence: "required",
+    parse: parseService,
+  },
+  EndpointSlice: {
+    scope: "namespaced",
+    apiVersions: ["discovery.k8s.io/v1"],
+    plural: "endpointslices",
+    presence: "required",
+    parse: (value) => parseEndpointSlice(value),
+  },
+  Node: {
+    scope: "cluster",
+    apiVersions: ["v1"],
+    plural: "nodes",
+    presence: "required",
+    parse: parseNode,
+  },
+  ServiceCIDR: {
+    scope: "cluster",
+    apiVersions: ["networking.k8s.io/v1"],
+    plural: "servicecidrs",
+    // Stable since Kubernetes 1.33; older roles may not grant it either.
+    presence: "optional",
+    parse: parseServiceCidr,
+  },
+  Namespace: {
+    scope: "cluster",
+    apiVersions: ["v1"],
+    plural: "namespaces",
+    // Only its labels are read, and roles from before routing do not grant it.
+    presence: "optional",
+    parse: parseNamespace,
+  },
+  HTTPRoute: gatewayKind("httproutes", ["v1", "v1beta1"], parseHttpRoute),
+  GRPCRoute: gatewayKind("grpcroutes", ["v1"], parseGrpcRoute),
+  TCPRoute: gatewayKind("tcproutes", ["v1", "v1alpha2"], parseTcpRoute),
+  TLSRoute: gatewayKind("tlsroutes", ["v1", "v1alpha2", "v1alpha3"], parseTlsRoute),
+  ReferenceGrant: gatewayKind("referencegrants", ["v1", "v1beta1"], parseReferenceGrant),
+  XMesh: {
+    scope: "cluster",
+    apiVersions: ["gateway.networking.x-k8s.io/v1alpha1"],
+    plural: "xmeshes",
+    presence: "optional",
+    parse: parseXMesh,
+  },
+};
+
+/** Kinds of the Gateway API, which a cluster has only where somebody installed it. */
+function gatewayKind(
+  plural: string,
+  [newest, ...older]: readonly [string, ...string[]],
+  parse: KindFacts["parse"],
+): KindFacts {
+  const apiVersions = [newest, ...older].map((version) => `${GATEWAY}/${version}`);
+  const [first = "", ...others] = apiVersions;
+  const presence = "optional";
+  return { scope: "namespaced", apiVersions: [first, ...others], plural, presence, parse };
+}

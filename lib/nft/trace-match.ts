@@ -1,0 +1,109 @@
+// Which matches of a rule the first packet of a new connection meets. Such a packet opens a
+// connection, so no socket of this node knows it yet.
+
+import { cidrContains } from "../ip/cidr.ts";
+import type { Operand, Statement } from "./objects.ts";
+
+const KINDS = [
+  "in-set",
+  "mark-has",
+  "ct-new",
+  "ct-dnat",
+  "ct-mark-has",
+  "ct-reply",
+  "l4proto",
+  "frame-of-family",
+  "tcp-not-syn",
+  "socket-transparent",
+  "socket-mark-has",
+  "fib-local",
+  "iifname",
+  "prefix",
+] as const;
+
+/** The statements that only ask. */
+export type Match = Extract<Statement, { readonly kind: (typeof KINDS)[number] }>;
+
+export function isMatch(statement: Statement): statement is Match {
+  const kinds: readonly string[] = KINDS;
+  return kinds.includes(statement.kind);
+}
+
+/** What matches see of a packet on its way. */
+export interface PacketView {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: string;
+  /** Empty for packets of this node's own. */
+  readonly interface: string;
+  readonly mark: number;
+  readonly translated: boolean;
+  isLocal(address: string): boolean;
+  find(set: string, key: readonly Operand[]): { readonly key: string; readonly element: unknown };
+}
+
+export interface MatchResult {
+  readonly matched: boolean;
+  /** What was compared, in words. */
+  readonly why: string;
+}
+
+/** Evaluates one match. */
+export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
+  switch (statement.kind) {
+    case "in-set": {
+      const found = view.find(statement.set, statement.key);
+      const isInside = found.element !== undefined;
+      const relation = isInside ? "in" : "not in";
+      const why = `${found.key} ${relation} @${statement.set}`;
+      return { matched: isInside !== (statement.negate ?? false), why };
+    }
+    case "mark-has": {
+      const matched = (view.mark & statement.mask) === statement.mask;
+      return { matched, why: `mark 0x${view.mark.toString(16)}` };
+    }
+    case "frame-of-family":
+    case "ct-new":
+      return { matched: true, why: "" };
+    case "ct-dnat":
+      return { matched: view.translated, why: "ct status dnat" };
+    case "ct-mark-has":
+    case "ct-reply":
+    case "tcp-not-syn":
+    case "socket-transparent":
+    case "socket-mark-has":
+      return { matched: false, why: "it opens a connection" };
+    case "l4proto": {
+      const isProtocol = view.protocol === statement.protocol;
+      return { matched: isProtocol !== (statement.negate ?? false), why: view.protocol };
+    }
+    case "fib-local": {
+      const address = addressOf(view, statement.field);
+      const isLocal = view.isLocal(address);
+      const why = `${address} is ${isLocal ? "" : "not "}of this node`;
+      return { matched: isLocal !== (statement.negate ?? false), why };
+    }
+    case "iifname": {
+      const isInterface = matchesInterface(statement.name, view.interface);
+      return {
+        matched: isInterface !== (statement.negate ?? false),
+        why: `iif "${view.interface}"`,
+      };
+    }
+    case "prefix": {
+      const address = addressOf(view, statement.field);
+      const isInside = cidrContains(statement.prefix, address);
+      return { matched: isInside !== (statement.negate ?? false), why: address };
+    }
+    default:
+      return statement satisfies never;
+  }
+}
+
+function addressOf(view: PacketView, field: "saddr" | "daddr"): string {
+  return field === "saddr" ? view.source : view.destination;
+}
+
+function matchesInterface(pattern: string, name: string): boolean {
+  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}

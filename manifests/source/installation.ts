@@ -1,0 +1,11 @@
+// Everything that is installed, in the order in which it applies.
+
+import { controllerManifests } from "./controller.ts";
+import type { Manifest } from "./manifest.ts";
+import { nodeManifests } from "./node.ts";
+import type { Lookup } from "./values.ts";
+
+/** @param value what stands in for each value: its default, or a template */
+export function installationManifests(value: Lookup): readonly Manifest[] {
+  return [...nodeManifests(value), ...controllerManifests(value)];
+}

@@ -1,0 +1,50 @@
+// The controller's flags, in one table: the command line, its help and docs/flags.md are made of it.
+
+export interface ControllerFlag {
+  readonly type: "string" | "boolean" | "number";
+  /** Undefined: none. */
+  readonly default?: string | boolean | number;
+  readonly describe: string;
+  readonly requiresArg?: true;
+}
+
+export const CONTROLLER_FLAGS = {
+  kubeconfig: {
+    type: "string",
+    requiresArg: true,
+    describe: "File that says where the API server is; without it, what a pod is given",
+  },
+  "leader-elect": {
+    type: "boolean",
+    default: true,
+    describe: "Write only while holding the lease; false is for exactly one replica",
+  },
+  "leader-election-namespace": {
+    type: "string",
+    requiresArg: true,
+    default: "innermesh-system",
+    describe: "Where the lease innermesh-controller is",
+  },
+  "metrics-bind-address": {
+    type: "string",
+    requiresArg: true,
+    default: "0.0.0.0:15014",
+    describe: "Address and port of /metrics, /healthz and /readyz; empty: none",
+  },
+  v: {
+    type: "number",
+    requiresArg: true,
+    default: 0,
+    describe: "Log verbosity in klog's sense: 4 and more adds debug lines",
+  },
+} as const satisfies Readonly<Record<string, ControllerFlag>>;
+
+/** Markdown: the flags in the order of the table. */
+export function formatControllerFlags(): string {
+  const flags: Readonly<Record<string, ControllerFlag>> = CONTROLLER_FLAGS;
+  const rows = Object.entries(flags).map(([name, { type, default: value, describe }]) => {
+    const shown = value === undefined ? "" : `\`${value}\``;
+    return `| \`--${name}\` | ${type} | ${shown} | ${describe}. |\n`;
+  });
+  return `| Flag | Type | Default | Meaning |\n|---|---|---|---|\n${rows.join("")}`;
+}

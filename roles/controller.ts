@@ -1,0 +1,168 @@
+// `innermesh controller`: the composition root of the Deployment's process. It reads routes and
+// what they depend on, and while it holds the lease writes what the planner says of them.
+
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { systemClock } from "../lib/clock/system-clock.ts";
+import { type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
+import { inClusterConfig, KubeconfigError, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
+import { type Leadership, runElection } from "../lib/kube/lease.ts";
+import { runApiSource } from "../lib/kube/source/api-source.ts";
+import { StatusBook } from "../lib/kube/status-book.ts";
+import { type Kind, type KubeStore, makeStore } from "../lib/kube/store.ts";
+import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
+import {
+  type ControllerMetrics,
+  makeControllerMetrics,
+} from "../lib/metrics/controller-metrics.ts";
+import { keepServing } from "../service-proxy/apply/kept-server.ts";
+import { runRouteStatus } from "../service-proxy/apply/route-status.ts";
+import type { HostPort } from "../service-proxy/config/host-port.ts";
+import { ControllerObserver } from "./controller-observer.ts";
+import { makeControllerPages } from "./controller-pages.ts";
+import { VERSION } from "./version.ts";
+
+export interface ControllerSettings {
+  /** Missing: what a pod is given. */
+  readonly kubeconfigPath?: string;
+  readonly leaderElect: boolean;
+  /** Of the lease. */
+  readonly namespace: string;
+  /** Missing: no pages. */
+  readonly metricsAddress?: HostPort;
+  readonly verbosity: number;
+}
+
+/** Of the lease, and of what runs as it. */
+const LEASE = "innermesh-controller";
+const KINDS: readonly Kind[] = [
+  "Service",
+  "Namespace",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "ReferenceGrant",
+  "XMesh",
+];
+/** Exit codes of every Innermesh program. */
+const FINE = 0;
+const PROBLEM = 1;
+const UNREACHABLE = 3;
+
+/**
+ * Runs the controller role until SIGTERM or SIGINT.
+ * @returns the exit code
+ */
+export async function runController(settings: ControllerSettings): Promise<number> {
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
+  const level = levelOfVerbosity(settings.verbosity);
+  const log = makeLogger({ level, format: "text", destination: process.stderr });
+  try {
+    await runParts(settings, log, stop);
+    return FINE;
+  } catch (error) {
+    log.error("innermesh controller ends", { error });
+    return error instanceof KubeconfigError ? UNREACHABLE : PROBLEM;
+  }
+}
+
+interface Parts {
+  readonly settings: ControllerSettings;
+  readonly client: KubeClient;
+  readonly store: KubeStore;
+  readonly book: StatusBook;
+  readonly metrics: ControllerMetrics;
+  readonly observer: ControllerObserver;
+  readonly log: Logger;
+}
+
+async function runParts(
+  settings: ControllerSettings,
+  log: Logger,
+  stop: AbortController,
+): Promise<void> {
+  const { signal } = stop;
+  const { kubeconfigPath } = settings;
+  const config =
+    kubeconfigPath === undefined
+      ? await inClusterConfig(process.env)
+      : await loadKubeconfig(kubeconfigPath);
+  const metrics = makeControllerMetrics();
+  metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
+  const store = makeStore(KINDS);
+  const observer = new ControllerObserver({ store, metrics, log, lease: LEASE });
+  const client = makeKubeClient(config, systemClock, (answer) => {
+    observer.answered(answer, config.server.host);
+  });
+  const parts = { settings, client, store, book: new StatusBook(), metrics, observer, log };
+  try {
+    const all = [read(parts, signal), stand(parts, signal), serve(parts, signal)];
+    // Whichever part fails ends the others.
+    const guarded = all.map((part) => part.finally(() => stop.abort()));
+    for (const { status, ...result } of await Promise.allSettled(guarded)) {
+      if (status === "rejected" && "reason" in result) throw result.reason;
+    }
+  } finally {
+    client.close();
+  }
+}
+
+/** Followers read too, so that a new leader begins at once. */
+function read({ client, store, book, observer }: Parts, signal: AbortSignal): Promise<void> {
+  return runApiSource({
+    client,
+    // No Node is read.
+    nodeName: "",
+    store,
+    clock: systemClock,
+    random: Math.random,
+    signal,
+    kinds: KINDS,
+    adapt: (resource) => book.noting(resource),
+    onEvent: (report) => observer.watched(report),
+  });
+}
+
+function stand(parts: Parts, signal: AbortSignal): Promise<void> {
+  const { settings, client, observer } = parts;
+  const lead = (leadership: Leadership): Promise<void> => writeStatuses(parts, leadership);
+  if (!settings.leaderElect) return lead({ signal, holds: () => !signal.aborted });
+  const identity = `${hostname()}_${randomUUID()}`;
+  const { namespace } = settings;
+  const options = { client, namespace, name: LEASE, identity, signal };
+  const chance = { clock: systemClock, random: Math.random };
+  const onEvent = observer.elected({ client, namespace, identity, signal });
+  return runElection({ ...options, ...chance, onEvent }, lead);
+}
+
+function writeStatuses(
+  { client, store, book, observer }: Parts,
+  leadership: Leadership,
+): Promise<void> {
+  return runRouteStatus(leadership, {
+    store,
+    book,
+    client,
+    clock: systemClock,
+    random: Math.random,
+    onEvent: (event) => observer.status(event),
+  });
+}
+
+async function serve({ settings, store, metrics, log }: Parts, signal: AbortSignal): Promise<void> {
+  const { metricsAddress: address } = settings;
+  if (address === undefined) return aborted(signal);
+  const handler = makeControllerPages({ metrics: metrics.page, isReady: () => store.synced });
+  const onFailure = (error: Error): void => log.error("cannot serve metrics", { error });
+  const server = { address, handler, hardFail: false, onFailure };
+  await keepServing(server, { clock: systemClock, signal });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

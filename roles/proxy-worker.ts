@@ -1,0 +1,101 @@
+// A proxy worker's process. It starts twice: first it gives up every capability but the one that
+// transparent sockets need and executes itself anew; then it serves what its parent plans.
+// Descriptor 3 is the socket to the parent. When the parent is gone it drains and ends.
+
+import { readFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { Reactor } from "../lib/reactor/reactor.ts";
+import { keepCapabilities, keepOnExec, setNoNewPrivileges } from "../lib/sys/ffi.ts";
+import type { FromWorker, ToWorker } from "../service-proxy/model/worker-messages.ts";
+import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
+
+const PARENT = 3;
+const CAP_NET_ADMIN = 12;
+const CAP_NET_RAW = 13;
+const BEAT_MS = 1_000;
+/** How long connections may go on when the parent vanished. */
+const ORPHAN_LIMIT_MS = 600_000;
+const UNPRIVILEGED = "--unprivileged";
+
+function dropPrivileges(): void {
+  const held = Number.parseInt(
+    /^CapEff:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0",
+    16,
+  );
+  // Either allows IP_TRANSPARENT and SO_MARK; the one that can change no rules is preferred.
+  const wanted = [CAP_NET_RAW, CAP_NET_ADMIN].find((bit) => (held & (1 << bit)) !== 0);
+  setNoNewPrivileges();
+  keepCapabilities(wanted === undefined ? 0 : 1 << wanted);
+  keepOnExec(PARENT);
+  const argv = [process.execPath, ...process.execArgv, import.meta.filename, UNPRIVILEGED];
+  process.execve?.(process.execPath, argv, kept(process.env));
+}
+
+/** What a worker needs of its environment: nothing that names a server or a token. */
+function kept(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const names = ["PATH", "NODE_COMPILE_CACHE", /^MALLOC_/];
+  return Object.fromEntries(
+    Object.entries(environment).filter(
+      (entry): entry is [string, string] =>
+        entry[1] !== undefined &&
+        names.some((name) => (typeof name === "string" ? name === entry[0] : name.test(entry[0]))),
+    ),
+  );
+}
+
+function serve(): void {
+  const parent = new Socket({ fd: PARENT });
+  const reactor = new Reactor(() => performance.now());
+  let worker: ProxyWorker | undefined;
+  const tell = (message: FromWorker): void => {
+    if (parent.writable) parent.write(`${JSON.stringify(message)}\n`);
+  };
+  const beat = (): void => {
+    if (worker === undefined) return;
+    tell({ kind: "beat", connections: worker.connections, telemetry: worker.telemetry() });
+  };
+  const drain = (limitMs: number): void => {
+    if (worker === undefined) process.exit(0);
+    worker.drain(limitMs, () => {
+      beat();
+      parent.end(() => process.exit(0));
+    });
+  };
+  createInterface({ input: parent }).on("line", (line) => {
+    const message = JSON.parse(line) as ToWorker;
+    switch (message.kind) {
+      case "start":
+        worker = new ProxyWorker({
+          reactor,
+          settings: message.settings,
+          random: Math.random,
+          tell,
+        });
+        worker.apply(message.plan);
+        worker.listen();
+        setInterval(beat, BEAT_MS);
+        return tell({ kind: "listening" });
+      case "plan":
+        worker?.apply(message.delta);
+        return tell({ kind: "applied", sequence: message.sequence });
+      case "report":
+        return beat();
+      case "tap":
+        return worker?.tap(message.id, message.filter);
+      case "untap":
+        return worker?.untap(message.id);
+      case "drain":
+        return drain(message.limitMs);
+      default:
+        return message satisfies never;
+    }
+  });
+  parent.on("error", () => {});
+  parent.once("close", () => drain(ORPHAN_LIMIT_MS));
+  // The parent decides when a worker ends: a signal to the whole group is not for it.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});
+}
+
+if (process.argv.includes(UNPRIVILEGED)) serve();
+else dropPrivileges();

@@ -1,0 +1,101 @@
+// Innermesh as the shipped manifests install it, except that its programs are processes and not
+// containers: `innermesh node` in every node, one `innermesh controller`.
+
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "yaml";
+import type { Playground } from "../playground/cluster.ts";
+import { startNode } from "../playground/node-process.ts";
+import { clusterCidrs } from "../playground/topology.ts";
+import type { ApiClient } from "../test/cluster/api-client.ts";
+import type { ControlPlane } from "../test/cluster/control-plane.ts";
+import { ROOT } from "./steps.ts";
+
+const MANIFESTS = join(ROOT, "manifests/kustomize/base");
+const WORKLOADS = /^(daemon-set|.*-?deployment)\.yaml$/;
+const LAUNCHER = join(ROOT, "bin/innermesh");
+const ACCOUNTS = {
+  node: { namespace: "kube-system", name: "innermesh-node" },
+  controller: { namespace: "innermesh-system", name: "innermesh-controller" },
+} as const;
+
+/** Running programs of ours. Disposing of it ends them. */
+export type Innermesh = AsyncDisposable;
+
+/**
+ * Applies all manifests but workloads, starts the programs, and waits until the agents are healthy.
+ * @param logDirectory made already; gets `controller.log`
+ */
+export async function startInnermesh(
+  playground: Playground,
+  controlPlane: ControlPlane,
+  logDirectory: string,
+): Promise<Innermesh> {
+  const stack = new AsyncDisposableStack();
+  try {
+    await applyManifests(controlPlane.admin);
+    const controller = await startController(playground, controlPlane, logDirectory);
+    stack.defer(() => stop(controller));
+    const flags = [
+      `--kubeconfig=${await kubeconfigOf(controlPlane, "node")}`,
+      `--cluster-cidr=${clusterCidrs.ip},${clusterCidrs.ip6}`,
+    ];
+    const agents = playground.nodes.map((node) => startNode(playground, node, flags));
+    for (const [index, agent] of agents.entries()) {
+      const path = join(logDirectory, `node-${index + 1}.log`);
+      stack.defer(async () => {
+        await agent.stop();
+        await writeFile(path, `${agent.log.join("\n")}\n`);
+      });
+    }
+    await Promise.all(agents.map((agent) => agent.healthy()));
+    return stack.move();
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function applyManifests(admin: ApiClient): Promise<void> {
+  const list = await readFile(join(MANIFESTS, "kustomization.yaml"), "utf8");
+  const { resources } = parse(list) as { readonly resources: readonly string[] };
+  for (const name of resources.filter((file) => !WORKLOADS.test(file))) {
+    await admin.applyYaml(await readFile(join(MANIFESTS, name), "utf8"));
+  }
+}
+
+/** One replica, on the first node's network as a pod of that node would be. */
+async function startController(
+  playground: Playground,
+  controlPlane: ControlPlane,
+  logDirectory: string,
+): Promise<ChildProcess> {
+  const kubeconfig = await kubeconfigOf(controlPlane, "controller");
+  const log = openSync(join(logDirectory, "controller.log"), "w");
+  try {
+    const argv = [LAUNCHER, "controller", `--kubeconfig=${kubeconfig}`];
+    const { netns } = playground.node(1);
+    return playground.spawn(netns, argv, { stdio: ["ignore", log, log] });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** A kubeconfig with the account's token, which lasts an hour. */
+async function kubeconfigOf(
+  controlPlane: ControlPlane,
+  account: keyof typeof ACCOUNTS,
+): Promise<string> {
+  const { namespace, name } = ACCOUNTS[account];
+  return controlPlane.kubeconfig({ serviceAccount: { namespace, name } });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  await ended;
+}

@@ -1,0 +1,114 @@
+// Brings a plan to the proxy workers around the kernel's commit: what is new is told before the
+// kernel sends connections there, what is gone is taken back once it sends none any more.
+
+import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
+import type { NodePlan } from "../plan/node-plan.ts";
+import type { WorkerPool } from "./worker-pool.ts";
+
+export interface LaneApplyParts {
+  readonly pool: Pick<WorkerPool, "start" | "update">;
+  /** What this node is, at the moment. */
+  readonly node: () => ProxyNode;
+  /** Pods of this node by address, at the moment. */
+  readonly clients: () => ReadonlyMap<string, ProxyClient>;
+}
+
+type Gone = Pick<ProxyPlanDelta, "frontends" | "ports" | "groups">;
+
+const NOTHING: ProxyPlanDelta = { frontends: [], ports: [], groups: [], clients: [] };
+
+export class LaneApply {
+  readonly #parts: LaneApplyParts;
+  #plan: NodePlan | undefined;
+  #gone: Gone[] = [];
+  #node = "";
+  #clients: ReadonlyMap<string, ProxyClient> = new Map();
+
+  constructor(parts: LaneApplyParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when workers know what is new. Starts them for the first Service that needs one. */
+  async prepare(plan: NodePlan): Promise<void> {
+    const isFirst = this.#plan === undefined;
+    this.#plan = plan;
+    const differences = plan.families.map((family) => family.proxy.takeDifference());
+    this.#gone.push(...differences.map(({ gone }) => gone));
+    const delta: ProxyPlanDelta = {
+      ...this.#nodeDifference(),
+      frontends: differences.flatMap(({ fresh }) => fresh.frontends),
+      ports: differences.flatMap(({ fresh }) => fresh.ports),
+      groups: differences.flatMap(({ fresh }) => fresh.groups),
+      clients: this.#clientDifference(),
+    };
+    if (plan.families.every((family) => family.proxy.isEmpty)) return;
+    this.#parts.pool.start();
+    if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
+  }
+
+  /** The kernel sends nothing any more to what is gone. */
+  release(): void {
+    const plan = this.#plan;
+    if (plan === undefined || this.#gone.length === 0) return;
+    const wanted = this.whole();
+    const still = (list: readonly (readonly [string, unknown])[]): ReadonlySet<string> =>
+      new Set(list.map(([key]) => key));
+    const without = <T extends readonly [string, unknown]>(
+      gone: readonly T[],
+      kept: ReadonlySet<string>,
+    ): readonly T[] => gone.filter(([key]) => !kept.has(key));
+    const delta: ProxyPlanDelta = {
+      ...NOTHING,
+      frontends: without(
+        this.#gone.flatMap((one) => one.frontends),
+        still(wanted.frontends),
+      ),
+      ports: without(
+        this.#gone.flatMap((one) => one.ports),
+        still(wanted.ports),
+      ),
+      groups: without(
+        this.#gone.flatMap((one) => one.groups),
+        still(wanted.groups),
+      ),
+    };
+    this.#gone = [];
+    if (!isEmpty(delta)) void this.#parts.pool.update(delta);
+  }
+
+  /** Everything, for a worker that starts. */
+  whole(): ProxyPlanDelta {
+    const families = this.#plan?.families.map(({ proxy }) => proxy.whole()) ?? [];
+    return {
+      node: this.#parts.node(),
+      frontends: families.flatMap(({ frontends }) => frontends),
+      ports: families.flatMap(({ ports }) => ports),
+      groups: families.flatMap(({ groups }) => groups),
+      clients: [...this.#parts.clients()],
+    };
+  }
+
+  #nodeDifference(): Pick<ProxyPlanDelta, "node"> {
+    const node = this.#parts.node();
+    const text = JSON.stringify(node);
+    if (text === this.#node) return {};
+    this.#node = text;
+    return { node };
+  }
+
+  #clientDifference(): ProxyPlanDelta["clients"] {
+    const before = this.#clients;
+    const after = this.#parts.clients();
+    if (after === before) return [];
+    this.#clients = after;
+    return [
+      ...[...after].filter(([address, client]) => before.get(address) !== client),
+      ...[...before.keys()].filter((key) => !after.has(key)).map((key) => [key, null] as const),
+    ];
+  }
+}
+
+function isEmpty({ node, frontends, ports, groups, clients }: ProxyPlanDelta): boolean {
+  if (node !== undefined) return false;
+  return frontends.length + ports.length + groups.length + clients.length === 0;
+}

@@ -1,0 +1,164 @@
+// Writes what the planner says of routes, and what this mesh supports, into the status of the
+// objects themselves, for as long as this process leads.
+
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../../lib/clock/clock.ts";
+import { type Condition, formatTime, mergeConditions } from "../../lib/kube/api/condition.ts";
+import { asList, type JsonRecord } from "../../lib/kube/api/fields.ts";
+import type { XMesh } from "../../lib/kube/api/mesh.ts";
+import { mergeParents, type ParentStatus } from "../../lib/kube/api/route-parents.ts";
+import type { KubeClient } from "../../lib/kube/client.ts";
+import type { Leadership } from "../../lib/kube/lease.ts";
+import type { StatusBook } from "../../lib/kube/status-book.ts";
+import {
+  type StatusEvent,
+  StatusKeeper,
+  type StatusSubject,
+} from "../../lib/kube/status-keeper.ts";
+import type { NextStatus } from "../../lib/kube/status-writer.ts";
+import { type KubeStore, keyOf } from "../../lib/kube/store.ts";
+import { MESH_FEATURES } from "../model/mesh-features.ts";
+import { CONTROLLER_NAME } from "../model/route-status.ts";
+import type { AnyRoute } from "../plan/route-attachment.ts";
+import { makeRoutePlanner } from "../plan/route-plan.ts";
+
+export interface RouteStatusParts {
+  readonly store: KubeStore;
+  /** Notes the objects of `store`. */
+  readonly book: StatusBook;
+  readonly client: Pick<KubeClient, "getJson" | "patch">;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly onEvent: (event: RouteStatusEvent) => void;
+}
+
+export type RouteStatusEvent =
+  | StatusEvent
+  /** All routes were judged. */
+  | { readonly kind: "judged"; readonly durationMs: number };
+
+/** Between looks: a burst of changes is one look. */
+export const LOOK_INTERVAL_MS = 200;
+/** Everything is looked at again this often, also when no event asked for it. */
+export const RESYNC_MS = 600_000;
+
+/** Keeps statuses until the leadership ends, and resolves when no write is under way any more. */
+export async function runRouteStatus(
+  leadership: Leadership,
+  parts: RouteStatusParts,
+): Promise<void> {
+  const { clock, store, book } = parts;
+  const { signal } = leadership;
+  const keeper = new StatusKeeper(leadership, { ...parts, subjects: makeSubjects(parts) });
+  let news = Promise.withResolvers<void>();
+  const wake = (): void => news.resolve();
+  const stops = [store.onChange(wake), book.onChange(wake)];
+  signal.addEventListener("abort", wake, { once: true });
+  let resyncAtMs = clock.monotonicMs() + RESYNC_MS;
+  try {
+    while (!signal.aborted) {
+      news = Promise.withResolvers<void>();
+      const isResync = clock.monotonicMs() >= resyncAtMs;
+      if (isResync) resyncAtMs = clock.monotonicMs() + RESYNC_MS;
+      // Before everything is known, much looks as if it were not there.
+      if (store.synced && isResync) keeper.lookAgain();
+      else if (store.synced) keeper.look();
+      await clock.sleep(LOOK_INTERVAL_MS, signal);
+      const rested = new AbortController();
+      const resync = clock.sleep(resyncAtMs - clock.monotonicMs(), rested.signal);
+      await Promise.race([news.promise, resync]);
+      rested.abort();
+    }
+  } finally {
+    for (const stop of stops) stop();
+    await keeper.idle();
+  }
+}
+
+/** Everything whose status is ours to write, with what it should say. */
+function makeSubjects(parts: RouteStatusParts): () => readonly StatusSubject[] {
+  const { book, clock, onEvent, store } = parts;
+  const plan = makeRoutePlanner();
+  const now = (): string => formatTime(clock.wallMs());
+  const subject = (
+    object: AnyRoute | XMesh,
+    verdict: unknown,
+    next: NextStatus,
+  ): readonly StatusSubject[] => {
+    const target = book.of(object);
+    if (target === undefined) return [];
+    return [{ key: `${object.kind} ${keyOf(object)}`, target, verdict, next }];
+  };
+  return () => {
+    const startMs = clock.monotonicMs();
+    const { statuses } = plan(store);
+    onEvent({ kind: "judged", durationMs: clock.monotonicMs() - startMs });
+    const judged = new Map(
+      statuses.map(({ kind, namespace, name, parents }) => [
+        `${kind} ${namespace}/${name}`,
+        parents,
+      ]),
+    );
+    const ours = [...store.xMeshes.values()].filter(
+      ({ controllerName }) => controllerName === CONTROLLER_NAME,
+    );
+    return [
+      ...routesOf(store).flatMap((route) => {
+        // Of a route that no longer names a Service our entries go.
+        const parents = judged.get(`${route.kind} ${keyOf(route)}`) ?? [];
+        return subject(route, parents, (status) => nextRouteStatus(status, parents, now()));
+      }),
+      ...ours.flatMap((mesh) =>
+        subject(mesh, mesh.generation, (status) => nextMeshStatus(status, mesh, now())),
+      ),
+    ];
+  };
+}
+
+function routesOf(store: KubeStore): readonly AnyRoute[] {
+  const { httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes } = store;
+  return [httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes].flatMap((routes): readonly AnyRoute[] => [
+    ...routes.values(),
+  ]);
+}
+
+/** What to change in a route's status; undefined for nothing. */
+export function nextRouteStatus(
+  status: JsonRecord,
+  wanted: readonly ParentStatus[],
+  now: string,
+): JsonRecord | undefined {
+  const current = asList(status["parents"]);
+  const parents = mergeParents(current, wanted, { controllerName: CONTROLLER_NAME, now });
+  return isDeepStrictEqual(parents, current) ? undefined : { parents };
+}
+
+const MESH_TYPES: ReadonlySet<string> = new Set(["Accepted"]);
+
+/** What to change in a mesh's status; undefined for nothing. */
+export function nextMeshStatus(
+  status: JsonRecord,
+  mesh: XMesh,
+  now: string,
+): JsonRecord | undefined {
+  const next = {
+    conditions: mergeConditions(asList(status["conditions"]), [acceptance(mesh)], {
+      ours: MESH_TYPES,
+      now,
+    }),
+    supportedFeatures: MESH_FEATURES.map(({ name }) => ({ name })),
+  };
+  const { conditions, supportedFeatures } = status;
+  return isDeepStrictEqual(next, { conditions, supportedFeatures }) ? undefined : next;
+}
+
+function acceptance({ generation, parameters }: XMesh): Condition {
+  const common = { type: "Accepted", observedGeneration: generation };
+  if (parameters === undefined) {
+    const message = "innermesh serves this mesh";
+    return { ...common, status: "True", reason: "Accepted", message };
+  }
+  const message = `want no parametersRef: got ${parameters}`;
+  return { ...common, status: "False", reason: "InvalidParameters", message };
+}

@@ -1,0 +1,41 @@
+// What the control process and its proxy workers say to each other: one JSON object a line, over a
+// socket that the worker inherits. A worker is told plans and asks for nothing.
+
+import type { TapFilter, TappedRequest } from "./admin-protocol.ts";
+import type { TelemetryMessage } from "./edge.ts";
+import type { ProxyPlanDelta } from "./proxy-plan.ts";
+
+export interface WorkerSettings {
+  /** Doors for local pods, and for everybody else. */
+  readonly portInside: number;
+  readonly portOutside: number;
+  readonly families: readonly ("ip" | "ip6")[];
+  /** Share of requests that get an access line, 0–1. */
+  readonly accessLogShare: number;
+}
+
+export type ToWorker =
+  /** First of all: where to listen. The plan follows, then the doors open. */
+  | { readonly kind: "start"; readonly settings: WorkerSettings; readonly plan: ProxyPlanDelta }
+  | { readonly kind: "plan"; readonly sequence: number; readonly delta: ProxyPlanDelta }
+  /** Beats now. */
+  | { readonly kind: "report" }
+  /** Shows requests that pass the filter, until it is closed. */
+  | { readonly kind: "tap"; readonly id: number; readonly filter: TapFilter }
+  | { readonly kind: "untap"; readonly id: number }
+  /** Takes no new connections, ends as the last one ends or the time is over. */
+  | { readonly kind: "drain"; readonly limitMs: number };
+
+export type FromWorker =
+  /** The doors are open. */
+  | { readonly kind: "listening" }
+  /** A plan is in force. */
+  | { readonly kind: "applied"; readonly sequence: number }
+  /** Every second: it is alive, and what it did. */
+  | {
+      readonly kind: "beat";
+      /** Open ones of clients. */
+      readonly connections: number;
+      readonly telemetry: TelemetryMessage;
+    }
+  | { readonly kind: "tapped"; readonly id: number; readonly request: TappedRequest };

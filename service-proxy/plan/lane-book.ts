@@ -1,0 +1,121 @@
+// The lane of every Service port, from labels, routes and the node's mode, and which Services must be
+// planned again when one of these changes. A value holder: no I/O, no clock.
+
+import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
+import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
+import { isUnknownLane, LANE_LABEL, type LaneChoice, laneOf, type ProxyMode } from "./lane.ts";
+import type { PortLane } from "./proxy-port-plan.ts";
+import { makeRoutePlanner, type RouteSource, type RoutesPlan } from "./route-plan.ts";
+
+/** What lanes depend on; a KubeStore is one. */
+export type LaneSource = RouteSource & Pick<KubeStore, "namespaces">;
+
+const NO_ROUTES: RoutesPlan = {
+  ports: new Map(),
+  groups: new Map(),
+  statuses: [],
+  problems: [],
+};
+
+export class LaneBook {
+  readonly #proxyMode: ProxyMode;
+  readonly #planRoutes = makeRoutePlanner();
+  #services: LaneSource["services"] = new Map();
+  #routes = NO_ROUTES;
+  /** By port, what its Service's plan was made from. */
+  #facts = new Map<string, string>();
+  #labels = new Map<string, string>();
+
+  constructor(proxyMode: ProxyMode) {
+    this.#proxyMode = proxyMode;
+  }
+
+  /**
+   * Looks at what changed.
+   * @param changes undefined at first
+   * @returns keys of the Services whose lanes may differ
+   */
+  update(source: LaneSource, changes?: StoreChanges): Iterable<string> {
+    const again = new Set<string>();
+    this.#services = source.services;
+    if (changes === undefined || changes.namespaces) this.#readLabels(source, again);
+    const isRouted = this.#facts.size > 0;
+    if (changes === undefined || changes.routes || (isRouted && changes.services.size > 0)) {
+      this.#readRoutes(source, again);
+    }
+    return again;
+  }
+
+  /** The lane of a port, and why. */
+  choice(service: Service, port: ServicePort): LaneChoice {
+    return laneOf({
+      protocol: port.protocol,
+      proxyMode: this.#proxyMode,
+      serviceLabel: service.labels[LANE_LABEL],
+      namespaceLabel: this.#labels.get(service.namespace),
+      routes: this.#routes.ports.get(nameOf(service, port)),
+    });
+  }
+
+  readonly laneOf = (service: Service, port: ServicePort): PortLane => {
+    const name = nameOf(service, port);
+    const routes = this.#routes.ports.get(name);
+    const group = this.#routes.groups.get(name);
+    return {
+      lane: this.choice(service, port).lane,
+      ...(routes === undefined ? {} : { routes }),
+      isBackend: group !== undefined,
+      speaksHttp2: group?.http2 ?? port.appProtocol === H2C,
+    };
+  };
+
+  problems(): Problem[] {
+    const problems = [...this.#routes.problems];
+    for (const { namespace, name, labels } of this.#services.values()) {
+      const label = labels[LANE_LABEL];
+      if (!isUnknownLane(label)) continue;
+      problems.push({
+        object: `Service ${namespace}/${name}`,
+        field: `metadata.labels["${LANE_LABEL}"]`,
+        message: `"${label}" is no lane; use auto, kernel, l4 or l7`,
+      });
+    }
+    return problems;
+  }
+
+  #readLabels({ namespaces, services }: LaneSource, again: Set<string>): void {
+    const labels = new Map<string, string>();
+    for (const [name, namespace] of namespaces) {
+      const label = namespace.labels[LANE_LABEL];
+      if (label !== undefined) labels.set(name, label);
+    }
+    const moved = new Set<string>();
+    for (const name of new Set([...labels.keys(), ...this.#labels.keys()])) {
+      if (labels.get(name) !== this.#labels.get(name)) moved.add(name);
+    }
+    this.#labels = labels;
+    if (moved.size === 0) return;
+    for (const [key, { namespace }] of services) if (moved.has(namespace)) again.add(key);
+  }
+
+  #readRoutes(source: LaneSource, again: Set<string>): void {
+    this.#routes = this.#planRoutes(source);
+    const facts = new Map<string, string>();
+    const { ports, groups } = this.#routes;
+    for (const [name, kind] of ports) facts.set(name, JSON.stringify(kind));
+    for (const [name, group] of groups) {
+      facts.set(name, `${facts.get(name) ?? ""} ${JSON.stringify(group)}`);
+    }
+    for (const name of new Set([...facts.keys(), ...this.#facts.keys()])) {
+      if (facts.get(name) !== this.#facts.get(name)) again.add(name.slice(0, name.indexOf(":")));
+    }
+    this.#facts = facts;
+  }
+}
+
+const H2C = "kubernetes.io/h2c";
+
+/** As routes name a Service port. */
+function nameOf({ namespace, name }: Service, { port }: ServicePort): string {
+  return `${namespace}/${name}:${port}`;
+}

@@ -1,0 +1,121 @@
+// What proxy workers should know, who asked for it, and what they have not been told yet. Two
+// Services may claim one frontend: the older one has it, as in the kernel's maps. A value holder: no
+// I/O, no clock.
+
+import type {
+  FrontendKey,
+  GroupKey,
+  PortKey,
+  ProxyFrontend,
+  ProxyGroup,
+  ProxyPlanDelta,
+  ProxyPort,
+} from "../model/proxy-plan.ts";
+import type { Owner } from "./element-ledger.ts";
+
+/** What one Service asks for. */
+export interface ProxyParts {
+  readonly frontends: ReadonlyMap<FrontendKey, ProxyFrontend>;
+  readonly ports: ReadonlyMap<PortKey, ProxyPort>;
+  readonly groups: ReadonlyMap<GroupKey, ProxyGroup>;
+}
+
+export const NO_PROXY_PARTS: ProxyParts = {
+  frontends: new Map(),
+  ports: new Map(),
+  groups: new Map(),
+};
+
+export class ProxyLedger {
+  readonly #frontends = new ClaimTable<ProxyFrontend>();
+  readonly #ports = new ClaimTable<ProxyPort>();
+  readonly #groups = new ClaimTable<ProxyGroup>();
+
+  /** Replaces what one owner asks for. */
+  replace(owner: Owner, before: ProxyParts, after: ProxyParts): void {
+    this.#frontends.replace(owner, before.frontends, after.frontends);
+    this.#ports.replace(owner, before.ports, after.ports);
+    this.#groups.replace(owner, before.groups, after.groups);
+  }
+
+  get isEmpty(): boolean {
+    return this.#frontends.wanted.size === 0;
+  }
+
+  /** What is new or differs since the last call, and, apart, what is gone. */
+  takeDifference(): { readonly fresh: ProxyPlanDelta; readonly gone: ProxyPlanDelta } {
+    const frontends = this.#frontends.take();
+    const ports = this.#ports.take();
+    const groups = this.#groups.take();
+    const none = { clients: [] };
+    return {
+      fresh: { frontends: frontends.fresh, ports: ports.fresh, groups: groups.fresh, ...none },
+      gone: { frontends: frontends.gone, ports: ports.gone, groups: groups.gone, ...none },
+    };
+  }
+
+  /** Everything, for a worker that knows nothing. */
+  whole(): Omit<ProxyPlanDelta, "node" | "clients"> {
+    return {
+      frontends: [...this.#frontends.wanted],
+      ports: [...this.#ports.wanted],
+      groups: [...this.#groups.wanted],
+    };
+  }
+}
+
+interface Claim<V> {
+  readonly owner: Owner;
+  readonly value: V;
+}
+
+/** Values by key, each the one of its oldest claimant. */
+class ClaimTable<V> {
+  readonly wanted = new Map<string, V>();
+  readonly #claims = new Map<string, readonly Claim<V>[]>();
+  readonly #touched = new Set<string>();
+
+  replace(owner: Owner, before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): void {
+    for (const key of before.keys()) if (!after.has(key)) this.#settle(key, owner, undefined);
+    for (const [key, value] of after) {
+      if (!same(before.get(key), value)) this.#settle(key, owner, value);
+    }
+  }
+
+  take(): {
+    readonly fresh: readonly (readonly [string, V])[];
+    readonly gone: readonly (readonly [string, null])[];
+  } {
+    const fresh: (readonly [string, V])[] = [];
+    const gone: (readonly [string, null])[] = [];
+    for (const key of this.#touched) {
+      const value = this.wanted.get(key);
+      if (value === undefined) gone.push([key, null]);
+      else fresh.push([key, value]);
+    }
+    this.#touched.clear();
+    return { fresh, gone };
+  }
+
+  #settle(key: string, owner: Owner, value: V | undefined): void {
+    const others = (this.#claims.get(key) ?? []).filter((claim) => claim.owner.name !== owner.name);
+    const claims = value === undefined ? others : [...others, { owner, value }];
+    if (claims.length === 0) this.#claims.delete(key);
+    else this.#claims.set(key, claims);
+    const winner = claims.reduce<Claim<V> | undefined>(
+      (best, claim) => (best === undefined || isOlder(claim.owner, best.owner) ? claim : best),
+      undefined,
+    );
+    if (winner === undefined) this.wanted.delete(key);
+    else this.wanted.set(key, winner.value);
+    this.#touched.add(key);
+  }
+}
+
+function isOlder(a: Owner, b: Owner): boolean {
+  return a.createdMs === b.createdMs ? a.name < b.name : a.createdMs < b.createdMs;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

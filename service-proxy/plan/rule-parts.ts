@@ -1,0 +1,56 @@
+// Words that the rules of the table are put together from.
+
+import type { ChainSpec, Operand, Rule, Statement, Verdict } from "../../lib/nft/objects.ts";
+
+export interface Chain {
+  readonly spec: ChainSpec;
+  readonly rules: readonly Rule[];
+}
+
+export const priority: Operand = { kind: "field", field: "meta priority" };
+export const accept: Statement = verdict({ kind: "accept" });
+export const drop: Statement = verdict({ kind: "drop" });
+
+export function field(name: "saddr" | "daddr" | "th dport" | "meta l4proto"): Operand {
+  return { kind: "field", field: name };
+}
+
+export function random(modulus: number): Operand {
+  return { kind: "random", modulus };
+}
+
+export function verdict(value: Verdict): Statement {
+  return { kind: "verdict", verdict: value };
+}
+
+export function goto(chain: string): Statement {
+  return verdict({ kind: "goto", chain });
+}
+
+export function jump(chain: string): Statement {
+  return verdict({ kind: "jump", chain });
+}
+
+export function setPriority(map: string, ...key: Operand[]): Statement {
+  return { kind: "set-priority", key, map };
+}
+
+export function inSet(name: string, ...key: Operand[]): Extract<Statement, { kind: "in-set" }> {
+  return { kind: "in-set", key, set: name };
+}
+
+/** A chain on a netfilter hook. */
+export function base(
+  name: string,
+  type: "nat" | "filter" | "route",
+  hook: "prerouting" | "output" | "forward" | "postrouting",
+  hookPriority: number,
+  rules: readonly Rule[],
+): Chain {
+  return { spec: { name, base: { type, hook, priority: hookPriority } }, rules };
+}
+
+/** A chain that other rules lead to. */
+export function plain(name: string, rules: readonly Rule[]): Chain {
+  return { spec: { name }, rules };
+}

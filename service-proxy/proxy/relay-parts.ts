@@ -1,0 +1,24 @@
+// What every relay of a worker uses.
+
+import type { Reactor } from "../../lib/reactor/reactor.ts";
+import type { TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
+import type { AccessLog } from "./access-log.ts";
+import type { RequestTaps } from "./access-log-tap.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { EdgeTable } from "./edge-table.ts";
+import type { ProxyTables } from "./proxy-tables.ts";
+
+export interface RelayParts {
+  readonly reactor: Reactor;
+  readonly dialer: TransparentDialer;
+  readonly tables: ProxyTables;
+  readonly deadlines: Deadlines;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Connections of the L4 lane. */
+  readonly connections: EdgeTable;
+  /** Requests of the L7 lane. */
+  readonly requests: EdgeTable;
+  readonly accessLog: AccessLog;
+  readonly taps: RequestTaps;
+}
