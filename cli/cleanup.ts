@@ -6,8 +6,8 @@ import { removeLaneRoutes } from "../service-proxy/apply/lane-routes.ts";
 import { removeOwnTables } from "../service-proxy/apply/own-tables.ts";
 
 /**
- * Removes our tables, links and routes. Flows that live stay alive; new ones find no Services until somebody else
- * serves them.
+ * Removes our tables, links and routes. Flows that live stay alive; new ones find no Services until
+ * somebody else serves them.
  * @returns the exit code
  */
 export async function cleanUp(output: { write(text: string): unknown }): Promise<number> {

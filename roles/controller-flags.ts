@@ -1,4 +1,4 @@
-// The controller's flags, in one table: the command line, its help and docs/flags.md are made of it.
+// The flags of the controller, once: its command line, its help and docs/flags.md are made of it.
 
 export interface ControllerFlag {
   readonly type: "string" | "boolean" | "number";

@@ -16,6 +16,7 @@ import { openNetlinkKernel } from "../lib/nft/kernel.ts";
 import { openCommandKernel } from "../lib/nft/nft-command.ts";
 import type { Family, NftKernel } from "../lib/nft/objects.ts";
 import { removeKubeProxyLeftovers } from "../service-proxy/apply/kube-proxy-leftovers.ts";
+import { Succession } from "../service-proxy/apply/succession.ts";
 import { applySysctls, planSysctls, readKernelValues } from "../service-proxy/apply/sysctl.ts";
 import { formatConfigurationFile } from "../service-proxy/config/node-configuration.ts";
 import { parseNodeFlags } from "../service-proxy/config/node-flags.ts";
@@ -33,6 +34,9 @@ const FINE = 0;
 const PROBLEM = 1;
 const WRONG_USE = 2;
 const UNREACHABLE = 3;
+
+/** Abstract UNIX socket: one for each network namespace, gone with its process. */
+const PLACE = "innermesh-node";
 
 /** After the first sync: by then reports and clean-up of the start are over. */
 const SETTLED_AFTER_MS = 2_000;
@@ -79,21 +83,33 @@ export async function runNode(argv: readonly string[]): Promise<number> {
 async function serve(settings: NodeSettings, log: Logger): Promise<number> {
   const stop = new AbortController();
   const { signal } = stop;
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
+  const told = new AbortController();
+  told.signal.addEventListener("abort", () => stop.abort(), { once: true });
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => told.abort());
+  const succession = new Succession(
+    { name: PLACE, userId: 0, clock: systemClock, log, onAsked: () => stop.abort() },
+    signal,
+  );
   watchConfigFile(settings, log, stop);
   try {
     await tuneKernel(settings, log);
-    await runParts(settings, log, stop);
+    await runParts(settings, log, { stop, succession });
+    await succession.standBy(told.signal);
     return FINE;
   } catch (error) {
     log.error("innermesh node ends", { error });
     return error instanceof KubeconfigError ? UNREACHABLE : PROBLEM;
   } finally {
     stop.abort(signal.reason);
+    succession.close();
   }
 }
 
-async function runParts(settings: NodeSettings, log: Logger, stop: AbortController): Promise<void> {
+async function runParts(
+  settings: NodeSettings,
+  log: Logger,
+  { stop, succession }: { readonly stop: AbortController; readonly succession: Succession },
+): Promise<void> {
   const { signal } = stop;
   const nodeName = nodeNameOf(settings, hostname());
   const families: readonly Family[] = existsSync("/proc/net/if_inet6") ? ["ip", "ip6"] : ["ip"];
@@ -122,6 +138,7 @@ async function runParts(settings: NodeSettings, log: Logger, stop: AbortControll
       otherNodes: source.nodes.current,
       ready: source.nodes.opened,
       hostAddresses: addresses.current,
+      succession,
       onHostChange: (listener) => {
         const stops = [addresses.onChange(listener), source.nodes.onChange(listener)];
         return () => stops.forEach((stopOne) => stopOne());

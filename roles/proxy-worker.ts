@@ -14,8 +14,10 @@ const PARENT = 3;
 const CAP_NET_ADMIN = 12;
 const CAP_NET_RAW = 13;
 const BEAT_MS = 1_000;
-/** How long connections may go on when the parent vanished. */
-const ORPHAN_LIMIT_MS = 600_000;
+/** When the parent vanished: the kernel sends connections for three seconds more. */
+const ORPHAN = { acceptMs: 3_500, limitMs: 600_000 };
+/** A parent that is frozen reads nothing: counts wait here in their tables, not in a queue. */
+const MOST_UNREAD_BYTES = 1 << 20;
 const UNPRIVILEGED = "--unprivileged";
 
 function dropPrivileges(): void {
@@ -48,18 +50,26 @@ function serve(): void {
   const parent = new Socket({ fd: PARENT });
   const reactor = new Reactor(() => performance.now());
   let worker: ProxyWorker | undefined;
+  const isRead = (): boolean => parent.writable && parent.writableLength <= MOST_UNREAD_BYTES;
   const tell = (message: FromWorker): void => {
-    if (parent.writable) parent.write(`${JSON.stringify(message)}\n`);
+    if (isRead()) parent.write(`${JSON.stringify(message)}\n`);
   };
   const beat = (): void => {
-    if (worker === undefined) return;
+    if (worker === undefined || !isRead()) return;
     tell({ kind: "beat", connections: worker.connections, telemetry: worker.telemetry() });
   };
-  const drain = (limitMs: number): void => {
+  let isDraining = false;
+  const drain = (times: { readonly acceptMs: number; readonly limitMs: number }): void => {
     if (worker === undefined) process.exit(0);
-    worker.drain(limitMs, () => {
-      beat();
-      parent.end(() => process.exit(0));
+    if (isDraining) return;
+    isDraining = true;
+    worker.drain({
+      ...times,
+      onClosed: () => tell({ kind: "closed" }),
+      onIdle: () => {
+        beat();
+        parent.end(() => process.exit(0));
+      },
     });
   };
   createInterface({ input: parent }).on("line", (line) => {
@@ -86,13 +96,13 @@ function serve(): void {
       case "untap":
         return worker?.untap(message.id);
       case "drain":
-        return drain(message.limitMs);
+        return drain(message);
       default:
         return message satisfies never;
     }
   });
   parent.on("error", () => {});
-  parent.once("close", () => drain(ORPHAN_LIMIT_MS));
+  parent.once("close", () => drain(ORPHAN));
   // The parent decides when a worker ends: a signal to the whole group is not for it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});
 }

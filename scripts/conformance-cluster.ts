@@ -19,7 +19,7 @@ import { applyGatewayDefinitions } from "../test/cluster/gateway-api.ts";
 import { startRealControlPlane } from "../test/cluster/real-control-plane.ts";
 import { clusterDns } from "../test/cluster/real-dns.ts";
 import { COREDNS_IMAGE, PAUSE_IMAGE } from "./conformance-images.ts";
-import { startInnermesh } from "./conformance-innermesh.ts";
+import { type Innermesh, startInnermesh } from "./conformance-innermesh.ts";
 
 const NODES = 2;
 const SERVICE_IPS = { api: "10.96.0.1", dns: "10.96.0.10" };
@@ -28,6 +28,7 @@ const READY_WITHIN_MS = 120_000;
 export interface RealCluster extends AsyncDisposable {
   readonly controlPlane: ControlPlane;
   readonly playground: Playground;
+  readonly innermesh: Innermesh;
 }
 
 /**
@@ -65,11 +66,16 @@ export async function startRealCluster(
     await nodesReady(playground, controlPlane.admin, nodes);
     print("starting Innermesh");
     await applyGatewayDefinitions(controlPlane.admin);
-    stack.use(await startInnermesh(playground, controlPlane, directory));
+    const innermesh = stack.use(await startInnermesh(playground, controlPlane, directory));
     print("starting cluster DNS");
     await startDns(controlPlane.admin);
     const ending = stack.move();
-    return { controlPlane, playground, [Symbol.asyncDispose]: () => ending.disposeAsync() };
+    return {
+      controlPlane,
+      playground,
+      innermesh,
+      [Symbol.asyncDispose]: () => ending.disposeAsync(),
+    };
   } catch (error) {
     await stack.disposeAsync();
     throw error;

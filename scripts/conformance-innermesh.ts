@@ -8,7 +8,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import type { Playground } from "../playground/cluster.ts";
-import { startNode } from "../playground/node-process.ts";
+import { type NodeProcess, startNode } from "../playground/node-process.ts";
 import { clusterCidrs } from "../playground/topology.ts";
 import type { ApiClient } from "../test/cluster/api-client.ts";
 import type { ControlPlane } from "../test/cluster/control-plane.ts";
@@ -23,7 +23,12 @@ const ACCOUNTS = {
 } as const;
 
 /** Running programs of ours. Disposing of it ends them. */
-export type Innermesh = AsyncDisposable;
+export interface Innermesh extends AsyncDisposable {
+  /** What has ended or fallen ill by now, in words. */
+  problems(): Promise<readonly string[]>;
+}
+
+const HEALTH_PORT = 10_256;
 
 /**
  * Applies all manifests but workloads, starts the programs, and waits until the agents are healthy.
@@ -52,11 +57,28 @@ export async function startInnermesh(
       });
     }
     await Promise.all(agents.map((agent) => agent.healthy()));
-    return stack.move();
+    const ending = stack.move();
+    return {
+      problems: () => findProblems(agents, controller),
+      [Symbol.asyncDispose]: () => ending.disposeAsync(),
+    };
   } catch (error) {
     await stack.disposeAsync();
     throw error;
   }
+}
+
+async function findProblems(
+  agents: readonly NodeProcess[],
+  controller: ChildProcess,
+): Promise<readonly string[]> {
+  const problems = running(controller) ? [] : ["innermesh controller has ended"];
+  for (const [index, agent] of agents.entries()) {
+    const { status } = await agent.get(HEALTH_PORT, "/healthz");
+    if (status === 200) continue;
+    problems.push(`innermesh node of node-${index + 1} is not healthy: ${agent.log.at(-1)}`);
+  }
+  return problems;
 }
 
 async function applyManifests(admin: ApiClient): Promise<void> {
@@ -94,8 +116,12 @@ async function kubeconfigOf(
 }
 
 async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (!running(child)) return;
   const ended = once(child, "exit");
   child.kill("SIGTERM");
   await ended;
+}
+
+function running(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
 }

@@ -45,9 +45,11 @@ async function main(signal: AbortSignal): Promise<boolean> {
     ...(values.test === undefined ? {} : { onlyTest: values.test }),
   });
   await report(run);
+  const problems = await cluster.innermesh.problems();
+  for (const problem of problems) print(problem);
   if (values.test === undefined) await writeDocument(run);
   if (values.keep) await hold(cluster, signal);
-  return exitCodeOf(run.result.cases) === 0;
+  return problems.length === 0 && exitCodeOf(run.result.cases) === 0;
 }
 
 async function report({ result }: GatewayApiRun): Promise<void> {

@@ -81,8 +81,8 @@ const CONTROLLER_FLAGS = `
 const CONTROLLER_METRICS = `
 ## On the controller's page
 
-Served on \`/metrics\` of its own \`--metrics-bind-address\` (0.0.0.0:15014), beside \`process_*\` and
-\`nodejs_*\`.
+Served on \`/metrics\` of its own \`--metrics-bind-address\` (0.0.0.0:15014), beside
+\`process_*\` and \`nodejs_*\`.
 
 `;
 

@@ -17,6 +17,7 @@ import { keepServing } from "./apply/kept-server.ts";
 import { makeMetricsHandler } from "./apply/metrics-server.ts";
 import { openLanes } from "./apply/lanes.ts";
 import { NftApply } from "./apply/nft-apply.ts";
+import type { Succession } from "./apply/succession.ts";
 import { runSyncLoop } from "./apply/sync-loop.ts";
 import { NodeObserver } from "./apply/sync-observer.ts";
 import { toKubeProxyConfiguration } from "./config/kube-proxy-configuration.ts";
@@ -49,6 +50,7 @@ export interface ServiceProxyParts {
   readonly onHostChange: (listener: () => void) => () => void;
   /** Called once our rules stand: the moment to take kube-proxy's away. */
   readonly onFirstSync: () => void;
+  readonly succession: Succession;
 }
 
 const CONNTRACK_INTERVAL_MS = 1_000;
@@ -101,8 +103,9 @@ export async function runServiceProxy(
       serve(parts, "metrics", metricsHandler(parts), signal),
     ]);
   } finally {
-    await lanes.close();
+    // Frees its ports, which a successor wants, before it waits for connections.
     await observer.close();
+    await lanes.close();
   }
 }
 
@@ -138,7 +141,7 @@ function metricsHandler({
 }
 
 async function serve(
-  { settings, clock, log, events, nodeName }: ServiceProxyParts,
+  { settings, clock, log, events, nodeName, succession }: ServiceProxyParts,
   name: "health" | "metrics",
   handler: ReturnType<typeof makeHealthHandler>,
   signal: AbortSignal,
@@ -154,5 +157,6 @@ async function serve(
       events.report(serverFailed(nodeReference(nodeName), name, error));
     },
   };
+  await succession.held;
   await keepServing(server, { clock, signal });
 }

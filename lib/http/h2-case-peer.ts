@@ -1,5 +1,5 @@
-// Drives one side of HTTP/2 in tests, without a transport: frames made by hand go in, in pieces of one
-// shared buffer that is overwritten as on the data path; what happens is written down as text.
+// Drives one side of HTTP/2 in tests, without a transport: frames made by hand go in, in pieces of
+// one shared buffer that is overwritten as on the data path; what happens is written down as text.
 
 import { H2Connection } from "./h2-connection.ts";
 import { FRAME, readUint31, readUint32, writeFrameHead } from "./h2-frame.ts";

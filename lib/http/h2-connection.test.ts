@@ -186,6 +186,41 @@ test("no bytes make it throw, and what a damaged conversation opens is bounded",
   );
 });
 
+test("no frames make either role throw, and nothing follows the end", () => {
+  const payload = fc.oneof(
+    fc.uint8Array({ maxLength: 30 }),
+    fc.constantFrom(block(GET), block([":status", "200"]), words(1), words(0, 0), Buffer.alloc(0)),
+  );
+  const anyFrame = fc
+    .tuple(fc.nat(10), fc.constantFrom(0, 1, 4, 5, 8, 13, 0x24), fc.nat(6), payload)
+    .map((parts) => frame(...parts));
+  const roles = fc.constantFrom("server" as const, "client" as const);
+  fc.assert(
+    fc.property(roles, fc.array(anyFrame, { maxLength: 30 }), (role, frames) => {
+      const peer = H2CasePeer.open(role);
+      if (role === "client") peer.connection.open(REQUEST, "http", false);
+      for (const bytes of frames) {
+        const wasClosed = peer.connection.closed;
+        peer.takeFrames();
+        peer.takeEvents();
+        peer.feed(bytes);
+        const followed = peer.takeEvents().length + peer.takeFrames().length;
+        assert(!wasClosed || followed === 0);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("a server that answered in full may stop the rest of the request", () => {
+  const client = H2CasePeer.open("client");
+  client.connection.open(REQUEST, "http", false);
+  client.feed(headers(1, END_STREAM, [":status", "413"]));
+  client.feed(frame(FRAME.rstStream, 0, 1, words(H2_ERROR.noError)));
+  assert.deepEqual(client.takeEvents(), ["response 1 413  end", "reset 1 0"]);
+  assert.equal(client.connection.busyStreams, 0);
+});
+
 test("data stops at the window of its stream, and goes on when it opens", () => {
   const { client, server } = connect();
   const streamId = open({ client, server }, false);

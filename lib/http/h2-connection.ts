@@ -1,7 +1,8 @@
 // One HTTP/2 connection without its transport (RFC 9113), either side of it. Bytes come in through
-// `receive` and go out through `output`; a handler hears of streams. Small parts, in this order of
-// reading: h2-frame-reader, h2-inbound, h2-message-reader, h2-head; h2-session holds what they share.
+// `receive` and go out through `output`; a handler hears of streams. Bytes pass through
+// h2-frame-reader, h2-inbound, h2-message-reader and h2-head; h2-session holds what they share.
 
+import assert from "node:assert/strict";
 import { H2_ERROR, INITIAL_WINDOW_BYTES, MAX_STREAM_ID, SETTING } from "./h2-frame.ts";
 import {
   H2FrameWriter,
@@ -20,8 +21,8 @@ const LIVENESS_PING: Buffer = Buffer.from("liveness", "latin1");
 const DRAIN_PING: Buffer = Buffer.from("draining", "latin1");
 
 /**
- * Commands about a stream that is over do nothing: its end may have been told only just now, or wait
- * in the same bytes. Queues nothing: what the windows do not take stays with the caller.
+ * Commands about a stream that is over do nothing: its end may have been told just now, deep in
+ * the caller's own call. Queues nothing: what the windows do not take stays with the caller.
  */
 export class H2Connection {
   readonly #session: H2Session;
@@ -88,8 +89,9 @@ export class H2Connection {
    * @returns the stream, or undefined when no more can be opened now, or ever here
    */
   open(head: H2RequestToSend, scheme: string, endStream: boolean): number | undefined {
-    if (!this.canOpen) return undefined;
     const session = this.#session;
+    assert(session.role.kind === "client", "Only clients open streams");
+    if (!session.mayOpen) return undefined;
     const streamId = session.nextOwnStreamId;
     session.nextOwnStreamId += 2;
     const stream = session.addStream(streamId, "head", head.method);

@@ -137,7 +137,7 @@ export class H2FrameWriter {
     for (let i = 0; i < fields.length; i += 2) encoder.field(fields[i] ?? "", fields[i + 1] ?? "");
   }
 
-  /** The block stands behind room for a head; each next head overwrites bytes that have gone out. */
+  /** The block stands behind room for a head; each next head overwrites bytes that are out. */
   #finishHeaders(streamId: number, endStream: boolean): void {
     const { bytes, end } = this.#encoder;
     let start = FRAME_HEAD_BYTES;

@@ -1,22 +1,22 @@
-// What an HTTP/2 connection tells its owner. All of it happens inside a command or `receive`, and any
-// command may be given from inside.
+// What an HTTP/2 connection tells its owner. All of it happens inside a command or `receive`, and
+// any command may be given from inside.
 
 import type { H2Problem } from "./h2-frame.ts";
 import type { H2RequestHead, H2ResponseHead } from "./h2-head.ts";
 import type { FieldLines } from "./message.ts";
 
-/** What both roles are told. Nothing is told of a stream after its end, reset or refusal. */
+/** What both roles are told. A stream is over when both sides ended it, or by reset or refusal. */
 export interface H2Handler {
   /**
-   * A piece of a body; the view is good during the call. Every byte told here is owed one call of
-   * `consumed`, also when its stream has ended.
+   * A piece of a body; the view is good during the call. Every byte told here is to be given back
+   * by `consumed` once, also when its stream is over by then.
    */
   onData(streamId: number, bytes: Buffer, start: number, end: number, endStream: boolean): void;
   /** Ends the message. */
   onTrailers(streamId: number, fields: FieldLines): void;
   /**
-   * The stream is over, by the peer's reset or because the peer broke a rule. What was received of
-   * its message is not whole. In the server role it counts as a stream until `release`.
+   * The stream is over, by the peer's reset or because the peer broke a rule. Its message is not
+   * whole unless its end was told. In the server role it counts as a stream until `release`.
    */
   onReset(streamId: number, errorCode: number): void;
   /** After `data` took less than all: it may take more now. */

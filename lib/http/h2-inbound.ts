@@ -1,5 +1,5 @@
-// The rules for what arrives (RFC 9113 §5, §6): each frame moves a stream or the connection on, or is
-// answered as an error of one of them. Heads are judged in h2-message-reader.ts.
+// The rules for what arrives (RFC 9113 §5, §6): each frame moves a stream or the connection on, or
+// is answered as an error of one of them. Heads are judged in h2-message-reader.ts.
 
 import {
   FLAG,

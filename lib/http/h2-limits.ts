@@ -13,8 +13,8 @@ export interface FloodLimit {
  * - `refused-streams`: requests beyond the limit of streams.
  * - `settings`, `pings`: frames that want an answer; DATA and heads earn pings, which gRPC sends
  *   with them to measure the round trip.
- * - `window-updates`: what we send earns them: two a frame and one for each 512 bytes, so a peer that
- *   doles out a window byte by byte runs dry.
+ * - `window-updates`: what we send earns them: two a frame that the window did not cut, and one for
+ *   each 512 bytes, so a peer that doles out a window byte by byte runs dry.
  * - `empty-data`: DATA frames without data that do not end their stream.
  * - `idle-frames`: PRIORITY, unknown frames, frames for streams that are over.
  * - `interim-responses`: 1xx heads.

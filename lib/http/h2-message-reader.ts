@@ -1,5 +1,5 @@
-// Heads and trailers as they arrive: joins the frames of a block, decodes every block for the sake of
-// the shared table, and says what each one is to its stream (RFC 9113 §4.3, §6.2, §6.10, §8.1).
+// Heads and trailers as they arrive: joins the frames of a block, decodes every block for the sake
+// of the shared table, and says what each is to its stream (RFC 9113 §4.3, §6.2, §6.10, §8.1).
 
 import { FLAG, FRAME, H2_ERROR } from "./h2-frame.ts";
 import type { FrameHead } from "./h2-frame-reader.ts";

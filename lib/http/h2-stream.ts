@@ -24,7 +24,10 @@ export class H2ReceiveWindow {
     return true;
   }
 
-  /** So much has been dealt with. @returns the increment to announce: 0, or half a window at least */
+  /**
+   * So much has been dealt with.
+   * @returns the increment to announce: 0, or half a window at least
+   */
   give(lengthBytes: number): number {
     this.#consumedBytes += lengthBytes;
     if (this.#consumedBytes * 2 < this.#sizeBytes) return 0;
@@ -71,7 +74,10 @@ export class H2Stream {
     return !endStream || length === "unknown" || length === 0;
   }
 
-  /** Data, or with `endStream` the last of it, began. @returns false when that is not as was told */
+  /**
+   * Data, or with `endStream` the last of it, began.
+   * @returns false when that is not as was told
+   */
   takeBody(lengthBytes: number, endStream: boolean): boolean {
     if (this.#leftBytes === "unknown") return true;
     this.#leftBytes -= lengthBytes;

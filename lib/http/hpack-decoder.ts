@@ -1,5 +1,5 @@
-// The reading side of HPACK (RFC 7541): a header block becomes fields. The table of one direction of
-// one connection lives here, so every block must pass through, those of refused streams too.
+// The reading side of HPACK (RFC 7541): a header block becomes fields. The table of one direction
+// of a connection lives here, so every block must pass through, those of refused streams too.
 
 import { type H2Field, makeField } from "./h2-field.ts";
 import { decodeHuffman } from "./hpack-huffman.ts";

@@ -5,7 +5,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import https from "node:https";
+import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { pipeline } from "node:stream";
 import { test } from "node:test";
 import { makeFakeClock } from "../clock/fake-clock.ts";
 import { asRecord } from "./api/fields.ts";
@@ -88,30 +90,39 @@ test("the permit is asked after the handshake, which may last, and is the last w
   const identity = { key: testdata("server.key"), cert: testdata("server.crt") };
   let answered = 0;
   const server = https.createServer(identity, (_, response) => response.end(`${++answered}`));
+  const port = await listen(server);
   let shook = false;
-  server.on("secureConnection", () => (shook = true)).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  assert.ok(address !== null && typeof address === "object");
-  const client = makeKubeClient(
-    {
-      server: new URL(`https://127.0.0.1:${address.port}`),
-      token: { kind: "none" },
-      insecureSkipTlsVerify: true,
-    },
-    makeFakeClock(),
-  );
+  const door = createServer((socket) => {
+    socket.once("data", () => (shook = true));
+    pipeline(socket, connect(port, "127.0.0.1"), socket, () => {});
+  });
+  const config = { token: { kind: "none" }, insecureSkipTlsVerify: true } as const;
+  const url = new URL(`https://127.0.0.1:${await listen(door)}`);
+  const client = makeKubeClient({ server: url, ...config }, makeFakeClock());
   const asked: boolean[] = [];
-  for (const permitted of [true, false]) {
+  const write = (permitted: boolean): Promise<unknown> => {
     const permit = (): boolean => {
       asked.push(shook);
       return permitted;
     };
-    const write = client.patch("/x", {}, { signal: never, permit });
-    if (permitted) assert.equal(await write, 1);
-    else await assert.rejects(write, { code: "NOT_PERMITTED" });
+    return client.patch("/x", {}, { signal: never, permit });
+  };
+  try {
+    assert.equal(await write(true), 1);
+    await assert.rejects(write(false), { code: "NOT_PERMITTED" });
+    assert.deepEqual([asked, answered], [[true, true], 1]);
+  } finally {
+    client.close();
+    server.close();
+    door.close();
+    server.closeAllConnections();
   }
-  assert.deepEqual([asked, answered], [[true, true], 1]);
-  client.close();
-  server.close();
 });
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  return address.port;
+}

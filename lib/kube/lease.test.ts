@@ -264,6 +264,18 @@ test("who stops gives the lease back once its work has ended, and the next one l
   assert.equal(specOf(state)["leaseTransitions"], 1);
 });
 
+test("the lease is given back also when the last renewal was cut off", async () => {
+  const state = new FakeApiState();
+  const a = stand(state, "a");
+  await a.clock.advance(0);
+  a.connect(false);
+  await a.clock.advance(RETRY_MS);
+  a.connect(true);
+  a.stop.abort();
+  await a.ended;
+  assert.equal(specOf(state)["holderIdentity"], "");
+});
+
 test("work that fails ends the election, with the lease given back", async () => {
   const state = new FakeApiState();
   const a = stand(state, "a");

@@ -158,12 +158,14 @@ class Candidate {
 
   /** Lets another take over at once. Nothing may be written after this was called. */
   async release(): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, identity } = this.#options;
     this.#trustedUntilMs = 0;
     const limit = new AbortController();
     void clock.sleep(RELEASE_LIMIT_MS, limit.signal).then(() => limit.abort());
     try {
-      await this.#write(this.#seen?.lease, "", limit.signal);
+      const lease = this.#seen?.lease ?? (await this.#read(limit.signal));
+      if (lease?.holder !== identity) return;
+      await this.#write(lease, "", limit.signal);
       this.#tell({ kind: "released" });
     } catch (cause) {
       this.#fail(cause);

@@ -6,10 +6,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import type { GrpcRoute } from "./api/grpc-route.ts";
 import type { HttpRoute } from "./api/http-route.ts";
-import type { XMesh } from "./api/mesh.ts";
+import type { XMesh } from "./api/x-mesh.ts";
 import type { Namespace } from "./api/namespace.ts";
 import type { Node } from "./api/node.ts";
 import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/parsed.ts";
+import type { Pod } from "./api/pod.ts";
 import type { ReferenceGrant } from "./api/reference-grant.ts";
 import type { Service } from "./api/service.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
@@ -23,6 +24,7 @@ export type KubeObject =
   | Node
   | ServiceCidr
   | Namespace
+  | Pod
   | HttpRoute
   | GrpcRoute
   | TcpRoute
@@ -41,6 +43,7 @@ export interface StoreChanges {
   readonly node: boolean;
   readonly serviceCidrs: boolean;
   readonly namespaces: boolean;
+  readonly pods: boolean;
   /** Any route, and any ReferenceGrant. */
   readonly routes: boolean;
   /** How often Services were added, changed or removed. */
@@ -56,6 +59,7 @@ export interface KubeStore {
   readonly nodes: ReadonlyMap<string, Node>;
   readonly serviceCidrs: ReadonlyMap<string, ServiceCidr>;
   readonly namespaces: ReadonlyMap<string, Namespace>;
+  readonly pods: ReadonlyMap<ObjectKey, Pod>;
   readonly httpRoutes: ReadonlyMap<ObjectKey, HttpRoute>;
   readonly grpcRoutes: ReadonlyMap<ObjectKey, GrpcRoute>;
   readonly tcpRoutes: ReadonlyMap<ObjectKey, TcpRoute>;
@@ -136,6 +140,7 @@ class MemoryStore implements KubeStore {
     Node: this.#makeTable("Node"),
     ServiceCIDR: this.#makeTable("ServiceCIDR"),
     Namespace: this.#makeTable("Namespace"),
+    Pod: this.#makeTable("Pod"),
     HTTPRoute: this.#makeTable("HTTPRoute"),
     GRPCRoute: this.#makeTable("GRPCRoute"),
     TCPRoute: this.#makeTable("TCPRoute"),
@@ -162,6 +167,10 @@ class MemoryStore implements KubeStore {
 
   get namespaces(): ReadonlyMap<string, Namespace> {
     return this.#tables.Namespace.objects;
+  }
+
+  get pods(): ReadonlyMap<ObjectKey, Pod> {
+    return this.#tables.Pod.objects;
   }
 
   get httpRoutes(): ReadonlyMap<ObjectKey, HttpRoute> {
@@ -227,6 +236,7 @@ class MemoryStore implements KubeStore {
       node: kinds.has("Node"),
       serviceCidrs: kinds.has("ServiceCIDR"),
       namespaces: kinds.has("Namespace"),
+      pods: kinds.has("Pod"),
       routes: ROUTE_KINDS.some((kind) => kinds.has(kind)),
       serviceEvents: this.#serviceEvents,
       sliceEvents: this.#sliceEvents,

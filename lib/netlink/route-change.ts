@@ -50,7 +50,7 @@ const LOOPBACK_INDEX = 1;
 const HEADER_BYTES = 16;
 const BODY_BYTES = 12; // struct rtmsg, struct fib_rule_hdr
 
-/** Adds a rule, or deletes it. The kernel answers EEXIST when it is there, ENOENT when it is not. */
+/** Adds a rule, or deletes it. The kernel answers EEXIST when it is there, ENOENT when not. */
 export function encodeRuleChange(
   operation: "add" | "delete",
   rule: RoutingRule,

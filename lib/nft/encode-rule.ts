@@ -3,22 +3,17 @@
 
 import assert from "node:assert/strict";
 import { addressBytes } from "../ip/address.ts";
-import { splitCidr } from "../ip/cidr.ts";
 import type { NetlinkWriter } from "../netlink/attribute.ts";
 import {
   COMPARE,
   CONNTRACK,
   compare,
-  FIB_KEY,
   forwardFrame,
   giveToListener,
-  loadAddressType,
   loadConntrack,
   loadConstant,
   loadFromMap,
   loadMeta,
-  loadPayload,
-  loadSocket,
   masquerade,
   maskAndXor,
   matchSet,
@@ -29,42 +24,25 @@ import {
   reject,
   rememberInMap,
   type SetReference,
-  SOCKET,
   setVerdict,
   storeConntrack,
   storeMeta,
   storePayload,
   translateDestination,
 } from "./expression.ts";
-import {
-  addressPayload,
-  hostU32,
-  loadKey,
-  REGISTER,
-  type RuleContext,
-  registerAt,
-} from "./encode-key.ts";
-import { fieldSpaceBytes, INTERFACE_NAME_BYTES } from "./field.ts";
+import { hostU32, loadKey, REGISTER, type RuleContext, registerAt } from "./encode-key.ts";
+import { encodeMatch, matchTcp } from "./encode-match.ts";
+import { fieldSpaceBytes } from "./field.ts";
+import { isMatch } from "./match.ts";
 import { FAMILY_NUMBER } from "./nftables-abi.ts";
-import type { Family, Operand, Rule, Statement } from "./objects.ts";
+import type { Operand, Rule, Statement } from "./objects.ts";
 import { formatVerdict } from "./text.ts";
 
-const PROTOCOL_TCP = 6;
-const PROTOCOL_ICMP = { ip: 1, ip6: 58 } as const;
 const LOOPBACK = { ip: "127.0.0.1", ip6: "::1" } as const;
-/** The byte of a TCP header that holds the flags, and some of them. */
-const TCP_FLAGS = { offset: 13, lengthBytes: 1 } as const;
-const FIN_SYN_RST_ACK = 0x17;
-const SYN = 0x02;
 const LAST_REGISTER = 23;
-const ETHER_TYPE = { ip: Uint8Array.of(0x08, 0x00), ip6: Uint8Array.of(0x86, 0xdd) } as const;
 const ETHER_DESTINATION = { base: PAYLOAD_BASE.link, offset: 0, lengthBytes: 6 } as const;
 const ARPHRD_ETHER = Uint8Array.of(1, 0);
 const PACKET_HOST = 0;
-const CT_STATE_NEW = 0x8;
-const CT_STATUS_DNAT = 0x20;
-const CT_DIRECTION_REPLY = 1;
-const ADDRESS_TYPE_LOCAL = 2;
 const ICMP_PORT_UNREACHABLE = { ip: 3, ip6: 4 } as const;
 
 /**
@@ -90,49 +68,8 @@ export function encodeRule(
 }
 
 function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement: Statement): void {
+  if (isMatch(statement)) return encodeMatch(writer, context, statement);
   switch (statement.kind) {
-    case "in-set":
-      loadKey(writer, context, statement.key, statement.set);
-      return matchSet(writer, REGISTER, { name: statement.set }, statement.negate === true);
-    case "mark-has":
-      loadMeta(writer, REGISTER, META.mark);
-      return matchMask(writer, statement.mask);
-    case "ct-new":
-      loadConntrack(writer, REGISTER, CONNTRACK.state);
-      return matchBit(writer, CT_STATE_NEW);
-    case "ct-dnat":
-      loadConntrack(writer, REGISTER, CONNTRACK.status);
-      return matchBit(writer, CT_STATUS_DNAT);
-    case "ct-mark-has":
-      loadConntrack(writer, REGISTER, CONNTRACK.mark);
-      return matchMask(writer, statement.mask);
-    case "ct-reply":
-      loadConntrack(writer, REGISTER, CONNTRACK.direction);
-      return compare(writer, REGISTER, COMPARE.equal, Uint8Array.of(CT_DIRECTION_REPLY));
-    case "l4proto": {
-      const isIcmp = statement.protocol === "icmp";
-      const protocol = isIcmp ? PROTOCOL_ICMP[context.family] : PROTOCOL_TCP;
-      return matchProtocol(writer, comparison(statement.negate), protocol);
-    }
-    case "frame-of-family":
-      loadMeta(writer, REGISTER, META.protocol);
-      return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE[context.family]);
-    case "tcp-not-syn":
-      return matchNotSyn(writer);
-    case "socket-transparent":
-      loadSocket(writer, REGISTER, SOCKET.transparent);
-      return compare(writer, REGISTER, COMPARE.equal, Uint8Array.of(1));
-    case "socket-mark-has":
-      loadSocket(writer, REGISTER, SOCKET.mark);
-      return matchMask(writer, statement.mask);
-    case "fib-local":
-      loadAddressType(writer, REGISTER, FIB_KEY[statement.field]);
-      return compare(writer, REGISTER, comparison(statement.negate), hostU32(ADDRESS_TYPE_LOCAL));
-    case "iifname":
-      loadMeta(writer, REGISTER, META.iifname);
-      return compare(writer, REGISTER, comparison(statement.negate), namePattern(statement.name));
-    case "prefix":
-      return matchPrefix(writer, context.family, statement);
     case "set-mark":
       return changeMeta(writer, META.mark, statement.operator, statement.mask);
     case "set-ct-mark":
@@ -168,7 +105,7 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
     case "reject":
       return reject(writer, REJECT.icmpUnreachable, ICMP_PORT_UNREACHABLE[context.family]);
     case "reset-tcp":
-      matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
+      matchTcp(writer);
       return reject(writer, REJECT.tcpReset, 0);
     case "remember":
       return encodeRemember(writer, context, statement);
@@ -195,13 +132,13 @@ function encodeDnat(
 /** nft wants the transport match in front, as with `reject`. */
 function encodeTproxy(writer: NetlinkWriter, { family }: RuleContext, port: number): void {
   const registers = { address: REGISTER, port: REGISTER + 1 };
-  matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
+  matchTcp(writer);
   loadConstant(writer, registers.address, addressBytes(LOOPBACK[family]));
   loadConstant(writer, registers.port, Uint8Array.of(port >> 8, port));
   giveToListener(writer, FAMILY_NUMBER[family], registers);
 }
 
-/** In front of it nft asks whether the interface is an Ethernet one; frames of a bridge always are. */
+/** Before it nft asks whether the interface is an Ethernet one; a bridge always is. */
 function encodeEtherDestination(
   writer: NetlinkWriter,
   { layer }: RuleContext,
@@ -238,28 +175,6 @@ function encodeRemember(
   );
 }
 
-/** Whole bytes of a prefix are compared without a mask. */
-function matchPrefix(
-  writer: NetlinkWriter,
-  family: Family,
-  statement: Extract<Statement, { kind: "prefix" }>,
-): void {
-  const { address, length } = splitCidr(statement.prefix);
-  const bytes = addressBytes(address);
-  const payload = addressPayload(family, statement.field);
-  assert(bytes.length === payload.lengthBytes, `No ${family} prefix: "${statement.prefix}"`);
-  const operator = comparison(statement.negate);
-  if (length > 0 && length % 8 === 0) {
-    const lengthBytes = length / 8;
-    loadPayload(writer, REGISTER, { ...payload, lengthBytes });
-    return compare(writer, REGISTER, operator, bytes.subarray(0, lengthBytes));
-  }
-  const mask = bytes.map((_, i) => 0xff << (8 - Math.min(8, Math.max(0, length - i * 8))));
-  loadPayload(writer, REGISTER, payload);
-  maskAndXor(writer, REGISTER, mask, new Uint8Array(bytes.length));
-  compare(writer, REGISTER, operator, bytes);
-}
-
 function changeMeta(
   writer: NetlinkWriter,
   key: number,
@@ -274,42 +189,4 @@ function changeMeta(
 function changeRegister(writer: NetlinkWriter, operator: "|" | "&" | "^", operand: number): void {
   const mask = operator === "&" ? operand : operator === "|" ? ~operand : 0xffffffff;
   maskAndXor(writer, REGISTER, hostU32(mask), hostU32(operator === "&" ? 0 : operand));
-}
-
-function matchProtocol(writer: NetlinkWriter, operator: number, protocol: number): void {
-  loadMeta(writer, REGISTER, META.l4proto);
-  compare(writer, REGISTER, operator, Uint8Array.of(protocol));
-}
-
-function matchNotSyn(writer: NetlinkWriter): void {
-  matchProtocol(writer, COMPARE.equal, PROTOCOL_TCP);
-  loadPayload(writer, REGISTER, { base: PAYLOAD_BASE.transport, ...TCP_FLAGS });
-  maskAndXor(writer, REGISTER, Uint8Array.of(FIN_SYN_RST_ACK), Uint8Array.of(0));
-  compare(writer, REGISTER, COMPARE.notEqual, Uint8Array.of(SYN));
-}
-
-/** The register has every bit of the mask. */
-function matchMask(writer: NetlinkWriter, mask: number): void {
-  maskAndXor(writer, REGISTER, hostU32(mask), hostU32(0));
-  compare(writer, REGISTER, COMPARE.equal, hostU32(mask));
-}
-
-function matchBit(writer: NetlinkWriter, bit: number): void {
-  maskAndXor(writer, REGISTER, hostU32(bit), hostU32(0));
-  compare(writer, REGISTER, COMPARE.notEqual, hostU32(0));
-}
-
-function comparison(negate: true | undefined): number {
-  return negate === true ? COMPARE.notEqual : COMPARE.equal;
-}
-
-/** A whole name compares with its padding, so that `eth1` is not `eth10`; `eth*` without. */
-function namePattern(name: string): Uint8Array {
-  const isPrefix = name.endsWith("*");
-  const text = Buffer.from(isPrefix ? name.slice(0, -1) : name, "latin1");
-  assert(text.length > 0 && text.length < INTERFACE_NAME_BYTES, `No interface name: "${name}"`);
-  if (isPrefix) return text;
-  const padded = new Uint8Array(INTERFACE_NAME_BYTES);
-  padded.set(text);
-  return padded;
 }

@@ -2,6 +2,7 @@
 // what goldens hold and what the command backend loads. `encode.ts` says the same in bytes.
 
 import assert from "node:assert/strict";
+import { isMatch, type Match } from "./match.ts";
 import type {
   ChainSpec,
   Change,
@@ -93,6 +94,10 @@ export function formatChange(transaction: TablePlace, change: Change): string {
 
 /** One statement of a rule. */
 export function formatStatement(family: Family, statement: Statement): string {
+  return isMatch(statement) ? formatMatch(family, statement) : formatAction(family, statement);
+}
+
+function formatMatch(family: Family, statement: Match): string {
   switch (statement.kind) {
     case "in-set": {
       const not = statement.negate === true ? "!= " : "";
@@ -129,6 +134,13 @@ export function formatStatement(family: Family, statement: Statement): string {
       const not = statement.negate === true ? "!= " : "";
       return `${family} ${statement.field} ${not}${statement.prefix}`;
     }
+    default:
+      return statement satisfies never;
+  }
+}
+
+function formatAction(family: Family, statement: Exclude<Statement, Match>): string {
+  switch (statement.kind) {
     case "set-mark":
       return `meta mark set meta mark ${statement.operator} ${hex(statement.mask)}`;
     case "set-ct-mark":

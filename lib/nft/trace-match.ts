@@ -2,32 +2,8 @@
 // connection, so no socket of this node knows it yet.
 
 import { cidrContains } from "../ip/cidr.ts";
-import type { Operand, Statement } from "./objects.ts";
-
-const KINDS = [
-  "in-set",
-  "mark-has",
-  "ct-new",
-  "ct-dnat",
-  "ct-mark-has",
-  "ct-reply",
-  "l4proto",
-  "frame-of-family",
-  "tcp-not-syn",
-  "socket-transparent",
-  "socket-mark-has",
-  "fib-local",
-  "iifname",
-  "prefix",
-] as const;
-
-/** The statements that only ask. */
-export type Match = Extract<Statement, { readonly kind: (typeof KINDS)[number] }>;
-
-export function isMatch(statement: Statement): statement is Match {
-  const kinds: readonly string[] = KINDS;
-  return kinds.includes(statement.kind);
-}
+import type { Match } from "./match.ts";
+import type { Operand } from "./objects.ts";
 
 /** What matches see of a packet on its way. */
 export interface PacketView {

@@ -3,10 +3,11 @@
 
 import { cidrContains } from "../ip/cidr.ts";
 import type { FakeTable } from "./fake-kernel.ts";
+import { isMatch, type Match } from "./match.ts";
 import type { Hook, Operand, Rule, Statement } from "./objects.ts";
 import { formatPriority, parsePriority } from "./priority.ts";
 import { formatRule } from "./text.ts";
-import { evaluateMatch, isMatch, type Match, type PacketView } from "./trace-match.ts";
+import { evaluateMatch, type PacketView } from "./trace-match.ts";
 
 /** A packet that starts a new connection. */
 export interface TracePacket {

@@ -42,6 +42,7 @@ export const SO_REUSEADDR = 2;
 export const SO_SNDBUF = 7;
 export const SO_KEEPALIVE = 9;
 const SO_LINGER = 13;
+const SO_PEERCRED = 17;
 export const SO_REUSEPORT = 15;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
@@ -134,6 +135,16 @@ export function getSocketOption(fd: number, level: number, option: number): numb
   const value = int32(0);
   orThrow("getsockopt", libc.getsockopt(fd, level, option, value, int32(4)));
   return value.getInt32(0, true);
+}
+
+/**
+ * The user at the other end of a UNIX socket, as of its `connect` or `listen`.
+ * @throws SystemError
+ */
+export function peerUserId(fd: number): number {
+  const credentials = new DataView(new ArrayBuffer(12)); // struct ucred: pid, uid, gid
+  orThrow("getsockopt", libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, int32(12)));
+  return credentials.getUint32(4, true);
 }
 
 /** Closes a descriptor. @throws SystemError */

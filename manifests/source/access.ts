@@ -1,5 +1,5 @@
 // Who the node agent is to the API server, and what it may do there: read what it programs, and
-// say so in Events. No Secret, no Pod, no change of any object.
+// say so in Events. No Secret, no change of any object.
 
 import type { Manifest } from "./manifest.ts";
 
@@ -36,6 +36,13 @@ export const accessManifests: readonly Manifest[] = [
         { apiGroups: [""], resources: ["nodes"], verbs: readsAll },
         { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: readsAll },
         { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: readsAll },
+        { apiGroups: [""], resources: ["namespaces"], verbs: readsAll },
+        { apiGroups: [""], resources: ["pods"], verbs: readsAll },
+        {
+          apiGroups: ["gateway.networking.k8s.io"],
+          resources: ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "referencegrants"],
+          verbs: readsAll,
+        },
         { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
       ],
     },
@@ -44,7 +51,10 @@ export const accessManifests: readonly Manifest[] = [
       "rules.1": " Its own Node: zone, addresses, pod prefixes. Others: addresses alone.",
       "rules.2": " Where it is served from.",
       "rules.3": " Which unallocated addresses to drop.",
-      "rules.4": " What a node cannot do, told beside the object it is about.",
+      "rules.4": " Labels that choose a lane for all Services of a namespace.",
+      "rules.5": " Its own Pods: which client has which address.",
+      "rules.6": " How requests are routed.",
+      "rules.7": " What a node cannot do, told beside the object it is about.",
     },
   },
   {

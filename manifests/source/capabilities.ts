@@ -8,5 +8,6 @@ export interface Capability {
 }
 
 export const nodeCapabilities: readonly Capability[] = [
+  { name: "NET_RAW", why: "all that proxy workers keep: sockets that use any address" },
   { name: "NET_ADMIN", why: "nf_tables, conntrack and kube-proxy's leftovers, by netlink" },
 ];

@@ -94,6 +94,7 @@ function agentContainer(image: Image, value: Lookup) {
         readOnly: true,
       },
       { name: "tmp", mountPath: "/tmp" },
+      { name: "run", mountPath: "/run/innermesh" },
     ],
   };
 }
@@ -101,6 +102,7 @@ function agentContainer(image: Image, value: Lookup) {
 const volumes = [
   { name: "config", configMap: { name: NODE } },
   { name: "tmp", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
+  { name: "run", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
   {
     name: "api-access",
     projected: {

@@ -3,6 +3,8 @@
 
 import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
 import type { NodePlan } from "../plan/node-plan.ts";
+import type { Family } from "../../lib/nft/objects.ts";
+import { type LiftWorld, liftEntries } from "../plan/lift-plan.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 export interface LaneApplyParts {
@@ -11,6 +13,10 @@ export interface LaneApplyParts {
   readonly node: () => ProxyNode;
   /** Pods of this node by address, at the moment. */
   readonly clients: () => ReadonlyMap<string, ProxyClient>;
+  /** The kernel has the plan. */
+  readonly onInstalled: () => void;
+  /** Called once, before the kernel's first commit. Workers have been started, if any is needed. */
+  readonly settle: () => Promise<void>;
 }
 
 type Gone = Pick<ProxyPlanDelta, "frontends" | "ports" | "groups">;
@@ -41,15 +47,17 @@ export class LaneApply {
       groups: differences.flatMap(({ fresh }) => fresh.groups),
       clients: this.#clientDifference(),
     };
-    if (plan.families.every((family) => family.proxy.isEmpty)) return;
-    this.#parts.pool.start();
-    if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
+    if (!plan.families.every((family) => family.proxy.isEmpty)) {
+      this.#parts.pool.start();
+      if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
+    }
+    if (isFirst) await this.#parts.settle();
   }
 
   /** The kernel sends nothing any more to what is gone. */
   release(): void {
-    const plan = this.#plan;
-    if (plan === undefined || this.#gone.length === 0) return;
+    this.#parts.onInstalled();
+    if (this.#gone.length === 0) return;
     const wanted = this.whole();
     const still = (list: readonly (readonly [string, unknown])[]): ReadonlySet<string> =>
       new Set(list.map(([key]) => key));
@@ -74,6 +82,15 @@ export class LaneApply {
     };
     this.#gone = [];
     if (!isEmpty(delta)) void this.#parts.pool.update(delta);
+  }
+
+  /** Where connections come into a lane, by family; see `liftEntries`. */
+  entries(hostAddresses: readonly string[]): LiftWorld["entries"] {
+    const entries: Record<Family, readonly string[]> = { ip: [], ip6: [] };
+    for (const plan of this.#plan?.families ?? []) {
+      entries[plan.options.family] = liftEntries(plan, hostAddresses);
+    }
+    return entries;
   }
 
   /** Everything, for a worker that starts. */

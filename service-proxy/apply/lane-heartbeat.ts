@@ -20,17 +20,17 @@ export interface LaneHeartbeatParts {
 }
 
 export interface LaneHeartbeat {
-  /** Asks `healthy` now: new connections need not wait for the next beat, nor for the last to end. */
+  /** Asks `healthy` now: new connections need not wait for the next beat. */
   beat(): void;
-  /** Resolves when the signal has aborted. Never rejects. */
+  /** Resolves when the signal has aborted and the last word is out. Never rejects. */
   readonly ended: Promise<void>;
 }
 
 const PERIOD_MS = 1_000;
 
 /**
- * Beats until `signal` aborts. The last word stands then for its three seconds: whoever takes over
- * beats on.
+ * Beats until `signal` aborts, then says that nobody lives: only after that may listeners close, or
+ * host processes would be refused. Whoever takes over beats on.
  */
 export function startLaneHeartbeat(parts: LaneHeartbeatParts, signal: AbortSignal): LaneHeartbeat {
   let wake = (): void => {};
@@ -43,12 +43,13 @@ export function startLaneHeartbeat(parts: LaneHeartbeatParts, signal: AbortSigna
     const heart = new Heart(parts);
     while (!signal.aborted) {
       isRung = false;
-      await heart.beat();
+      await heart.beat(parts.healthy());
       const nap = new AbortController();
       wake = () => nap.abort();
       if (isRung) continue;
       await parts.clock.sleep(PERIOD_MS, AbortSignal.any([signal, nap.signal]));
     }
+    await heart.beat(false);
   };
   return { beat, ended: run() };
 }
@@ -63,9 +64,9 @@ class Heart {
     this.#parts = parts;
   }
 
-  async beat(): Promise<void> {
-    const { apply, families, healthy, log, ensureRoutes = ensureLaneRoutes } = this.#parts;
-    const word = healthy() ? "living" : "dead";
+  async beat(isHealthy: boolean): Promise<void> {
+    const { apply, families, log, ensureRoutes = ensureLaneRoutes } = this.#parts;
+    const word = isHealthy ? "living" : "dead";
     if (word === "dead" && this.#word === "dead") return;
     try {
       if (word === "living") {

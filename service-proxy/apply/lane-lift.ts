@@ -1,4 +1,4 @@
-// Keeps the SYN lift in place while there are lanes, and pods on a bridge that br_netfilter watches:
+// Keeps the SYN lift in place while there are lanes and pods on a bridge that br_netfilter watches:
 // two links and two tables, made anew whenever links or entry points change.
 
 import { readFile, writeFile } from "node:fs/promises";
@@ -31,8 +31,9 @@ const LINK_ADDRESS = "192.0.0.8";
 const BRIDGE_NETFILTER = ["iptables", "ip6tables"].map(
   (program) => `/proc/sys/net/bridge/bridge-nf-call-${program}`,
 );
-/** Loose: a lifted SYN comes from a pod whose route leads to its bridge. */
-const REVERSE_PATH = `/proc/sys/net/ipv4/conf/${LIFT_LINKS.in}/rp_filter`;
+/** Values of rp_filter. */
+const STRICT = 1;
+const LOOSE = "2";
 
 /** Follows links and entry points until `signal` aborts. */
 export function startLaneLift(parts: LaneLiftParts, signal: AbortSignal): LaneLift {
@@ -126,8 +127,27 @@ async function isWatched(): Promise<boolean> {
 async function ensureLinks(links: readonly Link[]): Promise<Pick<LiftWorld, "in" | "out">> {
   const found = ends(links) ?? (await makeLinks());
   withSocket((socket) => socket.addLinkAddress(found.in.index, LINK_ADDRESS));
-  await writeFile(REVERSE_PATH, "2");
+  await loosenReversePath();
   return found;
+}
+
+/**
+ * A lifted SYN comes from a pod whose route leads to its bridge: a strict filter would drop it.
+ * Where /proc/sys is read-only, a filter that is not strict will do.
+ */
+async function loosenReversePath(): Promise<void> {
+  try {
+    await writeFile(reversePath(LIFT_LINKS.in), LOOSE);
+  } catch (error) {
+    const files = ["all", LIFT_LINKS.in].map(reversePath);
+    const values = await Promise.all(files.map((file) => readFile(file, "utf8")));
+    // The kernel takes the larger one.
+    if (Math.max(...values.map(Number)) === STRICT) throw error;
+  }
+}
+
+function reversePath(link: string): string {
+  return `/proc/sys/net/ipv4/conf/${link}/rp_filter`;
 }
 
 async function makeLinks(): Promise<Pick<LiftWorld, "in" | "out">> {

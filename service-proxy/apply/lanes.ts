@@ -11,15 +11,24 @@ import type { Family } from "../../lib/nft/objects.ts";
 import { type NodeSettings, workerCount } from "../config/node-settings.ts";
 import type { TappedRequest } from "../model/admin-protocol.ts";
 import { ZONE_LABEL } from "../model/node-facts.ts";
-import type { ProxyClient } from "../model/proxy-plan.ts";
 import { serveAdmin } from "./admin-server.ts";
 import { LaneApply } from "./lane-apply.ts";
+import { makeClientReader } from "../plan/pod-clients.ts";
 import { type LaneHeartbeat, startLaneHeartbeat } from "./lane-heartbeat.ts";
+import { type LaneLift, startLaneLift } from "./lane-lift.ts";
 import type { NftApply } from "./nft-apply.ts";
 import { exposeProxyStats } from "./proxy-metrics.ts";
 import { ProxyStats } from "./proxy-stats.ts";
+import type { Succession } from "./succession.ts";
 import { WorkerPool } from "./worker-pool.ts";
 import { WorkerProcess } from "./worker-process.ts";
+
+/** Workers start in a fraction of this; a successor does not wait for one that cannot. */
+const WORKERS_WITHIN_MS = 5_000;
+/** Handshakes that began before the kernel was told. */
+const ON_THEIR_WAY_MS = 500;
+/** The kernel's last word that workers live lasts three seconds. */
+const LAPSED_AFTER_MS = 3_500;
 
 export interface LanesParts {
   readonly settings: NodeSettings;
@@ -34,23 +43,28 @@ export interface LanesParts {
   readonly log: Logger;
   readonly metrics: NodeMetrics;
   readonly hostAddresses: () => readonly string[];
+  readonly succession: Succession;
 }
 
 export interface Lanes {
   readonly apply: LaneApply;
-  /** After the signal: resolves when every worker has ended, with its last connection or in time. */
+  /**
+   * After the signal: gives the node up, to a successor if there is one. Resolves when every worker
+   * has ended, with its last connection or in time.
+   */
   close(): Promise<void>;
 }
 
 /** Workers start with the first Service that needs one. */
 export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
-  const { settings, clock, log, metrics, families } = parts;
+  const { settings, clock, log, metrics, families, apply, succession, store, nodeName } = parts;
   const stats = new ProxyStats();
   exposeProxyStats(metrics.page, stats);
   collectGauge(metrics.page, proxySeries.workers, () => [{ labels: {}, value: pool.listening }]);
   const taps = new Map<number, (tapped: TappedRequest) => void>();
   // Called when workers speak, which is after all of this stands.
-  const late: { heartbeat?: LaneHeartbeat; whole?: LaneApply } = {};
+  const late: { heartbeat?: LaneHeartbeat; whole?: LaneApply; lift?: LaneLift } = {};
+  const readClients = makeClientReader(nodeName);
   const pool = new WorkerPool({
     count: workerCount(settings.proxy, parts.cpus),
     settings: {
@@ -61,7 +75,7 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
     },
     start: (listener) => new WorkerProcess(listener),
     wholePlan: () => late.whole?.whole() ?? NOTHING,
-    onListening: () => late.heartbeat?.beat(),
+    onHealth: () => late.heartbeat?.beat(),
     onTelemetry: (worker, telemetry) => stats.add(worker, telemetry, clock.monotonicMs()),
     onTapped: (id, tapped) => taps.get(id)?.(tapped),
     onEnded: (worker) => stats.removeWorker(worker),
@@ -69,28 +83,66 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
     random: parts.random,
     log,
   });
-  const lanes = new LaneApply({ pool, clients: () => NO_CLIENTS, node: () => nodeOf(parts) });
+  const lanes = new LaneApply({
+    pool,
+    clients: () => readClients(store.pods.values()),
+    onInstalled: () => late.lift?.refresh(),
+    node: () => nodeOf(parts),
+    settle: () => settle(pool, succession),
+  });
   late.whole = lanes;
-  const { apply } = parts;
-  late.heartbeat = startLaneHeartbeat(
+  // The heart outlives the signal: a successor's workers listen before it stops.
+  const stopHeart = new AbortController();
+  const heart = startLaneHeartbeat(
     { apply, families, clock, log, healthy: () => pool.healthy },
-    signal,
+    stopHeart.signal,
   );
-  const ended = late.heartbeat.ended;
-  serveTools(parts, { pool, stats, taps }, signal);
+  late.heartbeat = heart;
+  const entries = () => lanes.entries(parts.hostAddresses());
+  const lift = startLaneLift({ apply, clock, log, entries }, signal);
+  late.lift = lift;
+  const tools = serveTools(parts, { pool, stats, taps }, signal);
   return {
     apply: lanes,
     close: async () => {
-      await ended;
-      pool.drain(settings.proxy.drainTimeoutMs);
+      await tools;
+      await lift.ended;
+      const end = await succession.resign();
+      stopHeart.abort();
+      await heart.ended;
+      const acceptMs = end === "succeeded" ? 0 : await lapse(parts, pool);
+      await pool.drain(acceptMs, settings.proxy.drainTimeoutMs);
+      succession.farewell();
       await pool.ended();
     },
   };
 }
 
+/** Our workers listen before those of the agent before close their doors. */
+async function settle(pool: WorkerPool, succession: Succession): Promise<void> {
+  if (!succession.hasPredecessor) return;
+  await pool.ready(WORKERS_WITHIN_MS);
+  await succession.settle();
+}
+
+/**
+ * New connections stay in the kernel lane from now on.
+ * @returns for how long some may still come to the workers, in milliseconds
+ */
+async function lapse({ apply, families, log }: LanesParts, pool: WorkerPool): Promise<number> {
+  if (!pool.healthy) return ON_THEIR_WAY_MS;
+  try {
+    await apply.tellLanes("dead", families);
+    return ON_THEIR_WAY_MS;
+  } catch (error) {
+    log.warn("cannot tell the lanes that workers end; they find out", { error });
+    return LAPSED_AFTER_MS;
+  }
+}
+
 /** The socket that `top` and `tap` read. Without it everything else goes on. */
-function serveTools(
-  { settings, clock, log }: LanesParts,
+async function serveTools(
+  { settings, clock, log, succession }: LanesParts,
   {
     pool,
     stats,
@@ -101,7 +153,7 @@ function serveTools(
     readonly taps: Map<number, (tapped: TappedRequest) => void>;
   },
   signal: AbortSignal,
-): void {
+): Promise<void> {
   const { adminSocket } = settings.proxy;
   if (adminSocket === undefined) return;
   let lastTap = 0;
@@ -119,7 +171,8 @@ function serveTools(
       };
     },
   };
-  serveAdmin(adminSocket, parts, signal).catch((error: unknown) => {
+  await succession.held;
+  await serveAdmin(adminSocket, parts, signal).catch((error: unknown) => {
     log.warn("no admin socket: top and tap cannot ask this node", { adminSocket, error });
   });
 }
@@ -129,5 +182,4 @@ function nodeOf({ store, nodeName, hostAddresses }: LanesParts) {
   return { nodeName, hostAddresses: hostAddresses(), ...(zone === undefined ? {} : { zone }) };
 }
 
-const NO_CLIENTS: ReadonlyMap<string, ProxyClient> = new Map();
 const NOTHING = { frontends: [], ports: [], groups: [], clients: [] };

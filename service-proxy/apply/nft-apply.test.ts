@@ -331,7 +331,7 @@ describe("NftApply and the lanes", () => {
     const r = rig();
     await run(r, STEPS[0] ?? assert.fail("no step"));
     await r.kernel.commit([]);
-    const { digest } = r.kernel;
+    const digest = r.kernel.digest.bind(r.kernel);
     r.kernel.digest = async (...args) => {
       await r.apply.tellLanes("living", ["ip"]);
       return digest(...args);
@@ -350,7 +350,7 @@ describe("NftApply and the lanes", () => {
 });
 
 async function countReads({ kernel }: Rig, body: () => Promise<unknown>): Promise<number> {
-  const { digest } = kernel;
+  const digest = kernel.digest.bind(kernel);
   let count = 0;
   kernel.digest = (...args) => {
     count++;

@@ -103,7 +103,9 @@ export class NftApply {
     depth: "rules" | "elements" | "everything",
   ): Promise<AuditReport> {
     const strangers = await this.#countStrangers();
-    const isSettled = this.#unsure.size + this.#doubtful.size === 0;
+    const isSettled = !plans.some(
+      ({ options: { family } }) => this.#unsure.has(family) || this.#doubtful.has(family),
+    );
     if (depth !== "everything" && isSettled && strangers === this.#strangers) {
       return { drift: [] };
     }

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { type Condition, formatTime, mergeConditions } from "../../lib/kube/api/condition.ts";
 import { asList, type JsonRecord } from "../../lib/kube/api/fields.ts";
-import type { XMesh } from "../../lib/kube/api/mesh.ts";
+import type { XMesh } from "../../lib/kube/api/x-mesh.ts";
 import { mergeParents, type ParentStatus } from "../../lib/kube/api/route-parents.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import type { Leadership } from "../../lib/kube/lease.ts";

@@ -50,6 +50,7 @@ function start(kernel: NftKernel, auditPeriodMs: number) {
       ready: Promise.resolve(),
       otherNodes: () => [],
       observer,
+      succession: { isHeld: true, takeOver: () => Promise.resolve() },
     },
     stop.signal,
   );

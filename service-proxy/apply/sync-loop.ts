@@ -10,6 +10,7 @@ import type { TableSettings } from "../plan/family-facts.ts";
 import { NodePlan } from "../plan/node-plan.ts";
 import type { LaneApply } from "./lane-apply.ts";
 import type { NftApply, SyncReport } from "./nft-apply.ts";
+import type { Succession } from "./succession.ts";
 
 export interface SyncLoopOptions {
   readonly settings: TableSettings;
@@ -39,6 +40,8 @@ export interface SyncLoopParts {
   /** Addresses of the cluster's other nodes, as far as they are known. */
   readonly otherNodes: () => readonly string[];
   readonly observer: SyncObserver;
+  /** Whoever else serves this node writes the same tables. */
+  readonly succession: Pick<Succession, "isHeld" | "takeOver">;
 }
 
 /** Who wants to know how syncing goes; metrics, health, conntrack and status hang on it. */
@@ -70,6 +73,7 @@ const NOTHING: StoreChanges = {
   node: false,
   serviceCidrs: false,
   namespaces: false,
+  pods: false,
   routes: false,
   serviceEvents: 0,
   sliceEvents: 0,
@@ -81,7 +85,7 @@ export async function runSyncLoop(
   parts: SyncLoopParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { store, clock, observer } = parts;
+  const { store, clock, observer, succession } = parts;
   const dirty = new Flag(signal);
   const mark = (): void => {
     dirty.raise();
@@ -90,11 +94,13 @@ export async function runSyncLoop(
   const stops = [store.onChange(mark), parts.onHostChange(mark)];
   try {
     // Reads the kernel while the lists come in. What is written there meanwhile shows later.
-    const recovering = recover(options, parts, signal);
+    const recovering = succession.isHeld ? recover(options, parts, signal) : undefined;
     // Old rules stay until every list is whole: a partial list would withdraw good rules.
     while (!store.synced && !signal.aborted) await dirty.wait();
     await parts.ready;
-    const recovered = await recovering;
+    // Late: until here an agent that serves already goes on, whatever becomes of this one.
+    await succession.takeOver();
+    const recovered = await (recovering ?? recover(options, parts, signal));
     if (recovered === undefined) return;
     observer.recovered(recovered);
     let changes = store.takeChanges();
@@ -272,6 +278,7 @@ function merge(a: StoreChanges, b: StoreChanges): StoreChanges {
     node: a.node || b.node,
     serviceCidrs: a.serviceCidrs || b.serviceCidrs,
     namespaces: a.namespaces || b.namespaces,
+    pods: a.pods || b.pods,
     routes: a.routes || b.routes,
     serviceEvents: a.serviceEvents + b.serviceEvents,
     sliceEvents: a.sliceEvents + b.sliceEvents,

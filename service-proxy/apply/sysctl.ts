@@ -58,13 +58,11 @@ const ENTRIES_PER_BUCKET = 4;
  * Plans the writes that bring the kernel to the settings; what already stands is left out, so
  * that a read-only /proc with the right values will do.
  * @param current what the kernel says now
- * @param lanes userspace lanes are in use
  */
 export function planSysctls(
   settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj">,
   cpuCount: number,
   current: KernelValues,
-  { lanes }: { readonly lanes: boolean } = { lanes: false },
 ): readonly SysctlWrite[] {
   const { conntrack } = settings;
   const limit = conntrackLimit(conntrack, cpuCount);
@@ -83,10 +81,8 @@ export function planSysctls(
   }
   const { oomScoreAdj: value } = settings;
   wanted.push({ file: "oomScore", value, flag: "--oom-score-adj", required: false });
-  if (lanes) {
-    // Connections that wait at a listener which closes move on to its sibling, for IPv6 as well.
-    wanted.push({ file: "tcpMigrateReq", value: 1, flag: LANES_FLAG, required: false });
-  }
+  // Connections that wait at a listener which closes move on to its sibling, for IPv6 as well.
+  wanted.push({ file: "tcpMigrateReq", value: 1, flag: LANES_FLAG, required: false });
   return wanted.filter((write) => current[write.file] !== write.value);
 }
 

@@ -26,8 +26,8 @@ export interface WorkerPoolParts {
   }) => WorkerHandle;
   /** The whole plan of the moment, for a worker that starts. */
   readonly wholePlan: () => ProxyPlanDelta;
-  /** A worker takes connections from now on. */
-  readonly onListening: () => void;
+  /** `healthy` may have changed. */
+  readonly onHealth: () => void;
   /** @param worker a number of its own for each process that was ever started */
   readonly onTelemetry: (worker: number, telemetry: TelemetryMessage) => void;
   readonly onTapped: (tap: number, request: TappedRequest) => void;
@@ -62,6 +62,9 @@ const RESTART: RetryBounds = { minMs: 50, maxMs: 5_000 };
 /** A worker that takes longer over a plan is left behind: the kernel's commit does not wait. */
 const APPLIED_WITHIN_MS = 1_000;
 const REPORT_WITHIN_MS = 500;
+/** Beyond the time that a worker was given to drain. */
+const DRAINED_WITHIN_MS = 5_000;
+const CLOSED_WITHIN_MS = 1_000;
 /** Having worked for so long, a death counts as the first again. */
 const STEADY_AFTER_MS = 30_000;
 
@@ -72,6 +75,7 @@ export class WorkerPool {
   #running: Promise<void> | undefined;
   #sequence = 0;
   #started = 0;
+  #drainedMs = 0;
   readonly #taps = new Map<number, TapFilter>();
   readonly #waiting = new Set<AbortController>();
 
@@ -127,25 +131,38 @@ export class WorkerPool {
     for (const { handle } of this.#slots) handle?.tell({ kind: "untap", id });
   }
 
-  /** Lets every worker take no new connections, and end with its last one. */
-  drain(limitMs: number): void {
+  /** Resolves when every worker has its doors open, or `limitMs` have passed. */
+  async ready(limitMs: number): Promise<void> {
+    await this.#until(() => this.#slots.every(({ listening }) => listening), limitMs);
+  }
+
+  /**
+   * Lets every worker take no new connections after `acceptMs`, and end with its last one; what
+   * runs after `limitMs` is ended.
+   * @returns when all doors are closed
+   */
+  async drain(acceptMs: number, limitMs: number): Promise<void> {
     this.#stop.abort();
-    for (const slot of this.#slots) slot.handle?.tell({ kind: "drain", limitMs });
+    this.#drainedMs = this.#parts.clock.monotonicMs() + limitMs + DRAINED_WITHIN_MS;
+    for (const { handle } of this.#slots) handle?.tell({ kind: "drain", acceptMs, limitMs });
+    const isClosed = ({ listening }: Slot): boolean => !listening;
+    await this.#until(() => this.#slots.every(isClosed), acceptMs + CLOSED_WITHIN_MS);
   }
 
   /** Resolves when no worker runs any more, after `drain`. */
   async ended(): Promise<void> {
     await this.#running;
-    while (this.#slots.some(({ handle }) => handle !== undefined)) {
-      await this.#parts.clock.sleep(WATCH_PERIOD_MS);
-    }
+    const isGone = ({ handle }: Slot): boolean => handle === undefined;
+    const leftMs = this.#drainedMs - this.#parts.clock.monotonicMs();
+    await this.#until(() => this.#slots.every(isGone), leftMs);
+    for (const { handle } of this.#slots) handle?.kill();
   }
 
   /** Looks again whenever a worker speaks or ends. */
   async #until(done: () => boolean, limitMs: number): Promise<void> {
     const { clock } = this.#parts;
     const endMs = clock.monotonicMs() + limitMs;
-    while (!done() && !this.#stop.signal.aborted) {
+    while (!done()) {
       const leftMs = endMs - clock.monotonicMs();
       if (leftMs <= 0) return;
       const nap = new AbortController();
@@ -183,11 +200,18 @@ export class WorkerPool {
   }
 
   #heard(slot: Slot, message: FromWorker): void {
+    const wasHealthy = this.healthy;
     slot.heardMs = this.#parts.clock.monotonicMs();
+    this.#understood(slot, message);
+    if (this.healthy !== wasHealthy) this.#parts.onHealth();
+  }
+
+  #understood(slot: Slot, message: FromWorker): void {
     switch (message.kind) {
       case "listening":
-        slot.listening = true;
-        return this.#parts.onListening();
+      case "closed":
+        slot.listening = message.kind === "listening";
+        return this.#wake();
       case "applied":
         slot.applied = message.sequence;
         return this.#wake();
@@ -208,6 +232,7 @@ export class WorkerPool {
     slot.handle = undefined;
     slot.listening = false;
     this.#parts.onEnded(slot.worker);
+    this.#parts.onHealth();
     this.#wake();
     if (this.#stop.signal.aborted) return;
     slot.deaths = livedMs > STEADY_AFTER_MS ? 0 : slot.deaths + 1;

@@ -19,7 +19,20 @@ metrics-port network-name nodeport-addresses oom-score-adj pod-bridge-interface
 pod-interface-name-prefix profiling proxy-mode root-hnsendpoint-name
 show-hidden-metrics-for-version source-vip v version vmodule windows-service write-config-to`;
 
-const OWN_FLAGS = ["audit-period", "min-sync-period", "nft-backend", "source", "sync-period"];
+const OWN_FLAGS = [
+  "access-log-share",
+  "admin-socket",
+  "audit-period",
+  "min-sync-period",
+  "nft-backend",
+  "proxy-drain-timeout",
+  "proxy-fallback",
+  "proxy-inside-port",
+  "proxy-outside-port",
+  "proxy-workers",
+  "source",
+  "sync-period",
+];
 
 test("every flag of kube-proxy is known, and ours are the only others", () => {
   const flags = allSettings.map((setting) => setting.flag).filter((flag) => flag !== undefined);

@@ -15,11 +15,19 @@ export interface BadRegex {
   readonly why: string;
 }
 
-/** Instructions of the compiled program: matching costs at most so much for each character. */
-const MAX_PROGRAM_SIZE = 2_500;
+/** Compiling the worst of this length takes 3 ms. */
+export const MAX_PATTERN_LENGTH = 512;
+/**
+ * Instructions of the compiled program, which each character may cost: at this size the worst
+ * expression takes 0.1 s for a path of 8 KiB, a usual one 0.2 µs (re2js 2.10, 2026-11).
+ */
+const MAX_PROGRAM_SIZE = 250;
 
 /** Compiles an expression. Never throws; one that is no RE2 or too large is told as such. */
 export function compileRegex(pattern: string): RouteRegex | BadRegex {
+  if (pattern.length > MAX_PATTERN_LENGTH) {
+    return { kind: "bad", why: `it is longer than ${MAX_PATTERN_LENGTH} characters` };
+  }
   try {
     const compiled = RE2JS.compile(pattern);
     if (compiled.programSize() > MAX_PROGRAM_SIZE) return { kind: "bad", why: "it is too large" };

@@ -23,12 +23,14 @@ export type ToWorker =
   /** Shows requests that pass the filter, until it is closed. */
   | { readonly kind: "tap"; readonly id: number; readonly filter: TapFilter }
   | { readonly kind: "untap"; readonly id: number }
-  /** Takes no new connections, ends as the last one ends or the time is over. */
-  | { readonly kind: "drain"; readonly limitMs: number };
+  /** Closes its doors after `acceptMs`, ends as the last connection ends or the time is over. */
+  | { readonly kind: "drain"; readonly acceptMs: number; readonly limitMs: number };
 
 export type FromWorker =
   /** The doors are open. */
   | { readonly kind: "listening" }
+  /** They are closed: it drains. */
+  | { readonly kind: "closed" }
   /** A plan is in force. */
   | { readonly kind: "applied"; readonly sequence: number }
   /** Every second: it is alive, and what it did. */

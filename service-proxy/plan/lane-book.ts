@@ -40,7 +40,7 @@ export class LaneBook {
     this.#services = source.services;
     if (changes === undefined || changes.namespaces) this.#readLabels(source, again);
     const isRouted = this.#facts.size > 0;
-    if (changes === undefined || changes.routes || (isRouted && changes.services.size > 0)) {
+    if (changes === undefined || changes.routes || (isRouted && changes.serviceEvents > 0)) {
       this.#readRoutes(source, again);
     }
     return again;

@@ -69,12 +69,12 @@ function arrivals(onNode: Rule): readonly Rule[] {
     // without this an MTU on the way becomes a black hole.
     [{ kind: "l4proto", protocol: "icmp" }, ...ownSocket],
     [{ kind: "l4proto", protocol: "tcp", negate: true }, accept],
+    // Flows from before their Service came into a lane stay where they are, and look for no socket.
+    [{ kind: "ct-dnat" }, accept],
     // Not for SYNs: a socket in TIME_WAIT would take those that use its ports again.
     [{ kind: "tcp-not-syn" }, ...ownSocket],
     // An answer to a masqueraded flow may come to a port that is a NodePort as well.
     [{ kind: "ct-reply" }, accept],
-    // Flows from before their Service came into a lane stay where they are.
-    [{ kind: "ct-dnat" }, accept],
     [setPriority("lane-vips", ...entry), goto("lane")],
     [...onNode, setPriority("lane-nodeports", ...entry.slice(1)), goto("lane")],
   ];

@@ -45,33 +45,41 @@ export interface RankedMatch {
   readonly rank: readonly number[];
 }
 
+/** Expressions of one route: each costs time to compile here, and to match for every request. */
+export const MAX_EXPRESSIONS = 32;
+
 /** Never throws. */
 export function draftRoute(route: HttpRoute | GrpcRoute): RouteDraft {
+  const badExpressionIn = makeExpressionCheck();
   const rules =
     route.kind === "HTTPRoute"
-      ? route.rules.map((rule, i) => draftHttpRule(route, rule, `spec.rules[${i}]`))
-      : route.rules.map((rule, i) => {
-          const matches = rule.matches.map(fromGrpcMatch);
-          return draftRule(route, { ...rule, timeouts: {} }, matches, `spec.rules[${i}]`);
+      ? route.rules.map((rule, i) => {
+          const matches = rule.matches.map(fromHttpMatch);
+          return draftRule(route, { rule, matches, field: `spec.rules[${i}]` }, badExpressionIn);
+        })
+      : route.rules.map((grpcRule, i) => {
+          const matches = grpcRule.matches.map(fromGrpcMatch);
+          const rule = { ...grpcRule, timeouts: {} };
+          return draftRule(route, { rule, matches, field: `spec.rules[${i}]` }, badExpressionIn);
         });
   return { route, rules };
-}
-
-function draftHttpRule(route: HttpRoute, rule: HttpRouteRule, field: string): RuleDraft {
-  return draftRule(route, rule, rule.matches.map(fromHttpMatch), field);
 }
 
 type AnyRule = Omit<HttpRouteRule, "matches">;
 
 function draftRule(
   route: RouteIdentity,
-  rule: AnyRule,
-  all: readonly RankedMatch[],
-  field: string,
+  given: {
+    readonly rule: AnyRule;
+    readonly matches: readonly RankedMatch[];
+    readonly field: string;
+  },
+  badExpressionIn: (match: RouteMatch) => string | undefined,
 ): RuleDraft {
+  const { rule, field } = given;
   let { fault } = rule;
-  const matches = all.filter(({ match }, i) => {
-    const why = badRegexIn(match);
+  const matches = given.matches.filter(({ match }, i) => {
+    const why = badExpressionIn(match);
     if (why === undefined) return true;
     const message = `${field}.matches[${i}]: want an expression of RE2: ${why}`;
     fault ??= { reason: "UnsupportedValue", message };
@@ -99,15 +107,20 @@ function nameSession(
   return { ...session, name: session.name ?? `im-session-${namespace}-${name}-${rule}` };
 }
 
-function badRegexIn({ path, headers, queryParams }: RouteMatch): string | undefined {
-  const values: readonly (PathMatch | ValueMatch)[] = [...headers, ...queryParams];
-  const all = path === undefined ? values : [path, ...values];
-  for (const one of all) {
-    if (one.kind !== "regex") continue;
-    const compiled = compileRegex(one.value);
-    if (compiled.kind === "bad") return compiled.why;
-  }
-  return undefined;
+/** Finds the first bad expression of a match; counts those of one route. */
+function makeExpressionCheck(): (match: RouteMatch) => string | undefined {
+  let count = 0;
+  return ({ path, headers, queryParams }) => {
+    const values: readonly (PathMatch | ValueMatch)[] = [...headers, ...queryParams];
+    const all = path === undefined ? values : [path, ...values];
+    for (const one of all) {
+      if (one.kind !== "regex") continue;
+      if (++count > MAX_EXPRESSIONS) return `the route has more than ${MAX_EXPRESSIONS}`;
+      const compiled = compileRegex(one.value);
+      if (compiled.kind === "bad") return compiled.why;
+    }
+    return undefined;
+  };
 }
 
 /**

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JsonRecord } from "../../lib/kube/api/fields.ts";
+import { MAX_EXPRESSIONS } from "./route-draft.ts";
 import { makeRoutePlanner } from "./route-plan.ts";
 import {
   conditionsOf,
@@ -220,6 +221,15 @@ test("backends speak HTTP/2 when gRPC goes to them or their port says so", () =>
 
 const BAD_REGEX = { matches: [{ path: { type: "RegularExpression", value: "(" } }] };
 const EXTENSION = { filters: [{ type: "ExtensionRef" }], matches: [{ path: { value: "/x" } }] };
+
+test("F12: expressions beyond the limit of a route are refused, not compiled", () => {
+  const path = { type: "RegularExpression", value: "/[a-z]{1,100}" };
+  const rule = { matches: Array.from({ length: 64 }, () => ({ path })), ...TO_A };
+  const spec = { rules: Array.from({ length: 16 }, () => rule) };
+  const plan = planSample({ kind: "HTTPRoute", name: "r", spec });
+  assert.equal(tableOf(plan).rules.length, MAX_EXPRESSIONS);
+  assert.deepEqual(conditionsOf(plan, "r"), ["Accepted=False/UnsupportedValue", RESOLVED]);
+});
 
 test("a rule with a bad expression is dropped, alone, and the route says which", () => {
   const spec = { rules: [TO_A, { ...BAD_REGEX, ...TO_A }] };

@@ -73,6 +73,11 @@ export class EndpointGroup {
     return state;
   }
 
+  /** The endpoint of the name, while the plan has it and it is in service. */
+  find(key: string): EndpointState | undefined {
+    return this.#usable.find((state) => state.key === key);
+  }
+
   /** Those out of service for failing, for display. */
   ejected(nowMs: number): readonly EndpointState[] {
     if (nowMs >= this.#returnMs) this.#refresh(nowMs);

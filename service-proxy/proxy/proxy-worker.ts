@@ -11,16 +11,21 @@ import {
 import { tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";
 import type { TelemetryMessage } from "../model/edge.ts";
-import type { ProxyPlanDelta } from "../model/proxy-plan.ts";
+import type { FrontendSide, ProxyPlanDelta } from "../model/proxy-plan.ts";
 import type { FromWorker, WorkerSettings } from "../model/worker-messages.ts";
 import { AccessLog, fileWriter } from "./access-log.ts";
 import { RequestTaps } from "./access-log-tap.ts";
 import { type Client, clientOf, edgeService, sideFor } from "./client.ts";
 import { Deadlines, SWEEP_PERIOD_MS } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
+import { HttpConnection } from "./http-connection.ts";
+import { MirrorLimit } from "./http-mirror.ts";
+import { OutputBuffer } from "./http-output.ts";
+import type { HttpParts } from "./http-parts.ts";
+import { defaultRule, type HttpDoor } from "./http-routing.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
-import type { RelayParts } from "./relay-parts.ts";
 import { TcpRelay } from "./tcp-relay.ts";
+import { UpstreamPools } from "./upstream-pool.ts";
 import { weightedGroup } from "./weighted-group.ts";
 
 /** Something that lasts as long as one client's connection. */
@@ -40,12 +45,23 @@ export interface ProxyWorkerParts {
   readonly tell: (message: FromWorker) => void;
 }
 
+export interface Drain {
+  /** The kernel, or a client on its way, may send connections for so long. */
+  readonly acceptMs: number;
+  /** After that, connections may last for so long. */
+  readonly limitMs: number;
+  /** The doors are closed. */
+  readonly onClosed: () => void;
+  /** Called once, when the last connection ended or the time is over. */
+  readonly onIdle: () => void;
+}
+
 /** Where access lines go; everything else is said on standard error. */
 const STANDARD_OUTPUT = 1;
 
 export class ProxyWorker {
   readonly tables = new ProxyTables();
-  readonly #parts: RelayParts;
+  readonly #parts: HttpParts;
   readonly #settings: WorkerSettings;
   readonly #served = new Set<Served>();
   readonly #sweep: NodeJS.Timeout;
@@ -54,11 +70,18 @@ export class ProxyWorker {
 
   constructor({ reactor, settings, random, tell }: ProxyWorkerParts) {
     this.#settings = settings;
+    const dialer = new TransparentDialer(reactor, random);
+    const deadlines = new Deadlines();
+    const output = new OutputBuffer(reactor);
     this.#parts = {
       reactor,
-      dialer: new TransparentDialer(reactor, random),
+      dialer,
       tables: this.tables,
-      deadlines: new Deadlines(),
+      deadlines,
+      output,
+      pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
+      mirrors: new MirrorLimit(),
+      wallMs: Date.now,
       random,
       connections: new EdgeTable("tcp"),
       requests: new EdgeTable("http"),
@@ -75,7 +98,9 @@ export class ProxyWorker {
   }
 
   apply(delta: ProxyPlanDelta): void {
-    this.tables.apply(delta, this.#parts.reactor.nowMs);
+    const { reactor, pools } = this.#parts;
+    this.tables.apply(delta, reactor.nowMs);
+    pools.prune();
   }
 
   /** Opens the doors. @throws SystemError */
@@ -113,20 +138,21 @@ export class ProxyWorker {
     return { edges, ejected, accessLogLost: accessLog.takeLost() };
   }
 
-  /**
-   * Takes no new connections and lets those there are come to their end.
-   * @param onIdle called once, when the last one ended or the time is over
-   */
-  drain(limitMs: number, onIdle: () => void): void {
-    this.#onIdle = onIdle;
-    for (const listener of this.#listeners) listener.close();
-    this.#listeners = [];
+  /** Takes no new connections after a while and lets those there are come to their end. */
+  drain({ acceptMs, limitMs, onClosed, onIdle }: Drain): void {
     for (const one of this.#served) one.drain();
+    setTimeout(() => {
+      for (const listener of this.#listeners) listener.close();
+      this.#listeners = [];
+      onClosed();
+      this.#onIdle = onIdle;
+      for (const one of this.#served) one.drain();
+      this.#idleIfEmpty();
+    }, acceptMs);
     setTimeout(() => {
       for (const one of this.#served) one.abort("timeout");
       this.#idleIfEmpty();
-    }, limitMs);
-    this.#idleIfEmpty();
+    }, acceptMs + limitMs);
   }
 
   #accept(fd: number, ends: StreamEnds, isInside: boolean): void {
@@ -141,14 +167,36 @@ export class ProxyWorker {
       this.#refused(port, client);
       return down.reset();
     }
-    this.#serve(down, client, { frontend: sideFor(frontend, client), port });
+    this.#serve(down, client, { side: sideFor(frontend, client), port });
   }
 
   #serve(
     down: TcpStream,
     client: Client,
-    { frontend: side, port }: { frontend: ReturnType<typeof sideFor>; port: ServedPort },
+    { side, port }: { readonly side: FrontendSide; readonly port: ServedPort },
   ): void {
+    const onEnd = (): void => {
+      port.connections.release(client.address);
+      if (served !== undefined) this.#served.delete(served);
+      this.#idleIfEmpty();
+    };
+    const served = speaksHttp(port, client)
+      ? new HttpConnection(this.#parts, httpDoor(down, client, { side, port }), down, onEnd)
+      : this.#relay(down, client, { side, port }, onEnd);
+    if (served === undefined) {
+      port.connections.release(client.address);
+      this.#refused(port, client);
+      return down.reset();
+    }
+    this.#served.add(served);
+  }
+
+  #relay(
+    down: TcpStream,
+    client: Client,
+    { side, port }: { readonly side: FrontendSide; readonly port: ServedPort },
+    onEnd: () => void,
+  ): TcpRelay | undefined {
     const { tables, random } = this.#parts;
     const { kind } = port.plan;
     const key =
@@ -156,24 +204,8 @@ export class ProxyWorker {
         ? weightedGroup(kind.backends, random())
         : side.group;
     const group = key === undefined ? undefined : tables.group(key);
-    if (group === undefined) {
-      port.connections.release(client.address);
-      this.#refused(port, client);
-      return down.reset();
-    }
-    const relay = new TcpRelay(this.#parts, down, {
-      client,
-      side,
-      port,
-      group,
-      route: "",
-      onEnd: () => {
-        port.connections.release(client.address);
-        this.#served.delete(relay);
-        this.#idleIfEmpty();
-      },
-    });
-    this.#served.add(relay);
+    if (group === undefined) return undefined;
+    return new TcpRelay(this.#parts, down, { client, side, port, group, route: "", onEnd });
   }
 
   #refused({ plan }: ServedPort, client: Client): void {
@@ -190,6 +222,27 @@ export class ProxyWorker {
     this.#onIdle = undefined;
     setImmediate(onIdle);
   }
+}
+
+/** Consumer routes of other namespaces change nothing for these clients, not even the lane. */
+function speaksHttp({ plan, matcher }: ServedPort, { namespace }: Client): boolean {
+  if (plan.kind.kind !== "http") return false;
+  return matcher === undefined || matcher.appliesTo(namespace);
+}
+
+function httpDoor(
+  down: TcpStream,
+  client: Client,
+  { side, port }: { readonly side: FrontendSide; readonly port: ServedPort },
+): HttpDoor {
+  return {
+    client,
+    side,
+    port,
+    dialled: down.local,
+    service: edgeService(port.plan),
+    defaultRule: defaultRule(side),
+  };
 }
 
 const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { chooseBackend, isMirrored } from "./route-choice.ts";
+import { chooseBackend, isMirrored, makeEvenChance } from "./route-choice.ts";
 
 test("each backend gets its share of an even chance, and weight 0 gets none", () => {
   const backends = [{ weight: 0 }, { weight: 7 }, { weight: 3 }, { weight: 0 }];
@@ -15,6 +15,21 @@ test("each backend gets its share of an even chance, and weight 0 gets none", ()
     counts[at] = (counts[at] ?? 0) + 1;
   }
   assert.deepEqual(counts, [0, 700, 300, 0]);
+});
+
+test("property: even chance meets every weight within a point, in any 500 draws", () => {
+  const start = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+  fc.assert(
+    fc.property(start, fc.integer({ min: 0, max: 100 }), fc.nat(2_000), (first, percent, skip) => {
+      const chance = makeEvenChance(first);
+      for (let i = 0; i < skip; i++) chance();
+      const canary = { weight: percent };
+      const backends = [canary, { weight: 100 - percent }];
+      let hits = 0;
+      for (let i = 0; i < 500; i++) if (chooseBackend(backends, chance()) === canary) hits++;
+      assert.ok(Math.abs(hits / 5 - percent) <= 1, `${hits} of 500 for ${percent} %`);
+    }),
+  );
 });
 
 test("no weight, no backend", () => {

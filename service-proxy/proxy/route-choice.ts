@@ -25,6 +25,23 @@ export function chooseBackend<T extends Pick<RouteBackend, "weight">>(
   return last;
 }
 
+/** The fraction of the golden ratio: its multiples fill [0, 1) more evenly than any other's. */
+const GOLDEN = 0.618_033_988_749_894_9;
+
+/**
+ * A source of numbers in [0, 1) that are spread evenly, not by chance: any 500 of them meet every
+ * weight within one point, where chance misses by five now and then. One source for one choice,
+ * such as one rule's backends: two choices from one source would depend on each other.
+ * @param start in [0, 1); differs between workers, or all would begin with the same backend
+ */
+export function makeEvenChance(start: number): () => number {
+  let last = start;
+  return () => {
+    last = (last + GOLDEN) % 1;
+    return last;
+  };
+}
+
 /** @param random in [0, 1) */
 export function isMirrored(share: number, random: number): boolean {
   return random < share;

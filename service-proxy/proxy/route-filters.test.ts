@@ -35,6 +35,7 @@ const PREFIX_CHANGES: readonly (readonly [string, string, string, string])[] = [
   ["/foo", "/foo", "", "/"],
   ["/foo/", "/foo", "/", "/"],
   ["/foo", "/foo", "/", "/"],
+  ["/foo", "/foo", "/xyz/", "/xyz"],
   ["/bar", "/", "/xyz", "/xyz/bar"],
   ["/", "/", "/xyz", "/xyz/"],
   ["/foo/bar?a=/foo", "/foo", "/xyz", "/xyz/bar?a=/foo"],

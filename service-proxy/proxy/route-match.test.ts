@@ -100,6 +100,14 @@ test("clients of a namespace with consumer routes see only these, others none of
   assert.ok(both.appliesTo("m"));
 });
 
+test("the order of the table decides, whatever the kinds of path", () => {
+  const kinds = [exact("/a"), regex("/a.*"), prefix("/a"), prefix("/"), regex("/.")];
+  for (const first of kinds) {
+    const rules = [first, ...kinds].map((path) => sampleRule({ path }));
+    assert.equal(compileRoutes({ rules }).match(sampleHead("/a"), undefined), rules[0]);
+  }
+});
+
 const segment = fc.constantFrom("a", "b", "ab");
 const somePath = fc
   .tuple(fc.array(segment, { maxLength: 4 }), fc.boolean())

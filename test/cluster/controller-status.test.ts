@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { appliedFiles, applyPath } from "../../manifests/apply-contract.ts";
+import type { ManifestObject } from "../../manifests/source/manifest.ts";
 import { MESH_FEATURES } from "../../service-proxy/model/mesh-features.ts";
 import { eventually } from "./answers.ts";
 import type { ApiClient } from "./api-client.ts";
@@ -262,31 +263,24 @@ suite("controller", () => {
   });
 });
 
-/** The manifests' own access, and the same for a second account, so that the log tells them apart. */
+/** The manifests' own access, and the same for a second account: the log tells them apart. */
 async function installAccess(admin: ApiClient): Promise<void> {
   const objects = appliedFiles()
     .filter(({ path }) => path.startsWith("kustomize/base/controller-"))
     .flatMap((applied) => applied.objects)
-    .filter(({ kind }) => kind !== "Deployment")
-    // A namespace comes before what is in it.
-    .toSorted((a, b) => Number(b.kind === "Namespace") - Number(a.kind === "Namespace"));
-  for (const object of objects) {
-    const second = JSON.parse(
-      JSON.stringify(object).replaceAll(
-        /("kind":"ServiceAccount".*?"name":"innermesh-controller)"/g,
-        '$1-b"',
-      ),
-    );
-    const isBinding = object.kind.endsWith("Binding");
-    const name = `${object.metadata.name}-b`;
-    const all = isBinding
-      ? [object, { ...second, metadata: { ...second.metadata, name } }]
-      : object.kind === "ServiceAccount"
-        ? [object, { ...object, metadata: { ...object.metadata, name } }]
-        : [object];
-    for (const each of all) {
-      const query = "?fieldManager=innermesh-test&force=true";
-      await admin.request("PATCH", applyPath(each) + query, each, "application/apply-patch+yaml");
-    }
+    .filter(({ kind }) => kind !== "Deployment");
+  const namespace = objects.filter(({ kind }) => kind === "Namespace");
+  const others = objects.filter(({ kind }) => kind !== "Namespace");
+  const seconds = others.filter(({ kind }) => /Account$|Binding$/.test(kind)).map(forSecond);
+  for (const object of [...namespace, ...others, ...seconds]) {
+    const path = `${applyPath(object)}?fieldManager=innermesh-test&force=true`;
+    await admin.request("PATCH", path, object, "application/apply-patch+yaml");
   }
+}
+
+function forSecond(object: ManifestObject): ManifestObject {
+  const metadata = { ...object.metadata, name: `${object.metadata.name}-b` };
+  const name = "innermesh-controller-b";
+  const subjects = [{ kind: "ServiceAccount", name, namespace: NAMESPACE }];
+  return { ...object, metadata, ...("subjects" in object && { subjects }) };
 }

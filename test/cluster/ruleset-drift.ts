@@ -43,7 +43,10 @@ function driftOf(plan: FamilyPlan): string[] {
       drift.push(`${family} ${set} ${key}: is ${is ?? "missing"}, shall be ${shall ?? "gone"}`);
     }
   }
-  for (const { spec } of [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())]) {
+  for (const { spec } of [
+    ...fixedChains(plan.options),
+    ...demandedChains(plan.options, plan.demand()),
+  ]) {
     if (!contents.chains.has(spec.name)) drift.push(`${family} chain ${spec.name} is missing`);
   }
   // Chains for endpoint counts that nobody has any more go at the next start; they cost nothing.

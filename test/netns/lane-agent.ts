@@ -163,8 +163,7 @@ function laneElements(
   keys: readonly string[],
 ): readonly { readonly set: string; readonly elements: readonly Element[] }[] {
   const { wanted } = plan.ledger;
-  const of = (set: string): Element[] =>
-    keys.flatMap((key) => wanted.get(set)?.get(key) ?? []).map(({ comment: _, ...e }) => e);
+  const of = (set: string): Element[] => keys.flatMap((key) => wanted.get(set)?.get(key) ?? []);
   const vips = of("vips");
   const ranged = new Set(
     [...(wanted.get("lb-allow")?.keys() ?? [])].map((key) => key.split(" . ")[0] ?? ""),

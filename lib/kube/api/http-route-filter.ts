@@ -59,21 +59,30 @@ const FRAMING = new Set([
   "upgrade",
 ]);
 
-const GRPC_FILTERS = new Set(["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror"]);
+/** The filters that each place may have; any other there is a fault of the rule. */
+const GRPC = ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror"];
+const ALLOWED = {
+  GRPCRoute: GRPC,
+  /** A chosen backend is past the answers that redirect and CORS would give in its place. */
+  "HTTPRoute backend": [...GRPC, "URLRewrite"],
+  HTTPRoute: [...GRPC, "URLRewrite", "RequestRedirect", "CORS"],
+} as const;
 
-/** @param route GRPCRoutes have fewer filters */
+/** @param place of a GRPCRoute, backends have the same filters as rules */
 export function readFilters(
   value: unknown,
   field: string,
   rule: RuleReader,
-  route: "HTTPRoute" | "GRPCRoute",
+  place: keyof typeof ALLOWED,
 ): readonly HttpRouteFilter[] {
   const filters: HttpRouteFilter[] = [];
   for (const [i, item] of readRuleList(value, field, MAX_FILTERS, rule).entries()) {
     const fields = asRecord(item);
     const { type } = fields;
-    if (route === "GRPCRoute" && !GRPC_FILTERS.has(String(type))) {
-      rule.reject(`${field}[${i}].type`, `want a filter for gRPC: got ${formatValue(type)}`);
+    if (!ALLOWED[place].some((one) => one === type)) {
+      // Also ExtensionRef and ExternalAuth: a filter that cannot be run must not be skipped.
+      const message = `want a filter that a ${place} may have: got ${formatValue(type)}`;
+      rule.reject(`${field}[${i}].type`, message);
       continue;
     }
     const filter = readFilter(fields, `${field}[${i}]`, rule);
@@ -131,8 +140,7 @@ function readFilter(
         policy: readCorsPolicy(asRecord(fields["cors"]), `${field}.cors`, rule),
       };
     default:
-      // Also ExtensionRef and ExternalAuth: a filter that cannot be run must not be skipped.
-      return rule.reject(`${field}.type`, `want a supported filter: got ${formatValue(type)}`);
+      return undefined;
   }
 }
 

@@ -194,6 +194,8 @@ const UNSUPPORTED: readonly JsonRecord[] = [
   { backendRefs: [{ port: 80 }] },
   { backendRefs: [{ name: "web", port: 1e9 }] },
   { backendRefs: Array.from({ length: 17 }, () => ({ name: "web", port: 80 })) },
+  { backendRefs: [{ name: "web", port: 80, filters: [redirect({})] }] },
+  { backendRefs: [{ name: "web", port: 80, filters: [filter("CORS", "cors", {})] }] },
   { timeouts: { request: "1 s" } },
   { timeouts: { request: "123456s" } },
   { timeouts: { request: "1s", backendRequest: "2s" } },

@@ -104,7 +104,7 @@ function readRule(
     `${field}.backendRefs`,
     rule,
     (backend, at) => ({
-      filters: readFilters(backend["filters"], `${at}.filters`, rule, "HTTPRoute"),
+      filters: readFilters(backend["filters"], `${at}.filters`, rule, "HTTPRoute backend"),
     }),
   );
   if (backendRefs.length > 0 && filters.some(({ kind }) => kind === "redirect")) {

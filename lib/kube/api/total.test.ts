@@ -14,6 +14,7 @@ import { parseService } from "./service.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
+import { parseXMesh } from "./x-mesh.ts";
 
 const anything = fc.jsonValue();
 const address = fc.oneof(fc.ipV4(), fc.ipV6(), anything);
@@ -134,6 +135,7 @@ const PARSERS = {
   parseTcpRoute,
   parseTlsRoute,
   parseReferenceGrant,
+  parseXMesh,
 };
 
 for (const [name, parse] of Object.entries(PARSERS)) {

@@ -38,6 +38,7 @@ export const ALL_KINDS: readonly Kind[] = [
   "Node",
   "ServiceCIDR",
   "Namespace",
+  "Pod",
   "HTTPRoute",
   "GRPCRoute",
   "TCPRoute",
@@ -82,6 +83,8 @@ function selectionOf(
       };
     case "EndpointSlice":
       return { labelSelector: SLICE_SELECTOR };
+    case "Pod":
+      return { fieldSelector: `spec.nodeName=${nodeName}` };
     case "Node":
       return { fieldSelector: `metadata.name=${nodeName}` };
     default:

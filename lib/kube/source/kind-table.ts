@@ -6,8 +6,9 @@ import type { Scope } from "../api/head.ts";
 import { parseHttpRoute } from "../api/http-route.ts";
 import { parseNamespace } from "../api/namespace.ts";
 import { parseNode } from "../api/node.ts";
-import { parseXMesh } from "../api/mesh.ts";
+import { parseXMesh } from "../api/x-mesh.ts";
 import type { Parsed } from "../api/parsed.ts";
+import { parsePod } from "../api/pod.ts";
 import { parseReferenceGrant } from "../api/reference-grant.ts";
 import { parseService } from "../api/service.ts";
 import { parseServiceCidr } from "../api/service-cidr.ts";
@@ -65,6 +66,14 @@ export const KIND_TABLE: Readonly<Record<Kind, KindFacts>> = {
     // Only its labels are read, and roles from before routing do not grant it.
     presence: "optional",
     parse: parseNamespace,
+  },
+  Pod: {
+    scope: "namespaced",
+    apiVersions: ["v1"],
+    plural: "pods",
+    // Says who a client is; without it clients are nobody in particular.
+    presence: "optional",
+    parse: parsePod,
   },
   HTTPRoute: gatewayKind("httproutes", ["v1", "v1beta1"], parseHttpRoute),
   GRPCRoute: gatewayKind("grpcroutes", ["v1"], parseGrpcRoute),

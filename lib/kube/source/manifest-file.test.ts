@@ -96,6 +96,34 @@ for (const [apiVersion, kind] of WRONG_VERSIONS) {
   });
 }
 
+for (const [apiVersion, kind] of [
+  ["gateway.networking.k8s.io/v1", "HTTPRoute"],
+  ["gateway.networking.k8s.io/v1beta1", "HTTPRoute"],
+  ["gateway.networking.k8s.io/v1", "GRPCRoute"],
+  ["gateway.networking.k8s.io/v1alpha2", "TCPRoute"],
+  ["gateway.networking.k8s.io/v1alpha3", "TLSRoute"],
+  ["gateway.networking.k8s.io/v1beta1", "ReferenceGrant"],
+] as const) {
+  test(`a ${kind} of ${apiVersion} is read`, () => {
+    const manifest = read(`kind: ${kind}\napiVersion: ${apiVersion}\nmetadata: { name: web }\n`);
+    assert.deepEqual(ids(manifest), [`${kind} default/web`]);
+    assert.deepEqual(problems(manifest), []);
+  });
+}
+
+test("a bad field of a route names its line", () => {
+  const manifest = read(`kind: HTTPRoute
+apiVersion: gateway.networking.k8s.io/v1
+metadata: { name: web }
+spec:
+  rules:
+  - matches:
+    - path:
+        value: no-slash
+`);
+  assert.match(problems(manifest)[0] ?? "", /^file a\.yaml:8 spec\.rules\[0\]\.matches\[0\]\.path/);
+});
+
 test("a Service without a cluster IP is told to set one", () => {
   const manifest = read(SERVICE.replace("  clusterIP: 10.96.0.10\n", ""));
   assert.deepEqual(ids(manifest), ["Service default/web"]);

@@ -1,0 +1,28 @@
+// Statements are of two sorts: some only ask about a packet, the others act.
+
+import type { Statement } from "./objects.ts";
+
+const KINDS = [
+  "in-set",
+  "mark-has",
+  "ct-new",
+  "ct-dnat",
+  "ct-mark-has",
+  "ct-reply",
+  "l4proto",
+  "frame-of-family",
+  "tcp-not-syn",
+  "socket-transparent",
+  "socket-mark-has",
+  "fib-local",
+  "iifname",
+  "prefix",
+] as const;
+
+/** The statements that only ask. */
+export type Match = Extract<Statement, { readonly kind: (typeof KINDS)[number] }>;
+
+export function isMatch(statement: Statement): statement is Match {
+  const kinds: readonly string[] = KINDS;
+  return kinds.includes(statement.kind);
+}

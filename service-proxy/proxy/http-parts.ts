@@ -1,0 +1,14 @@
+// What every HTTP connection of a worker uses.
+
+import type { MirrorLimit } from "./http-mirror.ts";
+import type { OutputBuffer } from "./http-output.ts";
+import type { RelayParts } from "./relay-parts.ts";
+import type { UpstreamPools } from "./upstream-pool.ts";
+
+export interface HttpParts extends RelayParts {
+  readonly pools: UpstreamPools;
+  readonly output: OutputBuffer;
+  readonly mirrors: MirrorLimit;
+  /** Wall clock, in milliseconds. */
+  readonly wallMs: () => number;
+}

@@ -1,0 +1,66 @@
+// Tells of a request that ended: the access log, and those who watch.
+
+import { fieldValue, type RequestHead } from "../../lib/http/message.ts";
+import type { Failure } from "../model/edge.ts";
+import type { RequestRecord } from "../model/request-record.ts";
+import type { HttpParts } from "./http-parts.ts";
+import type { HttpDoor } from "./http-routing.ts";
+
+export interface RequestFacts {
+  readonly protocol: "http1" | "http2";
+  readonly isTunnel: boolean;
+  readonly received: RequestHead;
+  /** Undefined when it was not sent on. */
+  readonly forwarded: RequestHead | undefined;
+  readonly route: string;
+  readonly endpoint: string;
+  readonly status: number;
+  readonly grpcStatus: number | undefined;
+  readonly flags: readonly Failure[];
+  readonly attempts: number;
+  readonly durationMs: number;
+  readonly upstreamMs: number | undefined;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** Costs two comparisons where nobody wants to know. */
+export function reportRequest(parts: HttpParts, door: HttpDoor, facts: RequestFacts): void {
+  const { accessLog, taps, random, reactor, wallMs } = parts;
+  const isLogged = accessLog.wants(random());
+  if (!isLogged && !taps.active) return;
+  const record = recordOf(door, facts, wallMs() - facts.durationMs);
+  if (isLogged) accessLog.add(record);
+  taps.offer(record, facts.received.fields, reactor.nowMs);
+}
+
+function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): RequestRecord {
+  const { received, forwarded, upstreamMs } = facts;
+  return {
+    time: new Date(beganMs).toISOString(),
+    protocol: protocolOf(facts),
+    source: door.client.source,
+    client: door.client.address,
+    service: door.service,
+    route: facts.route,
+    endpoint: facts.endpoint,
+    method: received.method,
+    authority: received.authority,
+    path: received.path,
+    status: facts.status === 0 ? undefined : facts.status,
+    grpcStatus: facts.grpcStatus,
+    flags: facts.flags,
+    attempts: facts.attempts,
+    durationMs: facts.durationMs,
+    upstreamMs: upstreamMs === undefined || Number.isNaN(upstreamMs) ? undefined : upstreamMs,
+    receivedBytes: facts.receivedBytes,
+    sentBytes: facts.sentBytes,
+    requestId: forwarded && fieldValue(forwarded.fields, "x-request-id"),
+    traceparent: forwarded && fieldValue(forwarded.fields, "traceparent"),
+  };
+}
+
+function protocolOf({ isTunnel, grpcStatus, protocol }: RequestFacts): RequestRecord["protocol"] {
+  if (isTunnel) return "websocket";
+  return grpcStatus === undefined ? protocol : "grpc";
+}

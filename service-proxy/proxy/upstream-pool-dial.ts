@@ -1,0 +1,90 @@
+// A connection to an endpoint while it is being opened: stands, fails, or takes too long.
+
+import type { Reactor } from "../../lib/reactor/reactor.ts";
+import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
+import type { Deadlines, Expiring } from "./deadlines.ts";
+import { formatProxyHeader } from "./proxy-protocol.ts";
+import type { UpstreamFailure, UpstreamTarget } from "./upstream-pool-stream.ts";
+
+export interface UpstreamDialParts {
+  readonly reactor: Reactor;
+  readonly dialer: TransparentDialer;
+  readonly deadlines: Deadlines;
+}
+
+/** Hears one of the two, once, never from within the constructor's call. */
+export interface UpstreamDialOwner {
+  /** The stream's events must be taken over at once. */
+  onOpened(stream: TcpStream): void;
+  onDialFailed(why: UpstreamFailure): void;
+}
+
+export class UpstreamDialling implements StreamOwner, Expiring {
+  readonly deadlineMs: number;
+  readonly #parts: UpstreamDialParts;
+  readonly #target: UpstreamTarget;
+  readonly #owner: UpstreamDialOwner;
+  #stream: TcpStream | undefined;
+  #over = false;
+
+  constructor(parts: UpstreamDialParts, target: UpstreamTarget, owner: UpstreamDialOwner) {
+    this.#parts = parts;
+    this.#target = target;
+    this.#owner = owner;
+    this.deadlineMs = parts.reactor.nowMs + target.connectTimeoutMs;
+    const { address, port } = target.endpoint.endpoint;
+    const to = { address, port };
+    const { from } = target;
+    const stream = parts.dialer.dial(from === undefined ? { to } : { to, from }, this);
+    if (typeof stream === "string") {
+      parts.reactor.later(() => this.#fail("connect-failed"));
+      return;
+    }
+    this.#stream = stream;
+    parts.deadlines.add(this);
+  }
+
+  /** Nobody hears anything more. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#stream?.close();
+  }
+
+  onOpen(): void {
+    const stream = this.#stream;
+    if (this.#over || stream === undefined) return;
+    this.#end();
+    const { group, client, dialled } = this.#target;
+    if (group.plan.proxyProtocol) {
+      const header = formatProxyHeader(client, dialled);
+      stream.write(header, 0, header.length);
+    }
+    this.#owner.onOpened(stream);
+  }
+
+  onClosed(): void {
+    this.#fail("connect-failed");
+  }
+
+  onDeadline(): void {
+    this.#stream?.close();
+    this.#fail("connect-timeout");
+  }
+
+  onData(): void {}
+  onEnd(): void {}
+  onDrained(): void {}
+
+  #fail(why: UpstreamFailure): void {
+    if (this.#over) return;
+    this.#end();
+    this.#owner.onDialFailed(why);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#parts.deadlines.remove(this);
+  }
+}

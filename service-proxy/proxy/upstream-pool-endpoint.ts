@@ -1,0 +1,148 @@
+// The connections to one endpoint from one source address: idle ones of HTTP/1.1, the last used
+// first, so that those not needed grow old; and shared ones of HTTP/2.
+
+import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { Expiring } from "./deadlines.ts";
+import type { OutputBuffer } from "./http-output.ts";
+import type { ServedGroup } from "./proxy-tables.ts";
+import { type UpstreamDialParts, UpstreamDialling } from "./upstream-pool-dial.ts";
+import { UpstreamH1 } from "./upstream-pool-h1.ts";
+import type {
+  UpstreamFailure,
+  UpstreamOwner,
+  UpstreamStream,
+  UpstreamTarget,
+  UpstreamWait,
+} from "./upstream-pool-stream.ts";
+
+/** Below the 60 s after which servers commonly close. */
+const IDLE_MS = 50_000;
+/** Below the 5 s of others: what may not be sent twice is not sent where the end may be near. */
+const YOUNG_MS = 4_000;
+const MOST_IDLE = 1_024;
+
+/** Which connection will do: any, one used within the last seconds, or only a new one. */
+export type Freshness = "any" | "young" | "new";
+
+export interface PoolParts extends UpstreamDialParts {
+  readonly output: OutputBuffer;
+}
+
+interface IdleConnection {
+  readonly connection: UpstreamH1;
+  readonly sinceMs: number;
+}
+
+export class UpstreamPool implements Expiring {
+  readonly #parts: PoolParts;
+  readonly #onEmpty: () => void;
+  /** The last used stands last. */
+  #idle: IdleConnection[] = [];
+  /** Open, or being opened. */
+  #connections = 0;
+
+  /** @param onEmpty called when the last connection is gone */
+  constructor(parts: PoolParts, onEmpty: () => void) {
+    this.#parts = parts;
+    this.#onEmpty = onEmpty;
+    parts.deadlines.add(this);
+  }
+
+  /** When the oldest idle connection is to be closed. */
+  get deadlineMs(): number {
+    const [oldest] = this.#idle;
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.sinceMs + IDLE_MS;
+  }
+
+  onDeadline(nowMs: number): void {
+    for (const { connection, sinceMs } of [...this.#idle]) {
+      if (sinceMs + IDLE_MS <= nowMs) connection.close();
+    }
+  }
+
+  closeIdle(): void {
+    for (const { connection } of [...this.#idle]) connection.close();
+  }
+
+  open(
+    target: UpstreamTarget,
+    owner: UpstreamOwner,
+    freshness: Freshness,
+  ): UpstreamStream | UpstreamWait {
+    const idle = freshness === "new" ? undefined : this.#idle.at(-1);
+    const nowMs = this.#parts.reactor.nowMs;
+    if (idle !== undefined && (freshness === "any" || nowMs - idle.sinceMs < YOUNG_MS)) {
+      this.#idle.pop();
+      idle.connection.lend(owner);
+      return idle.connection;
+    }
+    return this.#dial(target, owner);
+  }
+
+  #dial(target: UpstreamTarget, owner: UpstreamOwner): UpstreamWait {
+    const { circuit } = target.group;
+    this.#connections++;
+    if (!circuit.tryTake("connections")) return this.#failed("limit", owner);
+    if (!circuit.tryTake("pending")) {
+      circuit.release("connections");
+      return this.#failed("limit", owner);
+    }
+    const dialling = new UpstreamDialling(this.#parts, target, {
+      onOpened: (stream) => {
+        circuit.release("pending");
+        const connection = this.#connected(stream, target.group);
+        connection.lend(owner);
+        owner.onReady(connection);
+      },
+      onDialFailed: (why) => {
+        circuit.release("pending");
+        this.#gone(target.group);
+        owner.onUpstreamFailed(why);
+      },
+    });
+    const cancel = (): void => {
+      circuit.release("pending");
+      this.#gone(target.group);
+      dialling.cancel();
+    };
+    return { kind: "wait", cancel };
+  }
+
+  #connected(stream: TcpStream, group: ServedGroup): UpstreamH1 {
+    const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts.output, {
+      onIdle: () => {
+        if (this.#idle.length >= MOST_IDLE) return connection.close();
+        this.#idle.push({ connection, sinceMs: this.#parts.reactor.nowMs });
+      },
+      onGone: () => {
+        const at = this.#idle.findIndex((idle) => idle.connection === connection);
+        if (at >= 0) this.#idle.splice(at, 1);
+        this.#gone(group);
+      },
+    });
+    stream.owner = connection;
+    return connection;
+  }
+
+  #failed(why: UpstreamFailure, owner: UpstreamOwner): UpstreamWait {
+    let wanted = true;
+    this.#connections--;
+    this.#parts.reactor.later(() => {
+      this.#endIfEmpty();
+      if (wanted) owner.onUpstreamFailed(why);
+    });
+    return { kind: "wait", cancel: () => (wanted = false) };
+  }
+
+  #gone({ circuit }: ServedGroup): void {
+    circuit.release("connections");
+    this.#connections--;
+    this.#endIfEmpty();
+  }
+
+  #endIfEmpty(): void {
+    if (this.#connections > 0) return;
+    this.#parts.deadlines.remove(this);
+    this.#onEmpty();
+  }
+}
