@@ -5,10 +5,10 @@ import { after, test } from "node:test";
 import { Reactor } from "./reactor.ts";
 import { decodeSocketAddress, encodeSocketAddress } from "./socket-address.ts";
 import { type StreamOwner, TcpStream } from "./tcp-stream.ts";
-import { listenTransparent, TransparentDialer } from "./transparent-socket.ts";
+import { listenOnLoopback, loopbackDialer } from "./sample-loopback.ts";
 
 const reactor = new Reactor(() => performance.now());
-const dialer = new TransparentDialer(reactor, () => 0);
+const dialer = loopbackDialer(reactor);
 after(() => reactor.stop());
 
 async function server(
@@ -111,13 +111,9 @@ test("what the kernel does not take waits, and arrives whole", async () => {
 test("a listener hands over connections with both addresses; a paused one reads nothing", async () => {
   const owner = new Listening();
   const accepted = Promise.withResolvers<TcpStream>();
-  const listener = listenTransparent(reactor, {
-    address: "127.0.0.1",
-    port: 0,
-    onConnection: (fd, ends) => {
-      const stream = TcpStream.accepted(reactor, fd, ends, owner);
-      setImmediate(() => accepted.resolve(stream));
-    },
+  const listener = listenOnLoopback(reactor, (fd, ends) => {
+    const stream = TcpStream.accepted(reactor, fd, ends, owner);
+    setImmediate(() => accepted.resolve(stream));
   });
   const client = nodeConnect({ port: listener.port, host: "127.0.0.1" });
   await once(client, "connect");

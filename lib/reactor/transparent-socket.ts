@@ -14,21 +14,14 @@ import {
   SystemError,
   setSocketOption,
   streamSocket,
-  tryAccept,
   tryBind,
   tryClose,
-  tryGetSocketName,
   tryListen,
 } from "../sys/ffi.ts";
-import { type Reactor, READABLE } from "./reactor.ts";
-import {
-  decodeSocketAddress,
-  domainOf,
-  encodeSocketAddress,
-  SOCKET_ADDRESS_BYTES,
-  type SocketAddress,
-} from "./socket-address.ts";
-import { type StreamEnds, type StreamOwner, TcpStream } from "./tcp-stream.ts";
+import type { Reactor } from "./reactor.ts";
+import { domainOf, encodeSocketAddress, type SocketAddress } from "./socket-address.ts";
+import { acceptFrom, type Listener, type OnConnection } from "./tcp-listener.ts";
+import { type StreamOwner, TcpStream } from "./tcp-stream.ts";
 
 /** SO_MARK of every socket of the proxy: its packets are not caught again. */
 export const PROXY_SOCKET_MARK = 0x800;
@@ -44,14 +37,11 @@ const TCP_USER_TIMEOUT = 18;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
-const EADDRINUSE = -98;
 
 /** Below the ephemeral range: the client's own kernel never picks one of these for it. */
 export const SOURCE_PORTS = { first: 10_240, last: 29_999 } as const;
 const SOURCE_PORT_ATTEMPTS = 16;
 const BACKLOG = 4_096;
-/** So many at once, then others get a turn. */
-const ACCEPT_BATCH = 64;
 
 /** A peer that vanished is found after 15 s of silence and three unanswered probes. */
 const KEEP_ALIVE = { idleSeconds: 15, intervalSeconds: 5, probes: 3 } as const;
@@ -61,13 +51,7 @@ const UNACKNOWLEDGED_MS = 25_000;
 export interface ListenOptions {
   readonly address: Address;
   readonly port: number;
-  /** @param local the address that the client dialled */
-  readonly onConnection: (fd: number, ends: StreamEnds) => void;
-}
-
-export interface Listener {
-  readonly port: number;
-  close(): void;
+  readonly onConnection: OnConnection;
 }
 
 /**
@@ -91,23 +75,7 @@ export function listenTransparent(reactor: Reactor, options: ListenOptions): Lis
     tryClose(fd);
     throw error;
   }
-  const remote = new Uint8Array(SOCKET_ADDRESS_BYTES);
-  const local = new Uint8Array(SOCKET_ADDRESS_BYTES);
-  tryGetSocketName(fd, local);
-  const bound = decodeSocketAddress(local).port;
-  const accept = (): void => {
-    for (let i = 0; i < ACCEPT_BATCH; i++) {
-      const accepted = tryAccept(fd, remote);
-      if (accepted < 0) return;
-      tryGetSocketName(accepted, local);
-      onConnection(accepted, {
-        local: decodeSocketAddress(local),
-        remote: decodeSocketAddress(remote),
-      });
-    }
-  };
-  reactor.add(fd, READABLE, { onReady: accept });
-  return { port: bound, close: () => reactor.close(fd) };
+  return acceptFrom(reactor, fd, onConnection);
 }
 
 export interface DialOptions {
@@ -116,8 +84,17 @@ export interface DialOptions {
   readonly from?: Address;
 }
 
+/** Opens connections. */
+export interface Dialer {
+  /**
+   * Starts to connect; the owner hears `onOpen` or `onClosed`.
+   * @returns the stream, or an errno name when it could not even start
+   */
+  dial(options: DialOptions, owner: StreamOwner): TcpStream | string;
+}
+
 /** Dials from any address. Remembers, per source address, which port it used last. */
-export class TransparentDialer {
+export class TransparentDialer implements Dialer {
   readonly #reactor: Reactor;
   readonly #random: () => number;
   readonly #nextPort = new Map<Address, number>();
@@ -128,11 +105,19 @@ export class TransparentDialer {
     this.#random = random;
   }
 
-  /**
-   * Starts to connect; the owner hears `onOpen` or `onClosed`.
-   * @returns the stream, or an errno name when it could not even start
-   */
   dial({ to, from }: DialOptions, owner: StreamOwner): TcpStream | string {
+    if (from === undefined) return this.#connect(to, owner);
+    // A port that another connection to this very endpoint has, here or in another worker.
+    const isTaken = (result: TcpStream | string): boolean =>
+      result === "EADDRNOTAVAIL" || result === "EADDRINUSE";
+    let result = this.#connect(to, owner, { address: from, port: this.#takePort(from) });
+    for (let i = 1; i < SOURCE_PORT_ATTEMPTS && isTaken(result); i++) {
+      result = this.#connect(to, owner, { address: from, port: this.#takePort(from) });
+    }
+    return result;
+  }
+
+  #connect(to: SocketAddress, owner: StreamOwner, from?: SocketAddress): TcpStream | string {
     let fd: number;
     try {
       fd = streamSocket(domainOf(to.address));
@@ -141,28 +126,21 @@ export class TransparentDialer {
     }
     setSocketOption(fd, SOL_SOCKET, SO_MARK, PROXY_SOCKET_MARK);
     tune(fd);
-    const failed = from === undefined ? undefined : this.#bind(fd, from);
-    if (failed !== undefined) {
+    const bound = from === undefined ? 0 : bindTo(fd, from);
+    if (bound < 0) {
       tryClose(fd);
-      return failed;
+      return errnoName(-bound);
     }
     const encoded = encodeSocketAddress(to.address, to.port);
     return TcpStream.connecting(this.#reactor, fd, { remote: to, encoded }, owner);
   }
 
-  #bind(fd: number, from: Address): string | undefined {
-    setTransparent(fd, from);
-    setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  #takePort(from: Address): number {
     const { first, last } = SOURCE_PORTS;
     const count = last - first + 1;
-    let next = this.#nextPort.get(from) ?? Math.floor(this.#random() * count);
-    let result = EADDRINUSE;
-    for (let i = 0; i < SOURCE_PORT_ATTEMPTS && result === EADDRINUSE; i++) {
-      result = tryBind(fd, encodeSocketAddress(from, first + next));
-      next = (next + 1) % count;
-    }
-    this.#remember(from, next);
-    return result < 0 ? errnoName(-result) : undefined;
+    const next = this.#nextPort.get(from) ?? Math.floor(this.#random() * count);
+    this.#remember(from, (next + 1) % count);
+    return first + next;
   }
 
   /** Clients come and go: what is forgotten starts at a random port again. */
@@ -175,6 +153,13 @@ export class TransparentDialer {
 }
 
 const MAXIMUM_REMEMBERED = 16_384;
+
+/** @returns 0 or a negated errno */
+function bindTo(fd: number, { address, port }: SocketAddress): number {
+  setTransparent(fd, address);
+  setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  return tryBind(fd, encodeSocketAddress(address, port));
+}
 
 /** What accepted sockets inherit from their listener. */
 function tune(fd: number): void {

@@ -51,13 +51,19 @@ function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): Request
     grpcStatus: facts.grpcStatus,
     flags: facts.flags,
     attempts: facts.attempts,
-    durationMs: facts.durationMs,
-    upstreamMs: upstreamMs === undefined || Number.isNaN(upstreamMs) ? undefined : upstreamMs,
+    durationMs: rounded(facts.durationMs),
+    upstreamMs:
+      upstreamMs === undefined || Number.isNaN(upstreamMs) ? undefined : rounded(upstreamMs),
     receivedBytes: facts.receivedBytes,
     sentBytes: facts.sentBytes,
     requestId: forwarded && fieldValue(forwarded.fields, "x-request-id"),
     traceparent: forwarded && fieldValue(forwarded.fields, "traceparent"),
   };
+}
+
+/** To microseconds: what is behind them is noise. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }
 
 function protocolOf({ isTunnel, grpcStatus, protocol }: RequestFacts): RequestRecord["protocol"] {

@@ -2,12 +2,9 @@
 // credentials and reads nothing but its plan.
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
+import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { type StreamEnds, type StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import {
-  type Listener,
-  listenTransparent,
-  TransparentDialer,
-} from "../../lib/reactor/transparent-socket.ts";
+import { listenTransparent, TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
 import { tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";
 import type { TelemetryMessage } from "../model/edge.ts";

@@ -1,7 +1,7 @@
 // What every relay of a worker uses.
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
-import type { TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
+import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { RequestTaps } from "./access-log-tap.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -10,7 +10,7 @@ import type { ProxyTables } from "./proxy-tables.ts";
 
 export interface RelayParts {
   readonly reactor: Reactor;
-  readonly dialer: TransparentDialer;
+  readonly dialer: Dialer;
   readonly tables: ProxyTables;
   readonly deadlines: Deadlines;
   /** In [0, 1). */

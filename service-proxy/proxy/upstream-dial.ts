@@ -1,5 +1,5 @@
 // From a group to a connection: picks an endpoint, dials it, and tries others when it cannot be
-// reached. Every attempt counts at its endpoint.
+// reached, or not soon. Every attempt counts at its endpoint, but for what this machine lacks.
 
 import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
@@ -34,30 +34,37 @@ export interface DialOwner {
 
 /** Beside the first. The connect timeout is for all of them together. */
 const MORE_ATTEMPTS = 2;
+/** What this machine is short of: ports, descriptors, memory. No endpoint is to blame. */
+const OWN_FAILURES = /^(EADDRINUSE|EADDRNOTAVAIL|EAGAIN|EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
 
 export class UpstreamDial implements StreamOwner, Expiring {
   readonly #parts: RelayParts;
   readonly #request: DialRequest;
   readonly #owner: DialOwner;
   readonly #failed: EndpointState[] = [];
-  readonly deadlineMs: number;
+  readonly #endMs: number;
+  deadlineMs = Number.POSITIVE_INFINITY;
   #stream: TcpStream | undefined;
   #endpoint: EndpointState | undefined;
   #startedMs: number;
   #over = false;
+  #cancelled = false;
 
   constructor(parts: RelayParts, request: DialRequest, owner: DialOwner) {
     this.#parts = parts;
     this.#request = request;
     this.#owner = owner;
     this.#startedMs = parts.reactor.nowMs;
-    this.deadlineMs = this.#startedMs + request.connectTimeoutMs;
+    this.#endMs = this.#startedMs + request.connectTimeoutMs;
     parts.deadlines.add(this);
-    this.#attempt();
+    const first = this.#pick();
+    if (first === undefined) this.#fail("no-endpoints");
+    else this.#attempt(first);
   }
 
   /** The client is gone: nobody hears anything more. */
   cancel(): void {
+    this.#cancelled = true;
     if (this.#over) return;
     this.#end();
     this.#stream?.close();
@@ -71,54 +78,72 @@ export class UpstreamDial implements StreamOwner, Expiring {
     this.#owner.onDialled({ stream, endpoint, connectMs: this.#elapsedMs() });
   }
 
-  onClosed(): void {
-    this.#attemptFailed("connect-failed");
+  onClosed(code: string | undefined): void {
+    this.#attemptFailed(code ?? "ECONNRESET");
   }
 
-  onDeadline(): void {
+  /** Of one attempt: another endpoint may answer, and where there is none, this one still may. */
+  onDeadline(nowMs: number): void {
+    const next = nowMs >= this.#endMs ? undefined : this.#nextPick();
+    if (next === undefined && nowMs < this.#endMs) {
+      this.deadlineMs = this.#endMs;
+      return;
+    }
     this.#stream?.close();
-    this.#endpoint?.finished(this.#parts.reactor.nowMs, "timeout", this.#elapsedMs());
-    this.#fail("timeout");
+    this.#endpoint?.finished(nowMs, "timeout", this.#elapsedMs());
+    if (next === undefined) this.#fail("timeout");
+    else this.#attempt(next);
   }
 
   onData(): void {}
   onEnd(): void {}
   onDrained(): void {}
 
-  #attempt(): void {
-    const { reactor, random, dialer } = this.#parts;
-    const { group, client, side } = this.#request;
-    const asked = { clientAddress: client.address, avoid: this.#failed };
-    const endpoint = group.endpoints.pick(asked, reactor.nowMs, random);
-    if (endpoint === undefined) return this.#fail("no-endpoints");
-    // The same again: there is nobody else.
-    if (this.#failed.includes(endpoint)) return this.#fail("connect-failed");
+  #attempt(endpoint: EndpointState): void {
+    const { reactor, dialer } = this.#parts;
+    const { client, side, connectTimeoutMs } = this.#request;
+    this.#stream = undefined;
     this.#endpoint = endpoint;
     this.#startedMs = reactor.nowMs;
+    this.deadlineMs = this.#startedMs + connectTimeoutMs / (1 + MORE_ATTEMPTS);
     endpoint.started();
     const { address, port } = endpoint.endpoint;
     const from = sourceAddress(client, side, endpoint.endpoint);
     const to = { address, port };
     const stream = dialer.dial(from === undefined ? { to } : { to, from }, this);
-    if (typeof stream === "string") reactor.later(() => this.#attemptFailed("connect-failed"));
+    if (typeof stream === "string") reactor.later(() => this.#attemptFailed(stream));
     else this.#stream = stream;
   }
 
-  #attemptFailed(why: DialFailure): void {
+  #attemptFailed(code: string): void {
     if (this.#over) return;
-    const endpoint = this.#endpoint;
-    this.#stream = undefined;
-    if (endpoint !== undefined) {
-      endpoint.finished(this.#parts.reactor.nowMs, "connect-failed", this.#elapsedMs());
-      this.#failed.push(endpoint);
-    }
-    if (this.#failed.length <= MORE_ATTEMPTS) this.#attempt();
-    else this.#fail(why);
+    const outcome = OWN_FAILURES.test(code) ? "cancelled" : "connect-failed";
+    this.#endpoint?.finished(this.#parts.reactor.nowMs, outcome, this.#elapsedMs());
+    const next = this.#nextPick();
+    if (next === undefined) this.#fail("connect-failed");
+    else this.#attempt(next);
+  }
+
+  /** Someone who was not tried yet; undefined when there is nobody, or it was tried enough. */
+  #nextPick(): EndpointState | undefined {
+    if (this.#endpoint !== undefined) this.#failed.push(this.#endpoint);
+    if (this.#failed.length > MORE_ATTEMPTS) return undefined;
+    const next = this.#pick();
+    return next === undefined || this.#failed.includes(next) ? undefined : next;
+  }
+
+  #pick(): EndpointState | undefined {
+    const { reactor, random } = this.#parts;
+    const { group, client } = this.#request;
+    const asked = { clientAddress: client.address, avoid: this.#failed };
+    return group.endpoints.pick(asked, reactor.nowMs, random);
   }
 
   #fail(why: DialFailure): void {
     this.#end();
-    this.#parts.reactor.later(() => this.#owner.onDialFailed(why));
+    this.#parts.reactor.later(() => {
+      if (!this.#cancelled) this.#owner.onDialFailed(why);
+    });
   }
 
   #end(): void {

@@ -1,0 +1,191 @@
+// The L7 data path on loopback, for tests: a listener whose connections are served as those of one
+// Service port, with groups of real servers behind it.
+
+import type { Server } from "node:net";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { Reactor } from "../../lib/reactor/reactor.ts";
+import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import {
+  type Listener,
+  listenTransparent,
+  TransparentDialer,
+} from "../../lib/reactor/transparent-socket.ts";
+import type { EdgeDelta, Result } from "../model/edge.ts";
+import { RESULTS } from "../model/edge.ts";
+import type { ProxyGroup } from "../model/proxy-plan.ts";
+import type { RequestRecord } from "../model/request-record.ts";
+import type { RouteRule } from "../model/route-table.ts";
+import { AccessLog } from "./access-log.ts";
+import { RequestTaps } from "./access-log-tap.ts";
+import { Deadlines } from "./deadlines.ts";
+import { EdgeTable } from "./edge-table.ts";
+import { HttpConnection } from "./http-connection.ts";
+import { MirrorLimit } from "./http-mirror.ts";
+import { OutputBuffer } from "./http-output.ts";
+import type { HttpParts } from "./http-parts.ts";
+import { defaultRule } from "./http-routing.ts";
+import { ProxyTables } from "./proxy-tables.ts";
+import { UpstreamPools } from "./upstream-pool.ts";
+
+export interface SampleHttpProxyOptions {
+  /** Ports of the servers behind each group on 127.0.0.1; `web` is the default one. */
+  readonly groups: Readonly<Record<string, readonly number[]>>;
+  readonly rules?: readonly RouteRule[];
+  /** Of all groups. */
+  readonly protocol?: ProxyGroup["protocol"];
+}
+
+const NOBODY = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
+const SWEEP_MS = 5;
+
+export class SampleHttpProxy {
+  readonly parts: HttpParts;
+  readonly connections = new Set<HttpConnection>();
+  readonly #reactor = new Reactor(() => performance.now());
+  readonly #records: RequestRecord[] = [];
+  readonly #sweep: NodeJS.Timeout;
+  readonly #listener: Listener;
+
+  constructor(options: SampleHttpProxyOptions) {
+    const reactor = this.#reactor;
+    const dialer = new TransparentDialer(reactor, Math.random);
+    const deadlines = new Deadlines();
+    const output = new OutputBuffer(reactor);
+    const tables = new ProxyTables();
+    const record = (_id: number, { record }: { readonly record: RequestRecord }): void => {
+      this.#records.push(record);
+    };
+    const taps = new RequestTaps(record);
+    taps.open(0, {});
+    this.parts = {
+      reactor,
+      dialer,
+      tables,
+      deadlines,
+      output,
+      pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
+      mirrors: new MirrorLimit(),
+      wallMs: Date.now,
+      random: Math.random,
+      connections: new EdgeTable("tcp"),
+      requests: new EdgeTable("http"),
+      accessLog: new AccessLog(0, () => {}),
+      taps,
+    };
+    this.#apply(options);
+    this.#sweep = setInterval(() => deadlines.sweep(reactor.nowMs), SWEEP_MS);
+    this.#listener = listenTransparent(reactor, {
+      address: "127.0.0.1",
+      port: 0,
+      onConnection: (fd, ends) => {
+        this.#serve(TcpStream.accepted(reactor, fd, ends, NOBODY));
+      },
+    });
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Requests that ended, in the order they did. */
+  get records(): readonly RequestRecord[] {
+    return this.#records;
+  }
+
+  /** What was counted since the last call. */
+  counts(): { readonly [name in Result | "retries"]?: number } {
+    const sums: { [name: string]: number } = {};
+    for (const { counts } of this.parts.requests.drain(this.#reactor.nowMs) as EdgeDelta[]) {
+      for (let i = 0; i < counts.length; i += 2) {
+        const column = counts[i] ?? 0;
+        const name = RESULTS[column] ?? (column === RESULTS.length ? "retries" : undefined);
+        if (name !== undefined) sums[name] = (sums[name] ?? 0) + (counts[i + 1] ?? 0);
+      }
+    }
+    return sums;
+  }
+
+  stop(): void {
+    clearInterval(this.#sweep);
+    this.#listener.close();
+    for (const connection of [...this.connections]) connection.abort();
+    this.parts.tables.apply(
+      { ...EMPTY, groups: [...this.parts.tables.groups].map(({ key, plan }) => [key, { ...plan, endpoints: [] }]) },
+      this.#reactor.nowMs,
+    );
+    this.parts.pools.prune();
+    this.#reactor.stop();
+  }
+
+  #apply({ groups, rules, protocol = "http1" }: SampleHttpProxyOptions): void {
+    const plans = Object.entries(groups).map(([name, ports]) => {
+      const endpoints = ports.map((port) => ({ address: "127.0.0.1", port, local: true }));
+      const plan: ProxyGroup = {
+        service: `shop/${name}`,
+        port: 80,
+        endpoints,
+        balancing: { algorithm: "round-robin" },
+        protocol,
+        proxyProtocol: false,
+      };
+      return [name, plan] as const;
+    });
+    const limits = {
+      maxConnections: 1_000,
+      maxConnectionsPerClient: 1_000,
+      connectTimeoutMs: 1_000,
+      idleTimeoutMs: 60_000,
+    };
+    const kind =
+      rules === undefined
+        ? { kind: "http" as const }
+        : { kind: "http" as const, routes: { rules } };
+    this.parts.tables.apply(
+      { ...EMPTY, groups: plans, ports: [["port", { service: "shop/web", port: 80, kind, limits }]] },
+      this.#reactor.nowMs,
+    );
+  }
+
+  #serve(stream: TcpStream): void {
+    const port = this.parts.tables.port("port");
+    if (port === undefined) return stream.close();
+    const side = { group: "web", keepClientAddress: false };
+    const { address, port: clientPort } = stream.remote;
+    const client = { address, port: clientPort, kind: "pod", source: "shop" } as const;
+    const door = {
+      client,
+      side,
+      port,
+      dialled: stream.local,
+      service: "shop/web:80",
+      defaultRule: defaultRule(side),
+    };
+    const connection: HttpConnection = new HttpConnection(this.parts, door, stream, () => {
+      this.connections.delete(connection);
+    });
+    this.connections.add(connection);
+  }
+}
+
+const EMPTY = { frontends: [], ports: [], groups: [], clients: [] };
+
+/** Listens on a port of loopback that is free. */
+export async function listenOn(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** Sends text and returns all that comes until the other side closes. */
+export async function talk(port: number, text: string): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => void chunks.push(chunk));
+  socket.on("error", () => {});
+  socket.write(text, "latin1");
+  await once(socket, "close");
+  return Buffer.concat(chunks).toString("latin1");
+}
