@@ -1,34 +1,39 @@
-// `innermesh plan`: prints what a node would program, without touching any kernel.
+// `innermesh plan`: prints what a node would program, and what it would tell its proxy workers,
+// without touching any kernel.
 
+import { stringify } from "yaml";
 import type { CommandModule } from "yargs";
 import { formatTransaction } from "../lib/nft/text.ts";
+import type { ProxyPlanDelta } from "../service-proxy/model/proxy-plan.ts";
 import { wholeTransaction } from "../service-proxy/plan/changes.ts";
 import { formatOutput, formatTable, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
 interface PlanArguments {
-  readonly output: OutputFormat | "nft";
+  readonly output: OutputFormat | "nft" | "proxy";
   readonly node: string | undefined;
   readonly flags: readonly string[];
 }
 
 export const planCommand: CommandModule<object, PlanArguments> = {
   command: "plan [flags..]",
-  describe: "Print the nftables rules a node would program",
+  describe: "Print the nftables rules a node would program, and its proxy workers' plan",
   builder: (yargs) =>
     yargs
       .usage(
-        "innermesh plan [--source dir:PATH] [-o nft|table|json|yaml] [flags of innermesh node]",
+        "innermesh plan [--source dir:PATH] [-o nft|proxy|table|json|yaml] [flags of innermesh node]",
       )
       .option("output", {
         alias: "o",
-        choices: ["nft", ...OUTPUT_FORMATS] as const,
+        choices: ["nft", "proxy", ...OUTPUT_FORMATS] as const,
         default: "nft" as const,
-        describe: "nft prints text that nft -f reads; table counts elements",
+        describe:
+          "nft prints text that nft -f reads; proxy what workers are told, as YAML; table counts",
       })
       .option("node", { type: "string", describe: "Plan for this node (--hostname-override)" })
       .positional("flags", { array: true, type: "string", default: [] })
       .example("innermesh plan --source dir:examples/services --node node-1", "what node-1 gets")
+      .example("innermesh plan -o proxy", "doors, ports with their routes, groups of endpoints")
       .example("innermesh plan --node node-1 | nft -c -f -", "let nft check it"),
   handler: async ({ output, node, flags }) => {
     const { plan, nodeName } = await takeSnapshot(withNode(flags, node));
@@ -47,17 +52,37 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       sets: Object.fromEntries(
         [...family.ledger.wanted].map(([set, elements]) => [set, [...elements.values()]]),
       ),
+      proxy: byKey(family.proxy.whole()),
       problems: family.problems(),
     }));
+    if (output === "proxy") {
+      const plans = tables.map(({ family, proxy }) => [family, proxy] as const);
+      process.stdout.write(stringify(Object.fromEntries(plans), { aliasDuplicateObjects: false }));
+      return;
+    }
     const rows = (): string[][] => [
       ["FAMILY", "SET", "ELEMENTS"],
-      ...tables.flatMap(({ family, sets }) =>
-        Object.entries(sets).map(([set, elements]) => [family, set, String(elements.length)]),
-      ),
+      ...tables.flatMap(({ family, sets, proxy }) => [
+        ...Object.entries(sets).map(([set, elements]) => [family, set, String(elements.length)]),
+        ...Object.entries(proxy).map(([table, values]) => [
+          family,
+          `proxy ${table}`,
+          String(Object.keys(values).length),
+        ]),
+      ]),
     ];
     process.stdout.write(formatOutput(output, tables, () => formatTable(rows())));
   },
 };
+
+/** Tables that people can read. */
+function byKey({ frontends, ports, groups }: Omit<ProxyPlanDelta, "node" | "clients">) {
+  return {
+    frontends: Object.fromEntries(frontends),
+    ports: Object.fromEntries(ports),
+    groups: Object.fromEntries(groups),
+  };
+}
 
 /** `--node` is what people say; `--hostname-override` is what kube-proxy calls it. */
 export function withNode(flags: readonly string[], node: string | undefined): readonly string[] {

@@ -1,4 +1,5 @@
-// `innermesh trace`: walks a packet through the planned ruleset and shows every step.
+// `innermesh trace`: walks a packet through the planned ruleset and shows every step; where a proxy
+// worker takes the connection, also what the worker does with it.
 
 import type { CommandModule } from "yargs";
 import { parseAddress } from "../lib/ip/address.ts";
@@ -10,19 +11,27 @@ import {
   traceEveryDraw,
   tracePacket,
 } from "../lib/nft/trace.ts";
-import { wholeTransaction } from "../service-proxy/plan/changes.ts";
+import type { RequestHead } from "../lib/http/message.ts";
+import { ALIVE_RENEWAL, transaction, wholeTransaction } from "../service-proxy/plan/changes.ts";
+import { DELIVERED_MARK } from "../service-proxy/plan/lane-marks.ts";
+import { makeClientReader } from "../service-proxy/plan/pod-clients.ts";
 import { TABLE } from "../service-proxy/plan/ruleset.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
-import { formatOutput, formatTable, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { withNode } from "./plan.ts";
 import { podAddresses } from "./pod-addresses.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { type LaneConnection, type ProxyStep, proxyStep } from "./trace/proxy-step.ts";
+import { parseRequest } from "./trace/request-option.ts";
+import { formatTrace } from "./trace/trace-text.ts";
 
 interface TraceArguments {
   readonly from: string;
   readonly to: string;
   readonly node: string | undefined;
   readonly interface: string | undefined;
+  readonly request: string | undefined;
+  readonly header: readonly string[];
   readonly output: OutputFormat;
   readonly flags: readonly string[];
 }
@@ -36,15 +45,21 @@ interface Destination {
 }
 
 /** What `-o json` prints. */
-interface TraceReport {
+export interface TraceReport {
   readonly node: string;
   readonly from: string;
   readonly to: string;
   readonly verdict: string;
   /** Every endpoint that chance could draw. */
   readonly destinations: readonly string[];
+  /** The kernel rewrites the destination. */
+  readonly translated: boolean;
   readonly masquerade: boolean;
   readonly steps: TraceResult["steps"];
+  /** The request asked about. */
+  readonly request?: string;
+  /** What a proxy worker does next; undefined where none is asked. */
+  readonly proxy?: ProxyStep;
 }
 
 export const traceCommand: CommandModule<object, TraceArguments> = {
@@ -68,6 +83,18 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
         type: "string",
         describe: "The interface it enters through; guessed when local traffic goes by name",
       })
+      .option("request", {
+        type: "string",
+        describe: 'A request on the connection, "GET /path": which rule of its routes serves it',
+      })
+      .option("header", {
+        alias: "H",
+        type: "string",
+        array: true,
+        nargs: 1,
+        default: [],
+        describe: "A header of the request, name:value; may be repeated",
+      })
       .option("output", {
         alias: "o",
         choices: OUTPUT_FORMATS,
@@ -78,11 +105,15 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
       .example(
         "innermesh trace --source dir:examples/services --from 10.71.1.2 --to default/web:80",
         "a pod's way to a Service",
+      )
+      .example(
+        'innermesh trace --from shop/front --to shop/search:80 --request "GET /" -H x-user-group:beta',
+        "which rule serves a request",
       ),
   handler: async (args) => {
     const snapshot = await takeSnapshot(withNode(args.flags, args.node));
     const report = await trace(snapshot, args);
-    process.stdout.write(formatOutput(args.output, report, () => formatReport(report)));
+    process.stdout.write(formatOutput(args.output, report, () => formatTrace(report)));
   },
 };
 
@@ -92,9 +123,14 @@ async function trace(snapshot: Snapshot, args: TraceArguments): Promise<TraceRep
   const source = await sourceOf(snapshot, args, family);
   const plan = snapshot.plan.families.find(({ options }) => options.family === family);
   const kernel = makeFakeKernel();
-  if (plan !== undefined) await kernel.commit([wholeTransaction(plan)]);
+  if (plan !== undefined) {
+    // As while proxy workers live.
+    const alive = transaction(family, ALIVE_RENEWAL);
+    await kernel.commit([wholeTransaction(plan), alive]);
+  }
   const table = kernel.table(family, TABLE);
-  if (table === undefined) throw new Unreachable(`Cannot trace: no ${family} table is planned`);
+  if (plan === undefined || table === undefined)
+    throw new Unreachable(`Cannot trace: no ${family} table is planned`);
   const node = snapshot.store.nodes.get(snapshot.nodeName);
   const localAddresses = new Set(node?.addresses.map(({ address }) => address));
   const packet: TracePacket = {
@@ -104,40 +140,57 @@ async function trace(snapshot: Snapshot, args: TraceArguments): Promise<TraceRep
     protocol: to.protocol,
   };
   const results = traceEveryDraw((random) =>
-    tracePacket(table, packet, { localAddresses, random }),
+    tracePacket(table, packet, { localAddresses, random, deliveredMark: DELIVERED_MARK }),
   );
   const [first] = results;
   if (first === undefined) throw new Unreachable("Cannot trace: nothing came of it");
   const through = packet.interface === undefined ? "the node itself" : packet.interface;
+  const request = requestOf(args);
+  const isInside = first.listenerPort === snapshot.settings.proxy.insidePort;
+  const proxy =
+    first.verdict === "lane"
+      ? proxyStep(plan, { ...to, client: clientOf(snapshot, packet, isInside) }, request)
+      : undefined;
   return {
     node: snapshot.nodeName,
     from: `${source.source} (${through})`,
     to: `${joinPort(to.address, to.port)}/${to.protocol}`,
     verdict: verdictOf(first),
     destinations: [...new Set(results.map((r) => joinPort(r.destination, r.destinationPort)))],
+    translated: first.translated,
     masquerade: first.masquerade,
     steps: first.steps,
+    ...(args.request === undefined ? {} : { request: args.request }),
+    ...(proxy === undefined ? {} : { proxy }),
   };
 }
 
-function verdictOf(result: TraceResult): string {
-  if (result.verdict === "reject") return "refused: port unreachable goes back";
-  if (result.verdict === "drop") return "dropped: the sender sees a timeout";
-  return result.translated ? "translated" : "untouched: no Service of ours is there";
+function requestOf({ request, header, to }: TraceArguments): RequestHead | undefined {
+  if (request !== undefined) return parseRequest(request, header, to.replace(/\/(tcp|udp)$/, ""));
+  if (header.length > 0) throw new WrongUse("--header says nothing without --request");
+  return undefined;
 }
 
-function formatReport(report: TraceReport): string {
-  const rows = report.steps.map(({ chain, rule, note }, i) => [String(i + 1), chain, rule, note]);
-  const translated = report.verdict === "translated";
-  const source = report.masquerade ? "this node's address" : "kept";
-  const lines = [
-    `${report.from} → ${report.to} on ${report.node}`,
-    "",
-    formatTable(rows),
-    `verdict  ${report.verdict}`,
-    ...(translated ? [`to       ${report.destinations.join(" or ")}`, `source   ${source}`] : []),
-  ];
-  return `${lines.join("\n")}\n`;
+/** Who a worker takes the sender for. */
+function clientOf(
+  { store, nodeName }: Snapshot,
+  { source: address, interface: through }: TracePacket,
+  isInside: boolean,
+): LaneConnection["client"] {
+  if (through === undefined) return { address, kind: "host" };
+  if (!isInside) return { address, kind: "outside" };
+  const pod = makeClientReader(nodeName)(store.pods.values()).get(address);
+  if (pod === undefined) return { address, kind: "pod" };
+  return { address, kind: "pod", namespace: pod.namespace };
+}
+
+function verdictOf(result: TraceResult): string {
+  if (result.verdict === "lane") {
+    return `taken by a proxy worker of this node, at its port ${result.listenerPort ?? 0}`;
+  }
+  if (result.verdict === "reject") return "refused: the sender is told so at once";
+  if (result.verdict === "drop") return "dropped: the sender sees a timeout";
+  return result.translated ? "translated" : "untouched: no Service of ours is there";
 }
 
 async function sourceOf(

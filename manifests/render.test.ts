@@ -8,7 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
+import { AGENT_ACCESS } from "../cli/check/access.ts";
+import { asRecord } from "../lib/kube/api/fields.ts";
 import { appliedFiles } from "./apply-contract.ts";
 import { renderTemplate } from "./helm-template.ts";
 import { manifestFiles } from "./manifest-text.ts";
@@ -22,6 +24,19 @@ import { defaultLookup } from "./source/values.ts";
 
 const run = promisify(execFile);
 const files = manifestFiles();
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+const documentsOf = (yaml: string): readonly unknown[] =>
+  parseAllDocuments(yaml).map((document) => document.toJS());
+const daemonSet = () => {
+  const manifest = nodeManifests(defaultLookup).find(({ object }) => object.kind === "DaemonSet");
+  return parse(JSON.stringify(manifest?.object)).spec;
+};
 const text = (path: string): string => {
   const found = files.get(path);
   assert.ok(found !== undefined, `there is no ${path}`);
@@ -60,7 +75,7 @@ test("the chart with its defaults is kustomize's base, object by object", () => 
   // The configuration file is text inside text, quoted as each way wants it.
   const plain = (objects: unknown) =>
     JSON.parse(JSON.stringify(objects), (key, value: unknown) =>
-      key === "config.yaml" ? parse(String(value)) : value,
+      key === "config.yaml" ? documentsOf(String(value)) : value,
     );
   assert.deepEqual(plain(rendered), plain(base));
 });
@@ -82,6 +97,13 @@ test("the agent may read what it programs and create Events: nothing else", () =
     { apiGroups: [""], resources: ["nodes"], verbs: ["list", "watch"] },
     { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
     { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: ["list", "watch"] },
+    { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] },
+    { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+    {
+      apiGroups: ["gateway.networking.k8s.io"],
+      resources: ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "referencegrants"],
+      verbs: ["list", "watch"],
+    },
     { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
   ]);
   const roles = accessManifests.filter(({ object }) => object.kind.endsWith("Role"));
@@ -130,20 +152,38 @@ test("the controller runs without root, capabilities, host or a writable root", 
   assert.equal(spec.hostNetwork ?? spec.hostPID ?? spec.hostIPC ?? spec.volumes, undefined);
 });
 
-test("the agent holds NET_ADMIN alone, no more host than its network, and no token by default", () => {
+test("`innermesh check` asks for the very access that the agent's ClusterRole grants", () => {
+  const role = accessManifests.find(({ object }) => object.kind === "ClusterRole");
+  const flat = (rules: readonly Rule[]): readonly string[] =>
+    rules
+      .flatMap(({ apiGroups: [group], resources, verbs }) =>
+        resources.map((resource) => `${verbs.join(",")} ${group}/${resource}`),
+      )
+      .sort();
+  const asked = AGENT_ACCESS.map(({ group, resource, verbs }) => ({
+    apiGroups: [group],
+    resources: [resource],
+    verbs,
+  }));
+  assert.deepEqual(flat(asked), flat(role?.object["rules"] as readonly Rule[]));
+});
+
+test("the agent holds two capabilities, no more host than its network, and no token by default", () => {
   assert.deepEqual(
-    nodeCapabilities.map(({ name }) => name),
-    ["NET_ADMIN"],
+    nodeCapabilities.map(({ name, needed }) => [name, needed]),
+    [
+      ["NET_RAW", false],
+      ["NET_ADMIN", true],
+    ],
   );
-  const manifest = nodeManifests(defaultLookup).find(({ object }) => object.kind === "DaemonSet");
-  const { spec } = parse(JSON.stringify(manifest?.object)).spec.template;
+  const { spec } = daemonSet().template;
   const [agent, ...others] = spec.containers;
   assert.deepEqual(others, []);
   assert.deepEqual(agent.securityContext, {
     runAsUser: 0,
     allowPrivilegeEscalation: false,
     readOnlyRootFilesystem: true,
-    capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
+    capabilities: { drop: ["ALL"], add: ["NET_RAW", "NET_ADMIN"] },
   });
   assert.equal(spec.hostNetwork, true);
   assert.equal(spec.hostPID ?? spec.hostIPC, undefined);
@@ -152,12 +192,29 @@ test("the agent holds NET_ADMIN alone, no more host than its network, and no tok
   assert.deepEqual(kinds, [
     ["configMap", "name"],
     ["emptyDir", "name"],
+    ["emptyDir", "name"],
     ["name", "projected"],
   ]);
   const privileged = spec.initContainers.map((container: { readonly args: readonly string[] }) =>
     container.args.at(-1),
   );
   assert.deepEqual(privileged, ["--init-only"], "the only privileged container ends by itself");
+});
+
+test("an update starts the new agent first, and the old one's connections have time to end", async () => {
+  const { updateStrategy, template } = daemonSet();
+  assert.equal(updateStrategy.rollingUpdate.maxUnavailable, 0);
+  const { terminationGracePeriodSeconds, containers } = template.spec;
+  // The scheduler takes a declared port of the host network for its own: no second Pod would fit.
+  assert.deepEqual(
+    containers.map(({ ports }: { readonly ports?: unknown }) => ports),
+    [undefined],
+  );
+  const [, node] = documentsOf(parse(text("kustomize/base/config-map.yaml")).data["config.yaml"]);
+  const { drainTimeout, adminSocket } = asRecord(asRecord(node)["proxy"]);
+  assert.ok(terminationGracePeriodSeconds > Number.parseInt(String(drainTimeout), 10));
+  const command = containers[0].startupProbe.exec.command.at(-1);
+  assert.ok(command.includes(adminSocket), "it is started once it serves its own socket");
 });
 
 test("SECURITY.md names every capability", async () => {

@@ -1,7 +1,10 @@
-// The demo's Services as the Kubernetes objects a user would write into a directory source.
+// The demo's objects as a user would write them into a directory source.
 
 import type { Playground } from "./cluster.ts";
 import { type PlaygroundPod, serviceCidrs } from "./topology.ts";
+
+/** Something Kubernetes-shaped. */
+export type DemoObject = Readonly<Record<string, unknown>>;
 
 export interface DemoService {
   readonly name: string;
@@ -9,27 +12,36 @@ export interface DemoService {
   readonly clusterIp6?: string;
   /** Names of its pods. */
   readonly pods: "all" | readonly string[];
+  /** @default HTTP at 80 and a TCP echo at 9090 */
+  readonly ports?: readonly DemoPort[];
+  /** Asks for a lane. */
+  readonly lane?: "l4";
   readonly affinitySeconds?: number;
   readonly nodePort?: number;
   readonly externalTrafficPolicy?: "Local";
 }
 
-const PORTS = [
+export interface DemoPort {
+  readonly name: string;
+  readonly port: number;
+  readonly targetPort: number;
+}
+
+const PORTS: readonly DemoPort[] = [
   { name: "http", port: 80, targetPort: 8080 },
   { name: "echo", port: 9090, targetPort: 9090 },
 ];
 
-/** One JSON document with Nodes, the ServiceCIDR, Services and their EndpointSlices. */
-export function demoManifests(playground: Playground, services: readonly DemoService[]): string {
-  const pods = playground.nodes.flatMap((node) => node.pods);
-  const items = [
+/** Nodes and the ServiceCIDR. */
+export function nodeObjects({ nodes }: Playground): readonly DemoObject[] {
+  return [
     {
       apiVersion: "networking.k8s.io/v1",
       kind: "ServiceCIDR",
       metadata: { name: "kubernetes" },
       spec: { cidrs: [serviceCidrs.ip, serviceCidrs.ip6] },
     },
-    ...playground.nodes.map(({ name, addresses, podCidrs }) => ({
+    ...nodes.map(({ name, addresses, podCidrs }) => ({
       apiVersion: "v1",
       kind: "Node",
       metadata: { name },
@@ -41,24 +53,78 @@ export function demoManifests(playground: Playground, services: readonly DemoSer
         ],
       },
     })),
-    ...services.flatMap((service) => manifestsOf(service, pods)),
   ];
-  return `${JSON.stringify({ apiVersion: "v1", kind: "List", items }, undefined, 1)}\n`;
 }
 
-function manifestsOf(service: DemoService, all: readonly PlaygroundPod[]): unknown[] {
-  const { name, clusterIp, clusterIp6, affinitySeconds, nodePort } = service;
-  const clusterIPs = clusterIp6 === undefined ? [clusterIp] : [clusterIp, clusterIp6];
-  const pods = all.filter((pod) => service.pods === "all" || service.pods.includes(pod.name));
-  const object = {
+/** What a proxy knows its clients by. */
+export function podObjects(pods: readonly PlaygroundPod[]): readonly DemoObject[] {
+  return pods.map(({ name, node, addresses }) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { namespace: "default", name },
+    spec: { nodeName: node },
+    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
+  }));
+}
+
+/** Services and their EndpointSlices. */
+export function serviceObjects(
+  services: readonly DemoService[],
+  pods: readonly PlaygroundPod[],
+): readonly DemoObject[] {
+  return services.flatMap((service) => {
+    const chosen = pods.filter(({ name }) => service.pods === "all" || service.pods.includes(name));
+    return [
+      serviceObject(service),
+      sliceObject(service, "ip", chosen),
+      ...(service.clusterIp6 === undefined ? [] : [sliceObject(service, "ip6", chosen)]),
+    ];
+  });
+}
+
+/** An HTTPRoute whose parent is the Service of its name, at port 80. */
+export function httpRoute(name: string, rules: readonly DemoObject[]): DemoObject {
+  return routeObject("HTTPRoute", { name, port: 80 }, rules);
+}
+
+/** A GRPCRoute that sends all calls to a Service's port to the Service's own pods. */
+export function grpcRoute(name: string, port: number): DemoObject {
+  return routeObject("GRPCRoute", { name, port }, [{ backendRefs: [{ name, port }] }]);
+}
+
+/** A backend of a rule, at port 80. */
+export function weighted(name: string, weight: number): DemoObject {
+  return { name, port: 80, weight };
+}
+
+function routeObject(
+  kind: "HTTPRoute" | "GRPCRoute",
+  parent: { readonly name: string; readonly port: number },
+  rules: readonly DemoObject[],
+): DemoObject {
+  return {
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind,
+    metadata: { namespace: "default", name: parent.name },
+    spec: { parentRefs: [{ group: "", kind: "Service", ...parent }], rules },
+  };
+}
+
+function serviceObject(service: DemoService): DemoObject {
+  const { name, clusterIp, clusterIp6, lane, affinitySeconds, nodePort } = service;
+  return {
     apiVersion: "v1",
     kind: "Service",
-    metadata: { namespace: "default", name },
+    metadata: {
+      namespace: "default",
+      name,
+      ...(lane !== undefined && { labels: { "innermesh.io/lane": lane } }),
+    },
     spec: {
       type: nodePort === undefined ? "ClusterIP" : "NodePort",
       clusterIP: clusterIp,
-      clusterIPs,
-      ports: PORTS.map((port, index) => ({
+      clusterIPs: clusterIp6 === undefined ? [clusterIp] : [clusterIp, clusterIp6],
+      ports: portsOf(service).map((port, index) => ({
         ...port,
         protocol: "TCP",
         ...(nodePort === undefined ? {} : { nodePort: nodePort + index }),
@@ -72,24 +138,36 @@ function manifestsOf(service: DemoService, all: readonly PlaygroundPod[]): unkno
       }),
     },
   };
-  return [object, ...clusterIPs.map((ip) => sliceOf(name, ip.includes(":") ? "ip6" : "ip", pods))];
 }
 
-function sliceOf(service: string, family: "ip" | "ip6", pods: readonly PlaygroundPod[]): unknown {
+function sliceObject(
+  service: DemoService,
+  family: "ip" | "ip6",
+  pods: readonly PlaygroundPod[],
+): DemoObject {
+  const { name } = service;
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: {
       namespace: "default",
-      name: `${service}-${family}`,
-      labels: { "kubernetes.io/service-name": service },
+      name: `${name}-${family}`,
+      labels: { "kubernetes.io/service-name": name },
     },
     addressType: family === "ip" ? "IPv4" : "IPv6",
-    ports: PORTS.map(({ name, targetPort }) => ({ name, protocol: "TCP", port: targetPort })),
+    ports: portsOf(service).map((port) => ({
+      name: port.name,
+      protocol: "TCP",
+      port: port.targetPort,
+    })),
     endpoints: pods.map(({ addresses, node }) => ({
       addresses: [addresses[family]],
       nodeName: node,
       conditions: { ready: true },
     })),
   };
+}
+
+function portsOf({ ports = PORTS }: DemoService): readonly DemoPort[] {
+  return ports;
 }

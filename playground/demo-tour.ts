@@ -17,7 +17,8 @@ export class DemoTour {
   }
 
   title(text: string): void {
-    this.#output.write(`${this.#paint("1", text)}\n\n`);
+    const space = this.#steps === 0 ? "" : "\n";
+    this.#output.write(`${space}${this.#paint("1", text)}\n\n`);
   }
 
   /**

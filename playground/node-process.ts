@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -86,6 +87,22 @@ export class NodeProcess {
     throw new Error(`Cannot start a proxy worker\n${this.log.join("\n")}`);
   }
 
+  /** Process ids of its proxy workers. */
+  workers(): readonly number[] {
+    return childrenOf(this.pid).filter((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("proxy-worker.ts"),
+    );
+  }
+
+  /** How many connections to a Service its proxy has relayed to their end. */
+  async proxiedConnections(service: string): Promise<number> {
+    const { body } = await this.get(10249, "/metrics");
+    const samples = body.matchAll(/^innermesh_tcp_connections_total\{(.*)\} (\d+)$/gm);
+    return [...samples]
+      .filter(([, labels = ""]) => labels.includes(`service="${service}"`))
+      .reduce((sum, [, , count]) => sum + Number(count), 0);
+  }
+
   /** Asks one of its local pages; status 0 when nobody listens. */
   async get(
     port: number,
@@ -115,4 +132,13 @@ export class NodeProcess {
     await this.#ended;
     await this.#probe[Symbol.asyncDispose]();
   }
+}
+
+function childrenOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")
+      .split(" ")
+      .filter((word) => word !== "")
+      .map(Number),
+  );
 }

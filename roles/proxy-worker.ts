@@ -72,7 +72,8 @@ function serve(): void {
       },
     });
   };
-  createInterface({ input: parent }).on("line", (line) => {
+  const lines = createInterface({ input: parent });
+  lines.on("line", (line) => {
     const message = JSON.parse(line) as ToWorker;
     switch (message.kind) {
       case "start":
@@ -101,7 +102,8 @@ function serve(): void {
         return message satisfies never;
     }
   });
-  parent.on("error", () => {});
+  // The one tells the other's errors again; what follows is `close`.
+  for (const source of [parent, lines]) source.on("error", () => {});
   parent.once("close", () => drain(ORPHAN));
   // The parent decides when a worker ends: a signal to the whole group is not for it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});

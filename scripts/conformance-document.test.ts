@@ -11,9 +11,10 @@ test("the page names every test that ran, every failure's reason, and the untouc
     result("MeshNew", { kind: "skipped", why: "suite does not support MeshNews" }),
   ];
   const run = { suite: "gateway-api", startedAt: "", tookMs: 1, nodes: [], cases };
-  const machine = { kernel: "6.18", kubernetes: "v1", gatewayApi: "v2" };
+  const machine = { kernel: "6.18.4-own", kubernetes: "v1", gatewayApi: "v2" };
   const page = formatConformance({ result: run, report: "kind: ConformanceReport\n" }, machine);
-  assert.match(page, /^1 of 2 tests pass\.$/m);
+  assert.match(page, /^1 of 3 tests pass\. .* other 1 tests/m);
+  assert.match(page, /on Linux 6\.18\.$/m);
   assert.match(page, /^\| MeshBasic \| yes \| passed \|$/m);
   assert.match(page, /^\| MeshPorts \| no \| failed: wanted a\\\|b \|$/m);
   assert.match(page, /^\| MeshNew \| yes \| skipped: suite does not support MeshNews \|$/m);

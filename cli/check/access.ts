@@ -11,6 +11,7 @@ export interface NeededAccess {
 }
 
 const READ = ["list", "watch"] as const;
+const GATEWAY = "gateway.networking.k8s.io";
 
 /** Equal to the rules of the agent's ClusterRole. */
 export const AGENT_ACCESS: readonly NeededAccess[] = [
@@ -18,6 +19,13 @@ export const AGENT_ACCESS: readonly NeededAccess[] = [
   { group: "", resource: "nodes", verbs: READ, needed: true },
   { group: "discovery.k8s.io", resource: "endpointslices", verbs: READ, needed: true },
   { group: "networking.k8s.io", resource: "servicecidrs", verbs: READ, needed: false },
+  { group: "", resource: "namespaces", verbs: READ, needed: false },
+  { group: "", resource: "pods", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "httproutes", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "grpcroutes", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "tcproutes", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "tlsroutes", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "referencegrants", verbs: READ, needed: false },
   { group: "events.k8s.io", resource: "events", verbs: ["create"], needed: false },
 ];
 

@@ -6,7 +6,7 @@ import { type Cidr, splitCidr } from "../../lib/ip/cidr.ts";
 import { type FakeTable, makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { type TracePacket, tracePacket } from "../../lib/nft/trace.ts";
-import { wholeTransaction } from "../../service-proxy/plan/changes.ts";
+import { ALIVE_RENEWAL, transaction, wholeTransaction } from "../../service-proxy/plan/changes.ts";
 import { TABLE } from "../../service-proxy/plan/ruleset.ts";
 import type { PlannedNode } from "./planned-node.ts";
 
@@ -39,7 +39,13 @@ export class FlowCost {
   static async of(node: PlannedNode): Promise<FlowCost> {
     const cost = new FlowCost(node);
     const kernel = makeFakeKernel();
-    await kernel.commit(node.plan.families.map(wholeTransaction));
+    // As while workers live: connections of a lane go to them.
+    await kernel.commit(
+      node.plan.families.flatMap((family) => [
+        wholeTransaction(family),
+        transaction(family.options.family, ALIVE_RENEWAL),
+      ]),
+    );
     for (const family of ["ip", "ip6"] as const) {
       const table = kernel.table(family, TABLE);
       if (table !== undefined) cost.#tables.set(family, table);

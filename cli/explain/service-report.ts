@@ -10,11 +10,13 @@ import { IP_FAMILY } from "../../service-proxy/plan/service-plan.ts";
 import { setName } from "../../service-proxy/plan/set-book.ts";
 import { tableSettings } from "../../service-proxy/plan/table-settings.ts";
 import type { Place } from "../../service-proxy/plan/usable-endpoints.ts";
+import { type AttachedRoute, attachedRoutes } from "./attached-routes.ts";
 import { type EndpointTable, endpointTable } from "./endpoint-table.ts";
 import { type EntryPoint, entryPoints } from "./entry-points.ts";
 import type { FlowCost } from "./flow-cost.ts";
 import { laneReport } from "./lane-report.ts";
 import { type PlannedNode, type PlannedService, plannedService, SetIds } from "./planned-node.ts";
+import { type ProxyReport, ProxyView, proxyReport } from "./proxy-report.ts";
 
 export interface ServiceReport extends LaneChoice {
   readonly service: string;
@@ -28,6 +30,8 @@ export interface ServiceReport extends LaneChoice {
   readonly healthCheck?: { readonly port: number; readonly localReady: number };
   /** Elements held in the kernel's sets, by family. */
   readonly elements: Readonly<Partial<Record<Family, number>>>;
+  /** Every route that names the Service as its parent, also those that are not in use. */
+  readonly routes: readonly AttachedRoute[];
   readonly ports: readonly PortReport[];
   readonly problems: readonly Problem[];
 }
@@ -49,6 +53,9 @@ export interface PortReport extends EndpointTable {
   readonly protocol: ServicePort["protocol"];
   readonly entries: readonly EntryPoint[];
   readonly sets: readonly NamedSet[];
+  readonly lane: LaneChoice;
+  /** What workers do with it; undefined where no worker is asked. */
+  readonly proxy?: ProxyReport;
 }
 
 /** A set of the kernel lane that stands for this port. */
@@ -98,6 +105,7 @@ export function explainService(
     elements: Object.fromEntries(
       planned.map(({ family, plan }) => [family.options.family, plan.elements.length]),
     ),
+    routes: attachedRoutes(node.store, key),
     ports: service.ports.flatMap((port) => planned.map((one) => portReport(node, cost, one, port))),
     problems: problemsOf(node, key),
   };
@@ -141,6 +149,9 @@ function portReport(
     family: IP_FAMILY[family],
     nodeName: node.nodeName,
   };
+  const at = { service: planned.key, port: port.port };
+  const proxy =
+    port.protocol === "TCP" ? proxyReport(new ProxyView(planned.family), family, at) : undefined;
   return {
     family,
     name: port.name,
@@ -148,6 +159,8 @@ function portReport(
     protocol: port.protocol,
     entries: entryPoints(planned, port, context),
     sets: setsOf(planned, port, ids),
+    lane: node.plan.lanes.choice(planned.service, port),
+    ...(proxy === undefined ? {} : { proxy }),
     ...endpointTable(node.store.slicesOf(planned.key), query, placeOf(node)),
   };
 }

@@ -1,9 +1,11 @@
 // A ServiceReport as text for people.
 
 import { formatTable } from "../output.ts";
+import type { AttachedRoute } from "./attached-routes.ts";
 import type { EndpointRow } from "./endpoint-table.ts";
 import type { EntryPoint } from "./entry-points.ts";
 import { laneCost } from "./lane-report.ts";
+import { formatProxyReport } from "./proxy-text.ts";
 import type { PortReport, ServiceReport } from "./service-report.ts";
 
 const FAMILY_NAMES = { ip: "IPv4", ip6: "IPv6" } as const;
@@ -30,9 +32,11 @@ function factsOf(report: ServiceReport): [string, string][] {
   const sources =
     policies.sourceRanges.length === 0 ? [] : [`sources ${policies.sourceRanges.join(", ")}`];
   const price = laneCost(report.lane);
+  const routes = report.routes.flatMap(routeInWords);
   return [
     ["lane", `${report.lane} (${report.rule})`],
     ...(price === undefined ? [] : [["price", price] satisfies [string, string]]),
+    ...routes.map((text, i): [string, string] => [i === 0 ? "routes" : "", text]),
     [
       "policies",
       [`internal ${policies.internal}`, `external ${policies.external}`, affinity, ...sources].join(
@@ -52,6 +56,14 @@ function factsOf(report: ServiceReport): [string, string][] {
   ];
 }
 
+/** A line for the route, and one for each thing that is wrong with it. */
+function routeInWords({ route, inUse, faults }: AttachedRoute): readonly string[] {
+  const [only, ...others] = faults;
+  const state = inUse ? "in use" : "not in use";
+  if (only === undefined) return [`${route}: ${state}`];
+  return [`${route}: ${state}; ${only}`, ...others.map((fault) => `  ${fault}`)];
+}
+
 function healthInWords({ port, localReady }: { port: number; localReady: number }): string {
   const answer = localReady > 0 ? "200" : "503";
   const endpoints = localReady === 1 ? "endpoint" : "endpoints";
@@ -68,6 +80,7 @@ function formatPort(port: PortReport): string {
       ...port.entries.flatMap(entryRows).map((row) => ["", ...row]),
     ]),
     "\n",
+    ...(port.proxy === undefined ? [] : [`${formatProxyReport(port.proxy)}`]),
     formatTable(sets),
     `  topology: ${port.topology.why}\n\n`,
     port.rows.length === 0

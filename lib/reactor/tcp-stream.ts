@@ -4,8 +4,10 @@
 import {
   errnoName,
   getSocketOption,
+  readSocketOption,
   resetOnClose,
   SOL_SOCKET,
+  setSocketOption,
   tryConnect,
   tryRecv,
   trySend,
@@ -28,6 +30,14 @@ export interface StreamOwner {
   onClosed(code: string | undefined): void;
 }
 
+export const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_USER_TIMEOUT = 18;
+/** A peer that leaves sent bytes unacknowledged for so long is gone. */
+const UNACKNOWLEDGED_MS = 25_000;
+/** In `struct tcp_info`: probes of a shut window that nobody answered, and segments on their way. */
+const INFO_PROBES_AT = 3;
+const INFO_UNACKNOWLEDGED_AT = 24;
 const SO_ERROR = 4;
 const EAGAIN = -11;
 const EINPROGRESS = -115;
@@ -56,6 +66,7 @@ export class TcpStream implements Watcher {
   #peerEnded = false;
   #ending = false;
   #ended = false;
+  #patient = false;
 
   private constructor(
     reactor: Reactor,
@@ -165,6 +176,21 @@ export class TcpStream implements Watcher {
     this.#watch();
   }
 
+  /**
+   * To be called when nothing moved for some seconds. A peer that answers and takes nothing, since
+   * its reader is slow, would be ended by TCP_USER_TIMEOUT like one that vanished (Linux 6.18);
+   * it is kept until it takes something.
+   */
+  awaitReader(): void {
+    if (this.#state !== "open" || this.#queuedBytes === 0 || this.#patient) return;
+    const info = new DataView(new ArrayBuffer(INFO_UNACKNOWLEDGED_AT + 4));
+    readSocketOption(this.#fd, IPPROTO_TCP, TCP_INFO, new Uint8Array(info.buffer));
+    const unanswered = info.getUint8(INFO_PROBES_AT) > 1;
+    if (unanswered || info.getUint32(INFO_UNACKNOWLEDGED_AT, true) > 0) return;
+    this.#patient = true;
+    setSocketOption(this.#fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0);
+  }
+
   /** Sends FIN after what waits. The connection is closed once the peer ended, too. */
   end(): void {
     if (this.#state !== "open" || this.#ending) return;
@@ -231,6 +257,10 @@ export class TcpStream implements Watcher {
     if (bytes !== undefined) {
       const sent = trySend(this.#fd, bytes);
       if (sent < 0 && sent !== EAGAIN) return this.#fail(sent);
+      if (sent > 0 && this.#patient) {
+        this.#patient = false;
+        limitSilence(this.#fd);
+      }
       if (sent < bytes.length) {
         const rest = bytes.subarray(Math.max(0, sent));
         this.#queue = [rest];
@@ -272,6 +302,11 @@ export class TcpStream implements Watcher {
     this.close();
     this.#owner.onClosed(result === 0 ? undefined : errnoName(-result));
   }
+}
+
+/** Ends a connection, which inherits this from its listener, whose peer acknowledges nothing. */
+export function limitSilence(fd: number): void {
+  setSocketOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
 }
 
 /** The buffer itself where possible: a subarray is an object. */

@@ -21,19 +21,17 @@ import {
 import type { Reactor } from "./reactor.ts";
 import { domainOf, encodeSocketAddress, type SocketAddress } from "./socket-address.ts";
 import { acceptFrom, type Listener, type OnConnection } from "./tcp-listener.ts";
-import { type StreamOwner, TcpStream } from "./tcp-stream.ts";
+import { IPPROTO_TCP, limitSilence, type StreamOwner, TcpStream } from "./tcp-stream.ts";
 
 /** SO_MARK of every socket of the proxy: its packets are not caught again. */
 export const PROXY_SOCKET_MARK = 0x800;
 
 const IPPROTO_IP = 0;
 const IP_TRANSPARENT = 19;
-const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
-const TCP_USER_TIMEOUT = 18;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
@@ -45,8 +43,6 @@ const BACKLOG = 4_096;
 
 /** A peer that vanished is found after 15 s of silence and three unanswered probes. */
 const KEEP_ALIVE = { idleSeconds: 15, intervalSeconds: 5, probes: 3 } as const;
-/** … or once sent bytes stay unacknowledged for so long. */
-const UNACKNOWLEDGED_MS = 25_000;
 
 export interface ListenOptions {
   readonly address: Address;
@@ -168,7 +164,7 @@ function tune(fd: number): void {
   setSocketOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE.idleSeconds);
   setSocketOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_ALIVE.intervalSeconds);
   setSocketOption(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_ALIVE.probes);
-  setSocketOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS);
+  limitSilence(fd);
 }
 
 function setTransparent(fd: number, address: Address): void {

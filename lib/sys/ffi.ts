@@ -147,6 +147,11 @@ export function peerUserId(fd: number): number {
   return credentials.getUint32(4, true);
 }
 
+/** Reads the first bytes of a socket option that is a structure. @throws SystemError */
+export function readSocketOption(fd: number, level: number, option: number, to: Uint8Array): void {
+  orThrow("getsockopt", libc.getsockopt(fd, level, option, to, int32(to.length)));
+}
+
 /** Closes a descriptor. @throws SystemError */
 export function close(fd: number): void {
   orThrow("close", libc.close(fd));

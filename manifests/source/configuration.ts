@@ -6,9 +6,14 @@ import { labels, NAMESPACE, NODE } from "./access.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Lookup } from "./values.ts";
 
+/** How long connections through proxy workers may go on after their agent was replaced. */
+export const DRAIN_SECONDS = 600;
+
 /** Name of the ConfigMap that may hold `host` and `port` of the API server. */
 export const API_SERVER = "innermesh-api-server";
 export const CONFIG_FILE = "config.yaml";
+/** Made by the agent once it serves the node: the DaemonSet looks for it. */
+export const ADMIN_SOCKET = "/run/innermesh/node.sock";
 
 /** ConfigMaps: the file, and the address that only installations that need it have. */
 export function configurationManifests(value: Lookup): readonly Manifest[] {
@@ -40,7 +45,7 @@ export function configurationManifests(value: Lookup): readonly Manifest[] {
 }
 
 function configurationFile(value: Lookup): string {
-  return stringify({
+  const kubeProxy = {
     apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
     kind: "KubeProxyConfiguration",
     clusterCIDR: value("clusterCIDR"),
@@ -49,5 +54,11 @@ function configurationFile(value: Lookup): string {
     metricsBindAddress: value("metricsBindAddress"),
     // The kubelet gives it to node-critical pods; lowering it takes CAP_SYS_RESOURCE.
     oomScoreAdj: -997,
-  });
+  };
+  const node = {
+    apiVersion: "innermesh.io/v1alpha1",
+    kind: "NodeConfiguration",
+    proxy: { drainTimeout: `${DRAIN_SECONDS}s`, adminSocket: ADMIN_SOCKET },
+  };
+  return `${stringify(kubeProxy)}---\n${stringify(node)}`;
 }

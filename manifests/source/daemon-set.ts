@@ -2,12 +2,14 @@
 
 import { labels, NAMESPACE, NODE } from "./access.ts";
 import { nodeCapabilities } from "./capabilities.ts";
-import { API_SERVER, CONFIG_FILE } from "./configuration.ts";
+import { ADMIN_SOCKET, API_SERVER, CONFIG_FILE, DRAIN_SECONDS } from "./configuration.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Lookup } from "./values.ts";
 
 const CONFIG_FOLDER = "/etc/innermesh";
 const HEALTH_PORT = 10_256;
+/** To end in order, after the last connection or the drain limit. */
+const SPARE_SECONDS = 30;
 
 const configMount = { name: "config", mountPath: CONFIG_FOLDER, readOnly: true };
 
@@ -27,7 +29,7 @@ export function daemonSetManifest(value: Lookup): Manifest {
         selector: { matchLabels: { "app.kubernetes.io/name": NODE } },
         updateStrategy: {
           type: "RollingUpdate",
-          rollingUpdate: { maxUnavailable: value("maxUnavailable"), maxSurge: 0 },
+          rollingUpdate: { maxUnavailable: 0, maxSurge: value("maxSurge") },
         },
         template: {
           metadata: { labels: { ...labels, "k8s-app": "kube-proxy" } },
@@ -40,7 +42,7 @@ export function daemonSetManifest(value: Lookup): Manifest {
             serviceAccountName: NODE,
             automountServiceAccountToken: false,
             enableServiceLinks: false,
-            terminationGracePeriodSeconds: 10,
+            terminationGracePeriodSeconds: DRAIN_SECONDS + SPARE_SECONDS,
             securityContext: { seccompProfile: { type: "RuntimeDefault" } },
             initContainers: [sysctlContainer(image)],
             containers: [agentContainer(image, value)],
@@ -83,7 +85,11 @@ function agentContainer(image: Image, value: Lookup) {
       capabilities: { drop: ["ALL"], add: nodeCapabilities.map(({ name }) => name) },
     },
     resources: { requests: { cpu: value("resources.cpu"), memory: value("resources.memory") } },
-    startupProbe: probe("/livez", { periodSeconds: 2, failureThreshold: 150 }),
+    startupProbe: {
+      exec: { command: ["sh", "-c", `[ -S ${ADMIN_SOCKET} ]`] },
+      periodSeconds: 2,
+      failureThreshold: 150,
+    },
     livenessProbe: probe("/livez", { periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }),
     readinessProbe: probe("/healthz", { periodSeconds: 5, timeoutSeconds: 5 }),
     volumeMounts: [
@@ -118,12 +124,16 @@ const pod = "spec.template.spec";
 const agent = `${pod}.containers.0`;
 
 const comments = {
-  "spec.updateStrategy.rollingUpdate.maxSurge":
-    " Two agents of one node would want the same ports; rules stay while there is none.",
+  "spec.updateStrategy.rollingUpdate.maxUnavailable":
+    " The new agent of a node asks the old one to hand over, and no connection is refused\n" +
+    " meanwhile. No container declares a port: the scheduler would keep the second one away.",
   "spec.template.metadata.labels.k8s-app": " What looks for kube-proxy's Pods finds these.",
   [`${pod}.hostNetwork`]: " It programs the node's own network.",
   [`${pod}.dnsPolicy`]: " Cluster DNS is behind a Service: not there yet on a fresh node.",
   [`${pod}.tolerations`]: " A node without Services is of no use to anybody.",
+  [`${pod}.terminationGracePeriodSeconds`]:
+    ` proxy.drainTimeout and ${SPARE_SECONDS} s more; without connections in a proxy lane it ends at\n` +
+    " once.",
   [`${pod}.initContainers`]:
     " Conntrack limits live in /proc/sys and /sys, which containers get read-only. This\n" +
     " one ends before the agent starts, which finds them set and needs no more than below.",
@@ -136,7 +146,9 @@ const comments = {
     ]),
   ),
   [`${agent}.startupProbe`]:
-    " Five minutes to start; /livez then says whether changes get through.",
+    " Five minutes to start. In an update port 10256 is at first the old Pod's; this socket is\n" +
+    " this Pod's own, there once it serves the node.",
+  [`${agent}.livenessProbe`]: " Whether changes get through.",
   [`${agent}.resources`]: " No limits: a throttled or killed agent harms the whole node.",
 };
 

@@ -29,7 +29,10 @@ export const values: Readonly<Record<string, Value>> = {
   },
   detectLocalMode: { default: "ClusterCIDR", help: "ClusterCIDR, or NodeCIDR: each Node's own." },
   metricsBindAddress: { default: "127.0.0.1:10249", help: "/metrics, /proxyMode, /configz." },
-  maxUnavailable: { default: "10%", help: "Nodes that are updated at a time." },
+  maxSurge: {
+    default: "10%",
+    help: "Share of the nodes that are updated at a time; each has two agents for a while.",
+  },
   "resources.cpu": { default: "50m", help: "Requested CPU." },
   "resources.memory": { default: "128Mi", help: "Requested memory." },
   "controller.cpu": { default: "20m", help: "CPU that the controller requests." },

@@ -2,7 +2,7 @@
 // kernel sends connections there, what is gone is taken back once it sends none any more.
 
 import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
-import type { NodePlan } from "../plan/node-plan.ts";
+import type { ProxyLedger } from "../plan/proxy-ledger.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { type LiftWorld, liftEntries } from "../plan/lift-plan.ts";
 import type { WorkerPool } from "./worker-pool.ts";
@@ -19,13 +19,20 @@ export interface LaneApplyParts {
   readonly settle: () => Promise<void>;
 }
 
+/** What of a NodePlan concerns lanes. */
+export interface LanePlan {
+  readonly families: readonly (Parameters<typeof liftEntries>[0] & {
+    readonly proxy: ProxyLedger;
+  })[];
+}
+
 type Gone = Pick<ProxyPlanDelta, "frontends" | "ports" | "groups">;
 
 const NOTHING: ProxyPlanDelta = { frontends: [], ports: [], groups: [], clients: [] };
 
 export class LaneApply {
   readonly #parts: LaneApplyParts;
-  #plan: NodePlan | undefined;
+  #plan: LanePlan | undefined;
   #gone: Gone[] = [];
   #node = "";
   #clients: ReadonlyMap<string, ProxyClient> = new Map();
@@ -35,7 +42,7 @@ export class LaneApply {
   }
 
   /** Resolves when workers know what is new. Starts them for the first Service that needs one. */
-  async prepare(plan: NodePlan): Promise<void> {
+  async prepare(plan: LanePlan): Promise<void> {
     const isFirst = this.#plan === undefined;
     this.#plan = plan;
     const differences = plan.families.map((family) => family.proxy.takeDifference());

@@ -86,7 +86,11 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   const lanes = new LaneApply({
     pool,
     clients: () => readClients(store.pods.values()),
-    onInstalled: () => late.lift?.refresh(),
+    onInstalled: () => {
+      // Not before: what an earlier run lifts stays lifted until the entry points are known.
+      late.lift ??= startLaneLift({ apply, clock, log, entries }, signal);
+      late.lift.refresh();
+    },
     node: () => nodeOf(parts),
     settle: () => settle(pool, succession),
   });
@@ -99,14 +103,12 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   );
   late.heartbeat = heart;
   const entries = () => lanes.entries(parts.hostAddresses());
-  const lift = startLaneLift({ apply, clock, log, entries }, signal);
-  late.lift = lift;
   const tools = serveTools(parts, { pool, stats, taps }, signal);
   return {
     apply: lanes,
     close: async () => {
       await tools;
-      await lift.ended;
+      await late.lift?.ended;
       const end = await succession.resign();
       stopHeart.abort();
       await heart.ended;

@@ -219,10 +219,13 @@ class Link {
     this.#socket = new Socket({ fd });
     const wake = (): void => this.#waiting.forEach((one) => one());
     this.#socket.on("error", () => {}).once("close", wake);
-    createInterface({ input: this.#socket }).on("line", (line) => {
-      this.#heard.add(line);
-      wake();
-    });
+    // It tells the socket's errors again.
+    createInterface({ input: this.#socket })
+      .on("error", () => {})
+      .on("line", (line) => {
+        this.#heard.add(line);
+        wake();
+      });
   }
 
   get isClosed(): boolean {

@@ -31,9 +31,10 @@ export class WorkerProcess {
     if (!(channel instanceof Duplex)) throw new Error("Cannot talk to a worker: no channel");
     this.#channel = channel;
     channel.on("error", () => {});
-    createInterface({ input: channel }).on("line", (line) => {
-      listener.onMessage(JSON.parse(line) as FromWorker);
-    });
+    // It tells the channel's errors again.
+    createInterface({ input: channel })
+      .on("error", () => {})
+      .on("line", (line) => listener.onMessage(JSON.parse(line) as FromWorker));
     let over = false;
     const exit = (how: string): void => {
       if (over) return;

@@ -107,6 +107,8 @@ export interface Balancing {
     | "maglev";
   /** ClientIP affinity: a client keeps its endpoint while it comes back within this time. */
   readonly affinitySeconds?: number;
+  /** Endpoints of this zone are taken while they have room and enough of them are in service. */
+  readonly preferZone?: string;
 }
 
 /** What the node is, as far as workers need to know. */

@@ -163,6 +163,8 @@ export class FamilyPlan {
       (key) => this.#planned.get(key)?.plan.problems ?? [],
     );
     for (const { set, key, winner, loser } of this.ledger.conflicts()) {
+      // The same entry point, told of the kernel lane's set already.
+      if (set.startsWith("lane-")) continue;
       const what = key.split(" . ").join(" ");
       problems.push({
         object: `Service ${loser}`,

@@ -4,7 +4,7 @@
 import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
 import { isUnknownLane, LANE_LABEL, type LaneChoice, laneOf, type ProxyMode } from "./lane.ts";
-import type { PortLane } from "./proxy-port-plan.ts";
+import { annotationProblems, type PortLane } from "./proxy-port-plan.ts";
 import { makeRoutePlanner, type RouteSource, type RoutesPlan } from "./route-plan.ts";
 
 /** What lanes depend on; a KubeStore is one. */
@@ -71,7 +71,9 @@ export class LaneBook {
 
   problems(): Problem[] {
     const problems = [...this.#routes.problems];
-    for (const { namespace, name, labels } of this.#services.values()) {
+    for (const service of this.#services.values()) {
+      problems.push(...annotationProblems(service));
+      const { namespace, name, labels } = service;
       const label = labels[LANE_LABEL];
       if (!isUnknownLane(label)) continue;
       problems.push({

@@ -78,7 +78,10 @@ class ClaimTable<V> {
   replace(owner: Owner, before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): void {
     for (const key of before.keys()) if (!after.has(key)) this.#settle(key, owner, undefined);
     for (const [key, value] of after) {
-      if (!same(before.get(key), value)) this.#settle(key, owner, value);
+      const known = this.#claims.get(key)?.find((claim) => claim.owner.name === owner.name);
+      // A Service that was made anew lost its age.
+      const isAsOld = known?.owner.createdMs === owner.createdMs;
+      if (!isAsOld || !same(before.get(key), value)) this.#settle(key, owner, value);
     }
   }
 

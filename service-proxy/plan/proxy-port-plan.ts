@@ -2,6 +2,7 @@
 // the kernel brings to them. Pure.
 
 import type { IpFamily, Service, ServicePort } from "../../lib/kube/api/service.ts";
+import type { Problem } from "../../lib/kube/store.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import type {
   Balancing,
@@ -47,6 +48,7 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 };
 
 const PROXY_PROTOCOL_ANNOTATION = "innermesh.io/proxy-protocol";
+const PROXY_PROTOCOL_VERSION = "v2";
 const BALANCING_ANNOTATION = "innermesh.io/balancing";
 const ALGORITHMS: readonly Balancing["algorithm"][] = [
   "peak-ewma",
@@ -59,6 +61,11 @@ const ALGORITHMS: readonly Balancing["algorithm"][] = [
 
 /** Whose address ClusterIPs hide from endpoints. */
 export type Masquerade = "nobody" | "outsiders" | "all";
+
+interface Members {
+  readonly endpoints: readonly Endpoint[];
+  readonly preferZone?: string;
+}
 
 /** A port in a proxy lane, and its groups. */
 export class ProxyPortPlan {
@@ -152,20 +159,59 @@ export class ProxyPortPlan {
     const key =
       role === "cluster" ? clusterGroup(ref, this.#family) : localGroup(ref, this.#family);
     if (this.groups.has(key)) return key;
-    const endpoints = role === "cluster" ? this.#usable.cluster : this.#usable.local;
-    const wanted = ALGORITHMS.find((one) => one === annotations[BALANCING_ANNOTATION]);
+    // Workers share no tables: a client's endpoint must be one that each of them computes.
+    const algorithm = affinitySeconds === undefined ? algorithmOf(annotations) : "ring-hash";
+    const { endpoints, preferZone }: Members =
+      role === "cluster" ? this.#clusterMembers(algorithm) : { endpoints: this.#usable.local };
     this.groups.set(key, {
       ...of,
       endpoints: endpoints.map(toProxyEndpoint),
       balancing: {
-        algorithm: wanted ?? "peak-ewma",
+        algorithm,
         ...(affinitySeconds === undefined ? {} : { affinitySeconds }),
+        ...(preferZone === undefined ? {} : { preferZone }),
       },
       protocol: this.#lane.speaksHttp2 ? "http2" : "http1",
-      proxyProtocol: annotations[PROXY_PROTOCOL_ANNOTATION] === "v2",
+      proxyProtocol: annotations[PROXY_PROTOCOL_ANNOTATION] === PROXY_PROTOCOL_VERSION,
     });
     return key;
   }
+
+  /**
+   * Zone hints are kept while the zone has room: unlike the kernel, workers see when it has not.
+   * Choice by a hash knows no room, and stays with those that were hinted.
+   */
+  #clusterMembers(algorithm: Balancing["algorithm"]): Members {
+    const { cluster, reach } = this.#usable;
+    const byHash = algorithm === "ring-hash" || algorithm === "maglev";
+    if (reach.kind !== "zone" || byHash) return { endpoints: cluster };
+    const { zone: preferZone, beyond } = reach;
+    // Near is who was hinted to be, wherever it runs.
+    const near = cluster.map((endpoint) => ({ ...endpoint, zone: preferZone }));
+    const far = beyond.map(({ zone, ...endpoint }) =>
+      zone === undefined || zone === preferZone ? endpoint : { ...endpoint, zone },
+    );
+    return { endpoints: [...near, ...far], preferZone };
+  }
+}
+
+/** What stands in annotations of ours and means nothing; such a Service is served as without it. */
+export function annotationProblems({ namespace, name, annotations }: Service): Problem[] {
+  const known = [
+    [BALANCING_ANNOTATION, ALGORITHMS],
+    [PROXY_PROTOCOL_ANNOTATION, [PROXY_PROTOCOL_VERSION]],
+  ] as const;
+  return known.flatMap(([annotation, values]) => {
+    const value = annotations[annotation];
+    if (value === undefined || values.some((one) => one === value)) return [];
+    const field = `metadata.annotations["${annotation}"]`;
+    const message = `"${value}" means nothing; use ${values.join(", ")}`;
+    return [{ object: `Service ${namespace}/${name}`, field, message }];
+  });
+}
+
+function algorithmOf(annotations: Service["annotations"]): Balancing["algorithm"] {
+  return ALGORITHMS.find((one) => one === annotations[BALANCING_ANNOTATION]) ?? "peak-ewma";
 }
 
 export function portKey(service: string, port: number, family: IpFamily): string {

@@ -20,7 +20,13 @@ export type HintsOff =
 /** How near policy Cluster keeps to this node, and why not nearer. */
 export type Reach =
   | { readonly kind: "node" }
-  | { readonly kind: "zone"; readonly zone: string; readonly notNode: HintsOff }
+  | {
+      readonly kind: "zone";
+      readonly zone: string;
+      /** Ready ones that are hinted for other zones. */
+      readonly beyond: readonly Endpoint[];
+      readonly notNode: HintsOff;
+    }
   | { readonly kind: "all"; readonly notNode: HintsOff; readonly notZone: HintsOff }
   /** No endpoint is ready: hints do not count, those that terminate are used wherever they are. */
   | { readonly kind: "none-ready" };
@@ -103,7 +109,9 @@ function nearest(
   if (here.kind === "chosen") return { chosen: here.endpoints, reach: { kind: "node" } };
   const near = hintedFor(ready, "hintedZones", zone);
   if (near.kind === "chosen") {
-    return { chosen: near.endpoints, reach: { kind: "zone", zone: near.name, notNode: here } };
+    const beyond = ready.filter((endpoint) => !near.endpoints.includes(endpoint));
+    const reach: Reach = { kind: "zone", zone: near.name, beyond, notNode: here };
+    return { chosen: near.endpoints, reach };
   }
   return { chosen: ready, reach: { kind: "all", notNode: here, notZone: near } };
 }

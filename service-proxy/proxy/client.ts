@@ -2,9 +2,10 @@
 // pod of this node has its address.
 
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
-import { SOURCES } from "../model/edge.ts";
+import { type Failure, SOURCES } from "../model/edge.ts";
 import type { FrontendSide, ProxyFrontend, ProxyGroup } from "../model/proxy-plan.ts";
 import type { ProxyTables } from "./proxy-tables.ts";
+import type { StreamParts } from "./relay-parts.ts";
 
 export interface Client {
   readonly address: string;
@@ -50,4 +51,19 @@ export function sourceAddress(
 /** What counts and logs call the Service port of a group. */
 export function edgeService({ service, port }: Pick<ProxyGroup, "service" | "port">): string {
   return `${service}:${port}`;
+}
+
+/** Counts a connection that reached no endpoint. */
+export function countRefusal(
+  { connections, reactor }: Pick<StreamParts, "connections" | "reactor">,
+  client: Client,
+  {
+    group,
+    route,
+  }: { readonly group: Pick<ProxyGroup, "service" | "port">; readonly route: string },
+  why: Failure,
+): void {
+  const slot = connections.slot(client.source, edgeService(group), route, "", reactor.nowMs);
+  connections.started(slot);
+  connections.finished(slot, why, Number.NaN);
 }

@@ -6,6 +6,20 @@ import type { HttpParts } from "./http-parts.ts";
 import type { EndpointState, Outcome } from "./picker-endpoint.ts";
 import type { UpstreamStream, UpstreamWait } from "./upstream-pool-stream.ts";
 
+/** An edge, but for the endpoint. */
+export interface EdgeOfRequest {
+  readonly source: string;
+  readonly service: string;
+  readonly route: string;
+}
+
+export interface Amounts {
+  /** NaN where there is none to count. */
+  readonly latencyMs: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
 export class HttpAttempt {
   readonly endpoint: EndpointState;
   /** The connection, or the wait for one; set right after. */
@@ -15,17 +29,17 @@ export class HttpAttempt {
   upstreamMs = Number.NaN;
   readonly #parts: HttpParts;
   readonly #slot: number;
+  #isSwitched = false;
 
   constructor(
     parts: HttpParts,
     endpoint: EndpointState,
-    names: { readonly source: string; readonly service: string; readonly route: string },
+    { source, service, route }: EdgeOfRequest,
   ) {
     const { reactor, requests } = parts;
     this.#parts = parts;
     this.endpoint = endpoint;
     this.startedMs = reactor.nowMs;
-    const { source, service, route } = names;
     this.#slot = requests.slot(source, service, route, endpoint.key, this.startedMs);
     requests.started(this.#slot);
     endpoint.started();
@@ -36,20 +50,42 @@ export class HttpAttempt {
     this.upstreamMs = this.#parts.reactor.nowMs - this.startedMs;
   }
 
+  /** A tunnel stands: how long it lasts is no latency. */
+  switched(): void {
+    this.endpoint.answered(this.#parts.reactor.nowMs, this.upstreamMs);
+    this.#isSwitched = true;
+  }
+
   retried(): void {
     this.#parts.requests.retried(this.#slot);
   }
 
-  /** @param latencyMs of the request; NaN where there is none to count */
-  finished(result: Result, latencyMs: number, receivedBytes: number, sentBytes: number): void {
+  finished(result: Result, { latencyMs, receivedBytes, sentBytes }: Amounts): void {
     const { reactor, requests } = this.#parts;
     const now = reactor.nowMs;
     const outcome = outcomeOf(result);
-    const spentMs = Number.isNaN(this.upstreamMs) ? now - this.startedMs : this.upstreamMs;
+    const spentMs = this.#isSwitched ? Number.NaN : this.#spentMs(now);
     if (this.endpoint.finished(now, outcome, spentMs)) requests.ejected(this.#slot);
     requests.transferred(this.#slot, receivedBytes, sentBytes);
     requests.finished(this.#slot, result, latencyMs);
   }
+
+  #spentMs(nowMs: number): number {
+    return Number.isNaN(this.upstreamMs) ? nowMs - this.startedMs : this.upstreamMs;
+  }
+}
+
+/** Counts a request that was sent to no endpoint. */
+export function countUnsent(
+  { reactor, requests }: HttpParts,
+  { source, service, route }: EdgeOfRequest,
+  result: Result,
+  { latencyMs, receivedBytes, sentBytes }: Amounts,
+): void {
+  const slot = requests.slot(source, service, route, "", reactor.nowMs);
+  requests.started(slot);
+  requests.transferred(slot, receivedBytes, sentBytes);
+  requests.finished(slot, result, latencyMs);
 }
 
 /** What a result says about the endpoint. */
@@ -63,6 +99,7 @@ function outcomeOf(result: Result): Outcome {
     case "cancelled":
       return result;
     case "limit":
+    case "bad-request":
       return "cancelled";
     default:
       return "ok";

@@ -39,6 +39,6 @@ export interface ClientStreamOwner {
   /** The request is complete; in a tunnel, the client sends no more. */
   onRequestEnd(trailers: FieldLines): void;
   onClientDrained(): void;
-  /** Nobody waits for the response any more. */
-  onClientGone(): void;
+  /** Nobody waits for the response any more, or the rest of the request cannot be read. */
+  onClientGone(why: "cancelled" | "bad-request"): void;
 }

@@ -1,6 +1,7 @@
 // What a client is answered when the proxy itself must: statuses, and for gRPC what stands for them
 // (google.rpc.Code; GRPCRoute of the Gateway API).
 
+import { type H1Body, NO_BODY } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { Failure } from "../model/edge.ts";
 
@@ -9,8 +10,24 @@ export interface OwnAnswer {
   readonly status: number;
   /** Undefined for plain HTTP. */
   readonly grpcStatus?: number;
+  /** Without content-length. */
   readonly fields: FieldLines;
   readonly text: string;
+}
+
+/** How the body of an answer is framed. */
+export function ownBody({ status, grpcStatus, text }: OwnAnswer): H1Body {
+  const isBare = status === 204 || grpcStatus !== undefined;
+  return isBare ? NO_BODY : { kind: "length", lengthBytes: text.length };
+}
+
+/** Filters that answer state their length as a field. */
+export function withoutLength(fields: FieldLines): FieldLines {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== "content-length") kept.push(fields[i] ?? "", fields[i + 1] ?? "");
+  }
+  return kept;
 }
 
 const UNKNOWN = 2;

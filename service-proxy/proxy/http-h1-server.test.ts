@@ -33,7 +33,7 @@ async function proxyToBytes(t: TestContext, ...answers: string[]): Promise<Sampl
   let count = 0;
   const server = createTcpServer((socket) => {
     socket.on("error", () => {});
-    socket.once("data", () => socket.end(answers[Math.min(count++, answers.length - 1)], "latin1"));
+    socket.once("data", () => socket.end(answers[count++] ?? "", "latin1"));
   });
   const port = await listenOn(server);
   const proxy = new SampleHttpProxy({ groups: { web: [port] } });
@@ -289,3 +289,28 @@ test("draining closes idle connections, and busy ones with their answer", async 
   response.end("done");
   assert.match(await busy, /connection: close[^]*done$/);
 });
+
+const SLOW: readonly [rule: string, sent: string, afterMs: number, answer: RegExp][] = [
+  ["a head that does not end", "GET / HTTP/1.1\r\nHost:", 11_000, /^HTTP\/1.1 408 /],
+  [
+    "a body that does not go on",
+    "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 9\r\n\r\nabc",
+    31_000,
+    /^HTTP\/1.1 408 /,
+  ],
+  ["a connection that says nothing", "", 61_000, /^$/],
+];
+
+for (const [rule, sent, afterMs, answer] of SLOW) {
+  test(`${rule} is given up after ${(afterMs - 1_000) / 1_000} seconds`, async (t) => {
+    const proxy = await proxyTo(t, echo);
+    const answered = talk(proxy.port, sent);
+    while (proxy.connections.size === 0) await new Promise(setImmediate);
+    // The bytes are there by now, or else the answer is another.
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    proxy.elapse(afterMs - 2_000);
+    assert.equal(proxy.connections.size, 1);
+    proxy.elapse(afterMs);
+    assert.match(await answered, answer);
+  });
+}

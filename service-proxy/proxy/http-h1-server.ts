@@ -9,25 +9,26 @@ import {
   encodeResponseHead,
 } from "../../lib/http/h1-encode.ts";
 import {
-  CHUNKED,
   type H1Body,
   type H1Problem,
   type H1RequestHead,
   NO_BODY,
-  UNTIL_CLOSE,
 } from "../../lib/http/h1-head.ts";
 import { DEFAULT_H1_LIMITS } from "../../lib/http/h1-limits.ts";
 import { H1Parser, REQUESTS } from "../../lib/http/h1-parser.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Expiring } from "./deadlines.ts";
+import { countUnsent } from "./http-attempt.ts";
 import type { ClientResponse, ClientStream } from "./http-client-stream.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { plainAnswer } from "./http-failure.ts";
+import { frameResponse } from "./http-h1-framing.ts";
 import { HttpOutput } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import type { HttpDoor } from "./http-routing.ts";
 
+const NOTHING_READ = { latencyMs: Number.NaN, receivedBytes: 0, sentBytes: 0 };
 const NEVER = Number.POSITIVE_INFINITY;
 /** Between requests. */
 const IDLE_MS = 60_000;
@@ -103,7 +104,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     this.#parser.eof();
     // In a tunnel each direction ends by itself; else nobody waits for an answer any more.
     if (isTunnel) return;
-    this.#clientGone();
+    this.#clientGone("cancelled");
     this.#close();
   }
 
@@ -112,14 +113,14 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   }
 
   onClosed(): void {
-    this.#clientGone();
+    this.#clientGone("cancelled");
     this.#over();
   }
 
   onDeadline(): void {
     if (this.#phase === "lingering") return this.#close();
     if (this.#phase === "idle") return this.#linger();
-    this.#clientGone();
+    this.#clientGone("bad-request");
     this.#refuse(408, "the request took too long");
   }
 
@@ -130,7 +131,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
 
   /** Ends now. */
   abort(): void {
-    this.#clientGone();
+    this.#clientGone("cancelled");
     if (this.#phase === "closed") return;
     this.#stream.reset();
     this.#over();
@@ -146,7 +147,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
       return this.#output.text(encodeResponseHead(head, { body, keepAlive: true, version }));
     }
     this.#responding = true;
-    this.#body = framed(body, head.status, request);
+    this.#body = frameResponse(body, head.status, request);
     // A client that waits for 100 may or may not send its body after another answer.
     const isUnsure = request.expectContinue && !this.#continued && !this.#requestWhole;
     const isLast = this.#draining || isUnsure || this.#requests >= MOST_REQUESTS;
@@ -266,13 +267,11 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
 
   #onProblem({ status, why }: H1Problem): void {
     if (this.#exchange === undefined) {
-      const { reactor, requests } = this.#parts;
       const { client, service } = this.#door;
-      const slot = requests.slot(client.source, service, "", "", reactor.nowMs);
-      requests.started(slot);
-      requests.finished(slot, "bad-request", Number.NaN);
+      const names = { source: client.source, service, route: "" };
+      countUnsent(this.#parts, names, "bad-request", NOTHING_READ);
     }
-    this.#clientGone();
+    this.#clientGone("bad-request");
     this.#refuse(status, why);
   }
 
@@ -287,10 +286,10 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     this.#linger();
   }
 
-  #clientGone(): void {
+  #clientGone(why: "cancelled" | "bad-request"): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    exchange?.onClientGone();
+    exchange?.onClientGone(why);
   }
 
   /** FIN, and then the client's. */
@@ -334,23 +333,3 @@ const PHASE_MS: Readonly<Record<Phase, number>> = {
   lingering: LINGER_MS,
   closed: NEVER,
 };
-
-/** How HTTP/1.1 says where the body ends, to this client. */
-function framed(body: H1Body, status: number, { method, version }: H1RequestHead): H1Body {
-  const hasNone = method === "HEAD" || status === 204 || status === 304;
-  switch (body.kind) {
-    case "tunnel":
-      return body;
-    case "length":
-      if (status === 204) return NO_BODY;
-      return hasNone ? { kind: "none", statedBytes: body.lengthBytes } : body;
-    case "none":
-      return hasNone ? body : { kind: "length", lengthBytes: 0 };
-    case "chunked":
-    case "until-close":
-      if (hasNone) return NO_BODY;
-      return version === "1.1" ? CHUNKED : UNTIL_CLOSE;
-    default:
-      return body satisfies never;
-  }
-}

@@ -24,6 +24,10 @@ export class H2Flow {
     return this.#waiting.length > 0;
   }
 
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   /** @returns false when some of it waits: `onWindow` must follow before more is written */
   write(bytes: Buffer, start: number, end: number): boolean {
     let at = start;

@@ -33,10 +33,12 @@ export class H2ServerStream implements ClientStream {
   #exchange: HttpExchange | undefined;
   #method = "";
   #requestWhole = false;
+  #bodyMs: number;
   /** What came of a tunnel that does not stand yet. */
   #early: Buffer[] | undefined;
   #ended = false;
   #responseEnded = false;
+  #answered = false;
 
   constructor(
     parts: HttpParts,
@@ -50,6 +52,16 @@ export class H2ServerStream implements ClientStream {
     this.#id = id;
     this.#congestion = congestion;
     this.#flow = new H2Flow(connection, id);
+    this.#bodyMs = parts.reactor.nowMs;
+  }
+
+  /**
+   * Since when the client owes the rest of its request; infinite when it owes nothing, and once it
+   * is answered: a stream of gRPC may rest for hours.
+   */
+  get owesSinceMs(): number {
+    const owes = !this.#requestWhole && !this.#answered && !this.#flow.paused;
+    return owes ? this.#bodyMs : Number.POSITIVE_INFINITY;
   }
 
   start(received: H2RequestHead, endStream: boolean): void {
@@ -73,6 +85,7 @@ export class H2ServerStream implements ClientStream {
   onData(bytes: Buffer, start: number, end: number, endStream: boolean): void {
     if (this.#early !== undefined) this.#early.push(Buffer.from(bytes.subarray(start, end)));
     else if (end > start) this.#exchange?.onRequestBody(bytes, start, end);
+    this.#bodyMs = this.#parts.reactor.nowMs;
     this.#flow.received(end - start);
     if (endStream) this.onRequestEnd(NO_FIELDS);
   }
@@ -92,15 +105,22 @@ export class H2ServerStream implements ClientStream {
     if (!this.#flow.waits) this.#exchange?.onClientDrained();
   }
 
+  /** The rest of its request is given up. */
+  onTooSlow(): void {
+    this.#connection.reset(this.#id, H2_ERROR.cancel);
+    this.onGone();
+  }
+
   /** The client has reset it, or is gone. */
   onGone(): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    exchange?.onClientGone();
+    exchange?.onClientGone("cancelled");
     this.#over();
   }
 
   respond(head: ClientResponse, body: H1Body): void {
+    if (head.status >= 200 || head.status === 101) this.#answered = true;
     if (body.kind === "tunnel") {
       this.#connection.respond(this.#id, { ...fromSwitch(head), contentLength: undefined }, false);
       return this.#openTunnel();
@@ -140,6 +160,7 @@ export class H2ServerStream implements ClientStream {
   }
 
   resume(): void {
+    this.#bodyMs = this.#parts.reactor.nowMs;
     this.#flow.resume();
   }
 

@@ -12,9 +12,10 @@ import { HttpOutput } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import type { HttpDoor } from "./http-routing.ts";
 
-const NEVER = Number.POSITIVE_INFINITY;
 /** Without a stream. */
 const IDLE_MS = 60_000;
+/** Between two pieces of a body, before its request is answered. */
+const BODY_MS = 300_000;
 /** After the last frame, until the client has closed. */
 const LINGER_MS = 2_000;
 
@@ -69,15 +70,19 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
     this.#over();
   }
 
-  onDeadline(): void {
-    if (this.#state === "open") this.drain();
-    else this.#close();
+  onDeadline(nowMs: number): void {
+    if (this.#state === "lingering") return this.#close();
+    if (this.#streams.size === 0) return this.drain();
+    for (const stream of this.#streams.values()) {
+      if (stream.owesSinceMs + BODY_MS <= nowMs) stream.onTooSlow();
+    }
+    this.deadlineMs = nowMs + BODY_MS;
   }
 
   drain(): void {
     if (this.#state !== "open") return;
     this.#state = "draining";
-    this.deadlineMs = NEVER;
+    this.deadlineMs = this.#parts.reactor.nowMs + BODY_MS;
     this.#connection.drain();
   }
 
@@ -128,7 +133,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
       congestion: this,
     });
     this.#streams.set(id, stream);
-    if (this.#state === "open") this.deadlineMs = NEVER;
+    if (this.#streams.size === 1) this.deadlineMs = this.#parts.reactor.nowMs + BODY_MS;
     stream.start(head, endStream);
   }
 
@@ -158,7 +163,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
   }
 
   #endStreams(): void {
-    for (const stream of [...this.#streams.values()]) stream.onGone();
+    for (const stream of this.#streams.values()) stream.onGone();
     this.#streams.clear();
   }
 }

@@ -3,11 +3,10 @@
 
 import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { RequestHead } from "../../lib/http/message.ts";
-import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
-import type { FrontendSide } from "../model/proxy-plan.ts";
-import { type Client, sourceAddress } from "./client.ts";
+import { sourceAddress } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { HttpParts } from "./http-parts.ts";
+import type { HttpDoor } from "./http-routing.ts";
 import type { EndpointState, Outcome } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
 import type { UpstreamOwner, UpstreamStream, UpstreamWait } from "./upstream-pool-stream.ts";
@@ -21,10 +20,6 @@ export interface MirrorRequest {
   /** The whole body. */
   readonly chunks: readonly Buffer[];
   readonly group: ServedGroup;
-  readonly client: Client;
-  readonly side: FrontendSide;
-  readonly dialled: SocketAddress;
-  readonly connectTimeoutMs: number;
 }
 
 /** How many mirrored requests a worker has under way. */
@@ -61,8 +56,9 @@ export class MirroredRequest implements UpstreamOwner, Expiring {
   }
 
   /** Sends it, unless there is no endpoint or too much is under way. */
-  static send(parts: HttpParts, request: MirrorRequest): void {
-    const { client, side, group } = request;
+  static send(parts: HttpParts, door: HttpDoor, request: MirrorRequest): void {
+    const { client, side, dialled, port } = door;
+    const { group } = request;
     const asked = { clientAddress: client.address };
     const endpoint = group.endpoints.pick(asked, parts.reactor.nowMs, parts.random);
     if (endpoint === undefined || !parts.mirrors.tryTake()) return;
@@ -70,7 +66,9 @@ export class MirroredRequest implements UpstreamOwner, Expiring {
     const mirrored = new MirroredRequest(parts, request, endpoint);
     parts.deadlines.add(mirrored);
     const from = sourceAddress(client, side, endpoint.endpoint);
-    const opened = parts.pools.open({ ...request, endpoint, from }, mirrored, "young");
+    const { connectTimeoutMs } = port.plan.limits;
+    const target = { group, endpoint, from, client, dialled, connectTimeoutMs };
+    const opened = parts.pools.open(target, mirrored, "young");
     mirrored.#upstream = opened;
     if (opened.kind === "stream") mirrored.onReady(opened);
   }

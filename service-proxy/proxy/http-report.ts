@@ -16,7 +16,8 @@ export interface RequestFacts {
   readonly endpoint: string;
   readonly status: number;
   readonly grpcStatus: number | undefined;
-  readonly flags: readonly Failure[];
+  readonly failure: Failure | undefined;
+  readonly budgetExhausted: boolean;
   readonly attempts: number;
   readonly durationMs: number;
   readonly upstreamMs: number | undefined;
@@ -49,16 +50,20 @@ function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): Request
     path: received.path,
     status: facts.status === 0 ? undefined : facts.status,
     grpcStatus: facts.grpcStatus,
-    flags: facts.flags,
+    flags: flagsOf(facts),
     attempts: facts.attempts,
     durationMs: rounded(facts.durationMs),
-    upstreamMs:
-      upstreamMs === undefined || Number.isNaN(upstreamMs) ? undefined : rounded(upstreamMs),
+    upstreamMs: upstreamMs === undefined ? undefined : rounded(upstreamMs),
     receivedBytes: facts.receivedBytes,
     sentBytes: facts.sentBytes,
     requestId: forwarded && fieldValue(forwarded.fields, "x-request-id"),
     traceparent: forwarded && fieldValue(forwarded.fields, "traceparent"),
   };
+}
+
+function flagsOf({ failure, budgetExhausted }: RequestFacts): readonly Failure[] {
+  const flags: readonly Failure[] = budgetExhausted ? ["retry-budget"] : [];
+  return failure === undefined ? flags : [...flags, failure];
 }
 
 /** To microseconds: what is behind them is noise. */

@@ -22,10 +22,6 @@ export class RequestBody {
     return this.#keptBytes >= MOST_KEPT_BYTES;
   }
 
-  get keptBytes(): number {
-    return this.#keptBytes;
-  }
-
   /** Undefined until the request is complete. */
   get trailers(): FieldLines | undefined {
     return this.#trailers;

@@ -2,6 +2,7 @@
 // have processed is never repeated unless its method makes that harmless, or its route's rule names
 // the answer.
 
+import { type Failure, type Result, resultOfStatus } from "../model/edge.ts";
 import type { RouteRule } from "../model/route-table.ts";
 import type { Freshness } from "./upstream-pool-endpoint.ts";
 import type { UpstreamFailure } from "./upstream-pool-stream.ts";
@@ -67,6 +68,29 @@ export function decideRetry(
       return byRule && mayRepeat ? { freshness: "any", backoffMs, atFault: true } : undefined;
     case "limit":
       return undefined;
+    default:
+      return end satisfies never;
+  }
+}
+
+/** What an attempt that ended so counts as. */
+export function resultOfEnd(end: AttemptEnd): Result {
+  return typeof end === "object" ? resultOfStatus(end.status) : failureOfEnd(end);
+}
+
+export function failureOfEnd(end: Exclude<AttemptEnd, object>): Failure {
+  switch (end) {
+    case "connect-timeout":
+    case "connect-failed":
+      return "connect-failed";
+    case "unprocessed":
+    case "stale":
+    case "reset":
+    case "protocol":
+      return "reset";
+    case "timeout":
+    case "limit":
+      return end;
     default:
       return end satisfies never;
   }

@@ -8,6 +8,7 @@ import type { FrontendSide } from "../model/proxy-plan.ts";
 import { normalisePath } from "../model/route-path.ts";
 import type { RouteBackend, RouteRule } from "../model/route-table.ts";
 import type { Client } from "./client.ts";
+import { RequestSession } from "./http-session.ts";
 import type { ProxyTables, ServedGroup, ServedPort } from "./proxy-tables.ts";
 import { chooseBackend, isMirrored } from "./route-choice.ts";
 import { answerPreflight } from "./route-cors.ts";
@@ -37,6 +38,8 @@ export interface Forwarded {
   /** As it is sent. */
   readonly head: RequestHead;
   readonly mirrors: readonly ServedGroup[];
+  /** Undefined where the rule keeps none. */
+  readonly session: RequestSession | undefined;
 }
 
 export type Routed =
@@ -44,6 +47,15 @@ export type Routed =
   /** Answered by a filter. */
   | { readonly kind: "answer"; readonly rule: RouteRule; readonly head: ResponseHead }
   | { readonly kind: "failure"; readonly rule: RouteRule | undefined; readonly failure: Failure };
+
+/** Where routes lead, and what they leave to chance and to the clock. */
+export interface RoutingParts {
+  readonly tables: ProxyTables;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Wall clock, in milliseconds. */
+  readonly wallMs: () => number;
+}
 
 const NO_MIRRORS: readonly ServedGroup[] = [];
 
@@ -60,11 +72,10 @@ export function defaultRule(side: FrontendSide): RouteRule {
   };
 }
 
-/** @param random in [0, 1) */
 export function routeRequest(
   received: RequestHead,
   door: HttpDoor,
-  { tables, random }: { readonly tables: ProxyTables; readonly random: () => number },
+  { tables, random, wallMs }: RoutingParts,
 ): Routed {
   const path = normalisePath(received.path);
   if (path === undefined) return { kind: "failure", rule: undefined, failure: "bad-request" };
@@ -73,8 +84,8 @@ export function routeRequest(
   if (rule === undefined) return { kind: "failure", rule, failure: "no-route" };
   const answer = answerOfFilters(head, rule, door);
   if (answer !== undefined) return { kind: "answer", rule, head: answer };
-  const [only, ...others] = rule.backends;
-  const backend = others.length === 0 ? only : chooseBackend(rule.backends, random());
+  const session = sessionOf(head, rule, wallMs);
+  const backend = backendFor(rule, session, { tables, random });
   if (backend?.group === undefined || backend.weight === 0) {
     return { kind: "failure", rule, failure: "bad-route" };
   }
@@ -93,6 +104,7 @@ export function routeRequest(
     group,
     head: filterRequest(forwarded, rule, backend),
     mirrors: mirrorsOf(rule, backend, tables, random),
+    session,
   };
 }
 
@@ -102,6 +114,35 @@ function ruleFor(head: RequestHead, door: HttpDoor, tables: ProxyTables): RouteR
   const { namespace } = door.client;
   if (matcher?.appliesTo(namespace) !== true) return door.defaultRule;
   return matcher.match(head, namespace);
+}
+
+function sessionOf(
+  { fields }: RequestHead,
+  { sessionPersistence }: RouteRule,
+  wallMs: () => number,
+): RequestSession | undefined {
+  if (sessionPersistence === undefined) return undefined;
+  return new RequestSession(fields, sessionPersistence, wallMs());
+}
+
+/** A session leads back to the backend that has its endpoint, whatever the weights are now. */
+function backendFor(
+  { backends }: RouteRule,
+  session: RequestSession | undefined,
+  { tables, random }: Pick<RoutingParts, "tables" | "random">,
+): RouteBackend | undefined {
+  if (backends.length === 1) return backends[0];
+  const kept = session && backends.find((one) => hasSession(one, session, tables));
+  return kept ?? chooseBackend(backends, random());
+}
+
+function hasSession(
+  { group, weight }: RouteBackend,
+  session: RequestSession,
+  tables: ProxyTables,
+): boolean {
+  const served = group === undefined || weight === 0 ? undefined : tables.group(group);
+  return served !== undefined && session.endpointOf(served, []) !== undefined;
 }
 
 function answerOfFilters(
@@ -136,11 +177,17 @@ function mirrorsOf(
   return mirrors;
 }
 
+/** Each byte as two digits. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, "0"),
+);
+
 /** Four bytes at a time: ids must differ, not be secret. */
 function randomHex(lengthBytes: number, random: () => number): string {
   let text = "";
   for (let i = 0; i < lengthBytes; i += 4) {
-    text += ((random() * 0x1_0000_0000) >>> 0).toString(16).padStart(8, "0");
+    const word = random() * 0x1_0000_0000;
+    for (let shift = 24; shift >= 0; shift -= 8) text += HEX[(word >>> shift) & 255];
   }
   return text;
 }

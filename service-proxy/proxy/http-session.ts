@@ -20,11 +20,6 @@ export class RequestSession {
     this.#token = readSession(fields, rule, nowMs);
   }
 
-  /** `address:port` that the client belongs to. */
-  get endpointKey(): string | undefined {
-    return this.#token?.endpoint;
-  }
-
   /** Undefined when there is none, it has gone, or the request failed there. */
   endpointOf(
     { endpoints }: ServedGroup,

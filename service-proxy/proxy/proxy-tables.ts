@@ -17,12 +17,15 @@ import { ConnectionCounter } from "./connection-limits.ts";
 import { EndpointGroup } from "./picker-group.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { compileRoutes, type RouteMatcher } from "./route-match.ts";
+import { EvenDraws } from "./weighted-group.ts";
 
 /** A Service port, with what is counted about it. */
 export interface ServedPort {
   readonly key: PortKey;
   readonly plan: ProxyPort;
   readonly connections: ConnectionCounter;
+  /** Shares its connections out to weighted groups. */
+  readonly shares: EvenDraws;
   /** Compiled from the plan's table; undefined without one. */
   readonly matcher?: RouteMatcher;
 }
@@ -107,14 +110,16 @@ export class ProxyTables {
       circuit: before?.circuit ?? new Circuit(),
       retries: before?.retries ?? new RetryBudget(),
     };
-    group.endpoints.update(plan, nowMs, this.#node.zone);
+    group.endpoints.update(plan, nowMs, plan.balancing.preferZone);
     this.#groups.set(key, group);
   }
 
   #setPort(key: PortKey, plan: ProxyPort): void {
-    const connections = this.#ports.get(key)?.connections ?? new ConnectionCounter();
+    const before = this.#ports.get(key);
+    const connections = before?.connections ?? new ConnectionCounter();
+    const shares = before?.shares ?? new EvenDraws();
     const table = plan.kind.kind === "http" ? plan.kind.routes : undefined;
     const matcher = table === undefined ? {} : { matcher: compileRoutes(table) };
-    this.#ports.set(key, { key, plan, connections, ...matcher });
+    this.#ports.set(key, { key, plan, connections, shares, ...matcher });
   }
 }

@@ -5,14 +5,14 @@ import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { type StreamEnds, type StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import { listenTransparent, TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
-import { tryClose } from "../../lib/sys/ffi.ts";
+import { resetOnClose, tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";
 import type { TelemetryMessage } from "../model/edge.ts";
 import type { FrontendSide, ProxyPlanDelta } from "../model/proxy-plan.ts";
 import type { FromWorker, WorkerSettings } from "../model/worker-messages.ts";
 import { AccessLog, fileWriter } from "./access-log.ts";
 import { RequestTaps } from "./access-log-tap.ts";
-import { type Client, clientOf, edgeService, sideFor } from "./client.ts";
+import { type Client, clientOf, countRefusal, edgeService, sideFor } from "./client.ts";
 import { Deadlines, SWEEP_PERIOD_MS } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
 import { HttpConnection } from "./http-connection.ts";
@@ -22,6 +22,7 @@ import type { HttpParts } from "./http-parts.ts";
 import { defaultRule, type HttpDoor } from "./http-routing.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
 import { TcpRelay } from "./tcp-relay.ts";
+import { TlsRelay } from "./tls-relay.ts";
 import { UpstreamPools } from "./upstream-pool.ts";
 import { weightedGroup } from "./weighted-group.ts";
 
@@ -157,11 +158,14 @@ export class ProxyWorker {
     const frontend = tables.frontend(ends.local);
     const port = frontend === undefined ? undefined : tables.port(frontend.port);
     // Nobody is served who did not come through a frontend: loops, and calls to the door itself.
-    if (frontend === undefined || port === undefined) return void tryClose(fd);
+    if (frontend === undefined || port === undefined) {
+      resetOnClose(fd);
+      return void tryClose(fd);
+    }
     const client = clientOf(tables, ends.remote, isInside);
     const down = TcpStream.accepted(reactor, fd, ends, NOBODY);
     if (!port.connections.tryTake(client.address, port.plan.limits)) {
-      this.#refused(port, client);
+      countRefusal(this.#parts, client, { group: port.plan, route: "" }, "limit");
       return down.reset();
     }
     this.#serve(down, client, { side: sideFor(frontend, client), port });
@@ -182,7 +186,7 @@ export class ProxyWorker {
       : this.#relay(down, client, { side, port }, onEnd);
     if (served === undefined) {
       port.connections.release(client.address);
-      this.#refused(port, client);
+      countRefusal(this.#parts, client, { group: port.plan, route: "" }, "bad-route");
       return down.reset();
     }
     this.#served.add(served);
@@ -193,23 +197,19 @@ export class ProxyWorker {
     client: Client,
     { side, port }: { readonly side: FrontendSide; readonly port: ServedPort },
     onEnd: () => void,
-  ): TcpRelay | undefined {
-    const { tables, random } = this.#parts;
+  ): TcpRelay | TlsRelay | undefined {
     const { kind } = port.plan;
+    if (kind.kind === "tls") {
+      const { routes } = kind;
+      return new TlsRelay(this.#parts, down, { client, side, port, routes, onEnd });
+    }
     const key =
       kind.kind === "tcp" && kind.backends.length > 0
-        ? weightedGroup(kind.backends, random())
+        ? weightedGroup(kind.backends, port.shares.next())
         : side.group;
-    const group = key === undefined ? undefined : tables.group(key);
+    const group = key === undefined ? undefined : this.tables.group(key);
     if (group === undefined) return undefined;
     return new TcpRelay(this.#parts, down, { client, side, port, group, route: "", onEnd });
-  }
-
-  #refused({ plan }: ServedPort, client: Client): void {
-    const { connections, reactor } = this.#parts;
-    const slot = connections.slot(client.source, edgeService(plan), "", "", reactor.nowMs);
-    connections.started(slot);
-    connections.finished(slot, "limit", Number.NaN);
   }
 
   #idleIfEmpty(): void {

@@ -22,3 +22,9 @@ export interface RelayParts {
   readonly accessLog: AccessLog;
   readonly taps: RequestTaps;
 }
+
+/** What carrying bytes takes. */
+export type StreamParts = Pick<
+  RelayParts,
+  "reactor" | "dialer" | "tables" | "deadlines" | "random" | "connections"
+>;

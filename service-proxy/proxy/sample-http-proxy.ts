@@ -6,11 +6,8 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { Reactor } from "../../lib/reactor/reactor.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import {
-  type Listener,
-  listenTransparent,
-  TransparentDialer,
-} from "../../lib/reactor/transparent-socket.ts";
+import type { Listener } from "../../lib/reactor/tcp-listener.ts";
+import { listenOnLoopback, loopbackDialer } from "../../lib/reactor/sample-loopback.ts";
 import type { EdgeDelta, Result } from "../model/edge.ts";
 import { RESULTS } from "../model/edge.ts";
 import type { ProxyGroup } from "../model/proxy-plan.ts";
@@ -49,7 +46,7 @@ export class SampleHttpProxy {
 
   constructor(options: SampleHttpProxyOptions) {
     const reactor = this.#reactor;
-    const dialer = new TransparentDialer(reactor, Math.random);
+    const dialer = loopbackDialer(reactor);
     const deadlines = new Deadlines();
     const output = new OutputBuffer(reactor);
     const tables = new ProxyTables();
@@ -75,12 +72,8 @@ export class SampleHttpProxy {
     };
     this.#apply(options);
     this.#sweep = setInterval(() => deadlines.sweep(reactor.nowMs), SWEEP_MS);
-    this.#listener = listenTransparent(reactor, {
-      address: "127.0.0.1",
-      port: 0,
-      onConnection: (fd, ends) => {
-        this.#serve(TcpStream.accepted(reactor, fd, ends, NOBODY));
-      },
+    this.#listener = listenOnLoopback(reactor, (fd, ends) => {
+      this.#serve(TcpStream.accepted(reactor, fd, ends, NOBODY));
     });
   }
 
@@ -91,6 +84,22 @@ export class SampleHttpProxy {
   /** Requests that ended, in the order they did. */
   get records(): readonly RequestRecord[] {
     return this.#records;
+  }
+
+  /** Makes deadlines pass that end within so long. */
+  elapse(ms: number): void {
+    this.parts.deadlines.sweep(this.#reactor.nowMs + ms);
+  }
+
+  /** A plan in which a group has other endpoints. */
+  replan(group: string, ports: readonly number[]): void {
+    const { parts } = this;
+    const served = parts.tables.group(group);
+    if (served === undefined) return;
+    const endpoints = ports.map((port) => ({ address: "127.0.0.1", port, local: true }));
+    const groups = [[group, { ...served.plan, endpoints }]] as const;
+    parts.tables.apply({ ...EMPTY, groups }, this.#reactor.nowMs);
+    parts.pools.prune();
   }
 
   /** What was counted since the last call. */
@@ -109,12 +118,8 @@ export class SampleHttpProxy {
   stop(): void {
     clearInterval(this.#sweep);
     this.#listener.close();
-    for (const connection of [...this.connections]) connection.abort();
-    this.parts.tables.apply(
-      { ...EMPTY, groups: [...this.parts.tables.groups].map(({ key, plan }) => [key, { ...plan, endpoints: [] }]) },
-      this.#reactor.nowMs,
-    );
-    this.parts.pools.prune();
+    for (const connection of this.connections) connection.abort();
+    for (const { key } of this.parts.tables.groups) this.replan(key, []);
     this.#reactor.stop();
   }
 
@@ -142,7 +147,11 @@ export class SampleHttpProxy {
         ? { kind: "http" as const }
         : { kind: "http" as const, routes: { rules } };
     this.parts.tables.apply(
-      { ...EMPTY, groups: plans, ports: [["port", { service: "shop/web", port: 80, kind, limits }]] },
+      {
+        ...EMPTY,
+        groups: plans,
+        ports: [["port", { service: "shop/web", port: 80, kind, limits }]],
+      },
       this.#reactor.nowMs,
     );
   }
@@ -150,7 +159,7 @@ export class SampleHttpProxy {
   #serve(stream: TcpStream): void {
     const port = this.parts.tables.port("port");
     if (port === undefined) return stream.close();
-    const side = { group: "web", keepClientAddress: false };
+    const side = { group: "web", source: "client" } as const;
     const { address, port: clientPort } = stream.remote;
     const client = { address, port: clientPort, kind: "pod", source: "shop" } as const;
     const door = {

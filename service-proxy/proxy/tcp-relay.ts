@@ -4,11 +4,11 @@
 import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Result } from "../model/edge.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
-import { type Client, edgeService } from "./client.ts";
+import { type Client, countRefusal, edgeService } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
 import type { ServedGroup, ServedPort } from "./proxy-tables.ts";
-import type { RelayParts } from "./relay-parts.ts";
+import type { StreamParts } from "./relay-parts.ts";
 import { type DialFailure, type Dialled, UpstreamDial } from "./upstream-dial.ts";
 
 export interface TcpRelayRequest {
@@ -24,9 +24,12 @@ export interface TcpRelayRequest {
   readonly onEnd: () => void;
 }
 
+/** Some reader may be slow: see TcpStream.awaitReader. Shorter than any idle timeout. */
+const STALLED_AFTER_MS = 10_000;
+
 export class TcpRelay implements Expiring {
   deadlineMs = Number.POSITIVE_INFINITY;
-  readonly #parts: RelayParts;
+  readonly #parts: StreamParts;
   readonly #request: TcpRelayRequest;
   readonly #down: TcpStream;
   readonly #downSide: Direction;
@@ -35,10 +38,11 @@ export class TcpRelay implements Expiring {
   #edge = -1;
   #received = 0;
   #sent = 0;
+  #movedMs = 0;
   #open = 2;
 
   /** @param down accepted, and paused */
-  constructor(parts: RelayParts, down: TcpStream, request: TcpRelayRequest) {
+  constructor(parts: StreamParts, down: TcpStream, request: TcpRelayRequest) {
     this.#parts = parts;
     this.#request = request;
     this.#down = down;
@@ -71,17 +75,13 @@ export class TcpRelay implements Expiring {
     this.#moved(0, 0);
     deadlines.add(this);
     if (group.plan.proxyProtocol) stream.push(formatProxyHeader(client, this.#down.local));
-    if (early !== undefined) this.carried(this.#downSide, early, 0, early.length);
     this.#down.resume();
+    if (early !== undefined) this.carried(this.#downSide, early, 0, early.length);
   }
 
   onDialFailed(why: DialFailure): void {
     const { client, group, route } = this.#request;
-    const { connections, reactor } = this.#parts;
-    const now = reactor.nowMs;
-    const slot = connections.slot(client.source, edgeService(group.plan), route, "", now);
-    connections.started(slot);
-    connections.finished(slot, why, Number.NaN);
+    countRefusal(this.#parts, client, { group: group.plan, route }, why);
     this.#dial = undefined;
     this.#down.reset();
     this.#request.onEnd();
@@ -121,8 +121,12 @@ export class TcpRelay implements Expiring {
     if (--this.#open === 0) this.#finish("ok");
   }
 
-  onDeadline(): void {
-    this.abort("timeout");
+  onDeadline(nowMs: number): void {
+    const idleMs = this.#movedMs + this.#request.port.plan.limits.idleTimeoutMs;
+    if (nowMs >= idleMs) return this.abort("timeout");
+    this.#down.awaitReader();
+    this.#dialled?.stream.awaitReader();
+    this.deadlineMs = Math.min(idleMs, nowMs + STALLED_AFTER_MS);
   }
 
   /** Bytes are not ours to end: a relay lasts until the peers end it, or the time is over. */
@@ -156,7 +160,8 @@ export class TcpRelay implements Expiring {
   #moved(received: number, sent: number): void {
     this.#received += received;
     this.#sent += sent;
-    this.deadlineMs = this.#parts.reactor.nowMs + this.#request.port.plan.limits.idleTimeoutMs;
+    this.#movedMs = this.#parts.reactor.nowMs;
+    this.deadlineMs = this.#movedMs + STALLED_AFTER_MS;
   }
 
   #sourceOf(side: Direction): TcpStream | undefined {

@@ -7,7 +7,7 @@ import { type Client, sourceAddress } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
-import type { RelayParts } from "./relay-parts.ts";
+import type { StreamParts } from "./relay-parts.ts";
 
 export interface DialRequest {
   readonly group: ServedGroup;
@@ -35,10 +35,10 @@ export interface DialOwner {
 /** Beside the first. The connect timeout is for all of them together. */
 const MORE_ATTEMPTS = 2;
 /** What this machine is short of: ports, descriptors, memory. No endpoint is to blame. */
-const OWN_FAILURES = /^(EADDRINUSE|EADDRNOTAVAIL|EAGAIN|EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
+export const OWN_FAILURES = /^(EADDRINUSE|EADDRNOTAVAIL|EAGAIN|EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
 
 export class UpstreamDial implements StreamOwner, Expiring {
-  readonly #parts: RelayParts;
+  readonly #parts: StreamParts;
   readonly #request: DialRequest;
   readonly #owner: DialOwner;
   readonly #failed: EndpointState[] = [];
@@ -50,7 +50,7 @@ export class UpstreamDial implements StreamOwner, Expiring {
   #over = false;
   #cancelled = false;
 
-  constructor(parts: RelayParts, request: DialRequest, owner: DialOwner) {
+  constructor(parts: StreamParts, request: DialRequest, owner: DialOwner) {
     this.#parts = parts;
     this.#request = request;
     this.#owner = owner;

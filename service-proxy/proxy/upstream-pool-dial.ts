@@ -2,14 +2,15 @@
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import type { TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
+import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
+import { OWN_FAILURES } from "./upstream-dial.ts";
 import type { UpstreamFailure, UpstreamTarget } from "./upstream-pool-stream.ts";
 
 export interface UpstreamDialParts {
   readonly reactor: Reactor;
-  readonly dialer: TransparentDialer;
+  readonly dialer: Dialer;
   readonly deadlines: Deadlines;
 }
 
@@ -38,7 +39,7 @@ export class UpstreamDialling implements StreamOwner, Expiring {
     const { from } = target;
     const stream = parts.dialer.dial(from === undefined ? { to } : { to, from }, this);
     if (typeof stream === "string") {
-      parts.reactor.later(() => this.#fail("connect-failed"));
+      parts.reactor.later(() => this.onClosed(stream));
       return;
     }
     this.#stream = stream;
@@ -64,8 +65,8 @@ export class UpstreamDialling implements StreamOwner, Expiring {
     this.#owner.onOpened(stream);
   }
 
-  onClosed(): void {
-    this.#fail("connect-failed");
+  onClosed(code: string | undefined): void {
+    this.#fail(OWN_FAILURES.test(code ?? "") ? "limit" : "connect-failed");
   }
 
   onDeadline(): void {

@@ -37,7 +37,7 @@ export class UpstreamPool implements Expiring {
   readonly #parts: PoolParts;
   readonly #onEmpty: () => void;
   /** The last used stands last. */
-  #idle: IdleConnection[] = [];
+  readonly #idle: IdleConnection[] = [];
   /** Open, or being opened. */
   #connections = 0;
 
@@ -55,13 +55,11 @@ export class UpstreamPool implements Expiring {
   }
 
   onDeadline(nowMs: number): void {
-    for (const { connection, sinceMs } of [...this.#idle]) {
-      if (sinceMs + IDLE_MS <= nowMs) connection.close();
-    }
+    this.#closeSince(nowMs - IDLE_MS);
   }
 
   closeIdle(): void {
-    for (const { connection } of [...this.#idle]) connection.close();
+    this.#closeSince(Number.POSITIVE_INFINITY);
   }
 
   open(
@@ -77,6 +75,14 @@ export class UpstreamPool implements Expiring {
       return idle.connection;
     }
     return this.#dial(target, owner);
+  }
+
+  /** Closes those that are idle for so long; the oldest stand first, and closing takes them out. */
+  #closeSince(sinceMs: number): void {
+    for (let oldest = this.#idle[0]; oldest !== undefined; oldest = this.#idle[0]) {
+      if (oldest.sinceMs > sinceMs) return;
+      oldest.connection.close();
+    }
   }
 
   #dial(target: UpstreamTarget, owner: UpstreamOwner): UpstreamWait {

@@ -139,8 +139,10 @@ export class UpstreamH1 implements UpstreamStream {
     this.#owner?.onUpstreamDrained();
   }
 
-  onClosed(): void {
-    if (!this.#closed) this.#fail(this.#brokenNow());
+  onClosed(code: string | undefined): void {
+    if (this.#closed) return;
+    if (code === undefined) this.onEnd();
+    else this.#fail(this.#brokenNow());
   }
 
   #brokenNow(): UpstreamFailure {

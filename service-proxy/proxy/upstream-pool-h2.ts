@@ -143,7 +143,7 @@ export class UpstreamH2 implements StreamOwner {
     this.#output.flush();
     this.#stream.close();
     this.#onGone();
-    for (const stream of [...this.#streams.values()]) stream.onBroken(why);
+    for (const stream of this.#streams.values()) stream.onBroken(why);
   }
 }
 

@@ -45,13 +45,13 @@ export class SharedUpstreamPool implements Expiring {
   }
 
   onDeadline(nowMs: number): void {
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       if (connection.isIdle && connection.idleSinceMs + IDLE_MS <= nowMs) connection.close();
     }
   }
 
   closeIdle(): void {
-    for (const connection of [...this.#connections]) if (connection.isIdle) connection.close();
+    for (const connection of this.#connections) if (connection.isIdle) connection.close();
   }
 
   open(target: UpstreamTarget, owner: UpstreamOwner): UpstreamStream | UpstreamWait {

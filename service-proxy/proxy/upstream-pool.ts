@@ -51,7 +51,7 @@ export class UpstreamPools {
   prune(): void {
     for (const byEndpoint of Object.values(this.#pools)) {
       for (const [endpoint, pools] of byEndpoint) {
-        if (!endpoint.planned) for (const pool of [...pools.values()]) pool.closeIdle();
+        if (!endpoint.planned) for (const pool of pools.values()) pool.closeIdle();
       }
     }
   }

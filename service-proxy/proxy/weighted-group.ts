@@ -20,3 +20,17 @@ export function weightedGroup(
   }
   return undefined;
 }
+
+/** The fraction of the golden ratio: multiples of no other number fall as evenly into [0, 1). */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
+/** Draws that follow weights exactly: after any number of them, each share is off by two or so. */
+export class EvenDraws {
+  #last = 0;
+
+  /** In [0, 1). */
+  next(): number {
+    this.#last = (this.#last + GOLDEN) % 1;
+    return this.#last;
+  }
+}

@@ -2,9 +2,9 @@
 // the DaemonSet's rights, file system and capabilities, which has enough and needs all of them.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
-import { parse, stringify } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 
 import { appliedFiles, applyPath, validateManifests } from "../../manifests/apply-contract.ts";
 import { nodeCapabilities } from "../../manifests/source/capabilities.ts";
@@ -26,6 +26,9 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 exec setpriv --bounding-set="$bounds" --inh-caps=-all --no-new-privs -- "$@"
 `;
+
+/** Of linux/capability.h. */
+const BITS = { NET_ADMIN: 12n, NET_RAW: 13n } as const;
 
 suite("manifests", () => {
   let cluster: Cluster;
@@ -97,7 +100,7 @@ suite("manifests", () => {
     }
   });
 
-  for (const { name: dropped } of nodeCapabilities) {
+  for (const { name: dropped } of nodeCapabilities.filter(({ needed }) => needed)) {
     test(`without ${dropped} it does not serve`, async () => {
       const rest = nodeCapabilities.map(({ name }) => name).filter((name) => name !== dropped);
       const agent = inContainer(rest, [`--config=${configuration}`]);
@@ -105,21 +108,72 @@ suite("manifests", () => {
       await agent.kill();
     });
   }
+
+  suite("proxy workers", () => {
+    let clusterIP: string;
+    before(async () => {
+      const { spec } = await createService(cluster.admin, {
+        name: "proxied",
+        labels: { "innermesh.io/lane": "l4" },
+        spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] },
+      });
+      clusterIP = spec?.clusterIP ?? "";
+    });
+
+    const cases = [
+      { when: "as installed", granted: ["NET_RAW", "NET_ADMIN"], kept: "NET_RAW" },
+      { when: "without NET_RAW", granted: ["NET_ADMIN"], kept: "NET_ADMIN" },
+    ] as const;
+    for (const { when, granted, kept } of cases) {
+      test(`${when} they serve, with ${kept} and nothing else`, async () => {
+        const agent = inContainer(granted, [`--config=${configuration}`]);
+        try {
+          await agent.healthy();
+          await agent.proxying();
+          const workers = await childrenOf(agent.pid);
+          assert.ok(workers.length > 0);
+          for (const pid of workers) {
+            const status = await readFile(`/proc/${pid}/status`, "utf8");
+            for (const set of ["CapEff", "CapPrm"]) {
+              const held = new RegExp(`^${set}:\\t(\\S+)$`, "m").exec(status)?.[1];
+              assert.equal(BigInt(`0x${held}`), 1n << BITS[kept], `${set} of worker ${pid}`);
+            }
+          }
+          const target = { protocol: "http", address: clusterIP, port: 80 } as const;
+          await cluster.until(cluster.podProbe(1, 1), target, ({ kind }) => kind === "reply");
+        } finally {
+          await agent.stop();
+        }
+      });
+    }
+  });
 });
 
 /** The ConfigMap's file, with what a pod has from elsewhere and a namespace cannot have. */
 async function writeConfiguration(cluster: Cluster): Promise<string> {
   const base = appliedFiles().find(({ path }) => path === "kustomize/base/config-map.yaml");
   const data = base?.objects[0]?.["data"] as Readonly<Record<string, string>>;
+  const [kubeProxy, ...others] = parseAllDocuments(data["config.yaml"] ?? "").map((document) =>
+    document.toJS(),
+  );
   const file = cluster.file("config.yaml");
   const content = {
-    ...parse(data["config.yaml"] ?? ""),
+    ...kubeProxy,
     clientConnection: { kubeconfig: await cluster.nodeKubeconfig() },
     // The limit belongs to the machine, not to a namespace.
     conntrack: { maxPerCore: 0 },
     // What the kubelet gives to node-critical pods cannot be lowered to from here.
     oomScoreAdj: 0,
   };
-  await writeFile(file, stringify(content));
+  await writeFile(file, [content, ...others].map((one) => stringify(one)).join("---\n"));
   return file;
+}
+
+async function childrenOf(parent: number): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const parents = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")),
+  );
+  // "PID (NAME) STATE PARENT …", and a name may hold anything.
+  return pids.filter((_, i) => /.*\) \S+ (\d+)/.exec(parents[i] ?? "")?.[1] === String(parent));
 }

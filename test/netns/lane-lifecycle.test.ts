@@ -14,7 +14,7 @@ const UPGRADES = SOAK ? 20 : 3;
 describe("an agent with proxy workers", () => {
   let life: LaneLife;
   before(async () => {
-    life = await LaneLife.build();
+    life = await LaneLife.build(2);
   });
   afterEach(() => life.quiet());
   after(() => life[Symbol.asyncDispose]());
@@ -139,7 +139,8 @@ describe("an agent with proxy workers", () => {
       await delay(250);
     }
     await allLive(connections);
-    for (const load of [...loads, plain]) t.diagnostic(`${(await lostNothing(load)).started} lost none`);
+    for (const load of [...loads, plain])
+      t.diagnostic(`${(await lostNothing(load)).started} lost none`);
     await close(connections);
   });
 });
