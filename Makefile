@@ -3,7 +3,8 @@
 node := node_modules/.bin/node --disable-warning=ExperimentalWarning
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test soak check fix bench image clean setup setup-runtime setup-test setup-bench
+.PHONY: help demo test soak check fix bench conformance image clean
+.PHONY: setup setup-runtime setup-test setup-bench setup-conformance
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -27,6 +28,9 @@ fix: setup ## Formats and repairs what tools can repair
 bench: setup-bench ## Measures beside the peers, all suites or SUITE=name (root, Go; 20 min)
 	@$(node) scripts/bench.ts $(SUITE)
 
+conformance: setup-conformance ## The Gateway API's own mesh suites on two real nodes (root, Go)
+	@$(node) scripts/conformance.ts
+
 image: setup-runtime ## The root file system of the container image, in build/image
 	@$(node) scripts/image.ts
 
@@ -44,3 +48,6 @@ setup-test:
 
 setup-bench:
 	@scripts/setup runtime test bench
+
+setup-conformance:
+	@scripts/setup runtime test conformance

@@ -64,11 +64,10 @@ export const planCommand: CommandModule<object, PlanArguments> = {
       ["FAMILY", "SET", "ELEMENTS"],
       ...tables.flatMap(({ family, sets, proxy }) => [
         ...Object.entries(sets).map(([set, elements]) => [family, set, String(elements.length)]),
-        ...Object.entries(proxy).map(([table, values]) => [
-          family,
-          `proxy ${table}`,
-          String(Object.keys(values).length),
-        ]),
+        ...Object.entries(proxy).flatMap(([table, values]) => {
+          const count = Object.keys(values).length;
+          return count === 0 ? [] : [[family, `proxy ${table}`, String(count)]];
+        }),
       ]),
     ];
     process.stdout.write(formatOutput(output, tables, () => formatTable(rows())));

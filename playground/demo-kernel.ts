@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandResult } from "./command.ts";
 import type { DemoService } from "./demo-manifests.ts";
 import {
+  ANSWER_WITHIN_MS,
   http,
   innermesh,
   launch,
@@ -137,7 +138,7 @@ async function crash(stage: Stage): Promise<void> {
     const report = await load.done;
     assert.equal(report.failed, 0);
     if (open.kind === "open") {
-      assert.equal((await open.say("still there?")).kind, "reply");
+      assert.equal((await open.say("still there?", ANSWER_WITHIN_MS)).kind, "reply");
       await open.close();
     }
     return `${report.started} connections, 0 failed; a connection from before still answers`;

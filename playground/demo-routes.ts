@@ -53,34 +53,28 @@ const SHOP: readonly DemoService[] = [
   },
 ];
 
-/** An answer that comes late on a busy machine was not lost. */
-const ANSWER_WITHIN_MS = 3_000;
 const SAMPLE = 300;
 /** Of a sample's share, in percent: as much as chance and the load beside it may do. */
 const TOLERANCE = 5;
-const IN_FORCE_WITHIN_MS = 5_000;
+const IN_FORCE_WITHIN_MS = 15_000;
 /** An endpoint is left out for ten seconds the first time. */
-const RETURNS_WITHIN_MS = 20_000;
+const RETURNS_WITHIN_MS = 30_000;
 
 async function shift(stage: Stage): Promise<void> {
-  const { tour, pod } = stage;
-  await tour.step("an HTTPRoute shifts shop from v1 to v2 by weight, live", async () => {
-    const services = serviceObjects(SHOP, podsOf(stage.playground));
-    await writeObjects(stage, "shop", services);
+  const { tour, playground, pod } = stage;
+  await tour.step("an HTTPRoute shifts Service shop from v1 to v2 by weight, live", async () => {
+    await writeObjects(stage, "shop", serviceObjects(SHOP, podsOf(playground)));
     const load = pod.startLoad(shop(), { ratePerSecond: 100, durationMs: 60_000 });
-    const seen: number[] = [];
-    for (const share of [10, 50, 100]) {
-      await writeObjects(stage, "route", [
-        httpRoute("shop", [
-          { backendRefs: [weighted("shop-v1", 100 - share), weighted("shop-v2", share)] },
-        ]),
-      ]);
-      seen.push(await shareOfV2(stage, share));
+    const seen: string[] = [];
+    for (const weight of [10, 50, 100]) {
+      const backendRefs = [weighted("shop-v1", 100 - weight), weighted("shop-v2", weight)];
+      await writeObjects(stage, "route", [httpRoute("shop", [{ backendRefs }])]);
+      seen.push(`${await shareOfV2(stage, weight)} % at weight ${weight}`);
     }
     const report = await load.stop();
     assert.equal(report.failed, 0, JSON.stringify(report.failures[0]));
-    const requests = `${report.started + seen.length * SAMPLE} requests`;
-    return `v2 answered ${seen.join(", then ")} of ${SAMPLE}; ${requests}, 0 failed`;
+    assert.equal(report.pods[""], undefined, "answers that are no pod's");
+    return `v2 got ${seen.join(", ")}; ${report.started} requests beside it, 0 failed`;
   });
 }
 
@@ -118,14 +112,12 @@ async function mirror(stage: Stage): Promise<void> {
       ]);
       await inForce(async () => {
         await pod.try(shop());
-        return (await peer.recorded(copied)).requests > 0;
+        return (await peer.requests(copied, "/")) > 0;
       });
-      const before = (await peer.recorded(copied)).requests;
       const results = await pod.tryMany({ ...shop(), path: "/cart" }, 20, 4);
       for (const result of results) assert(result.kind === "reply" && result.status === 200);
-      await inForce(async () => (await peer.recorded(copied)).requests >= before + 20);
-      const { requests, path } = await peer.recorded(copied);
-      assert.deepEqual([requests - before, path], [20, "/cart"]);
+      await inForce(async () => (await peer.requests(copied, "/cart")) >= 20);
+      assert.equal(await peer.requests(copied, "/cart"), 20);
       await peer.answer(copied, 200);
       return `20 requests answered 200 by ${answeredBy(V1, results)}; the mirror got 20 copies`;
     },
@@ -133,26 +125,22 @@ async function mirror(stage: Stage): Promise<void> {
 }
 
 async function eject(stage: Stage): Promise<void> {
-  const { tour, playground, peer, pod } = stage;
+  const { tour, playground, peer } = stage;
   await tour.step(`one of four servers, ${FAILING}, begins to answer 503`, async () => {
     const failing = playground.pod(2, 2);
     const backendRefs = [weighted("cart", 1)];
     await writeObjects(stage, "cart-route", [
       httpRoute("cart", [{ backendRefs, retry: { codes: [503], attempts: 2 } }]),
     ]);
-    await inForce(async () => (await ofFailing(stage)) > 0 && (await isProxied(stage)));
+    await inForce(async () => (await isProxied(stage)) && (await ofFailing(stage)) > 0);
+    const before = await peer.requests(failing, "/");
     await peer.answer(failing, 503);
-    const before = (await peer.recorded(failing)).requests;
-    await inForce(async () => {
-      assert.equal(await unavailable(stage, CART_VIP), 0);
-      return (await ejected(stage)) === 1;
-    });
-    const hits = (await peer.recorded(failing)).requests - before;
-    assert.equal(await ofFailing(stage), 0);
+    await inForce(async () => (await ejected(stage)) === 1 && (await ofFailing(stage)) === 0);
+    const hits = (await peer.requests(failing, "/")) - before;
     const plain = await unavailable(stage, PLAIN_VIP);
     assert(plain > 0);
-    const proxy = `proxy: ejected after ${hits} of them, which were tried again elsewhere`;
-    return `${proxy}; kernel lane: ${plain} of ${SAMPLE} requests failed`;
+    const proxy = `proxy: ejected after it spoiled ${hits}, which were tried again elsewhere`;
+    return `${proxy}; kernel lane: ${plain} of ${SAMPLE} requests fail`;
   });
 }
 
@@ -186,19 +174,23 @@ async function comeBack(stage: Stage): Promise<void> {
   });
 }
 
-/** Waits until v2 answers this share of a sample, and tells of how many requests. */
-async function shareOfV2(stage: Stage, percent: number): Promise<number> {
-  let count = 0;
+/** Waits until v2 answers about this share of a sample, and tells which, in percent. */
+async function shareOfV2(stage: Stage, wanted: number): Promise<number> {
+  let percent = 0;
   await inForce(async () => {
-    count = await countV2(stage, SAMPLE);
-    return Math.abs((count / SAMPLE) * 100 - percent) <= TOLERANCE;
+    percent = Math.round(((await countV2(stage, SAMPLE)) / SAMPLE) * 100);
+    return Math.abs(percent - wanted) <= TOLERANCE;
   });
-  return count;
+  return percent;
 }
 
+/** @throws AssertionError when anybody but v1 and v2 answered */
 async function countV2({ pod }: Stage, count: number): Promise<number> {
   const answers = countAnswers(await pod.tryMany(shop(), count, 4));
-  return V2.reduce((sum, name) => sum + (answers[name] ?? 0), 0);
+  const sum = (names: readonly string[]): number =>
+    names.reduce((total, name) => total + (answers[name] ?? 0), 0);
+  assert.equal(sum([...V1, ...V2]), count, list(answers));
+  return sum(V2);
 }
 
 /** @throws AssertionError when anybody else answered */
@@ -211,15 +203,14 @@ function answeredBy(pods: readonly string[], results: readonly ProbeResult[]): s
 /** @returns how many of a sample through `cart` came to the server that fails */
 async function ofFailing(stage: Stage): Promise<number> {
   const failing = stage.playground.pod(2, 2);
-  const before = (await stage.peer.recorded(failing)).requests;
+  const before = await stage.peer.requests(failing, "/");
   assert.equal(await unavailable(stage, CART_VIP), 0);
-  return (await stage.peer.recorded(failing)).requests - before;
+  return (await stage.peer.requests(failing, "/")) - before;
 }
 
 /** @returns how many of a sample were answered 503; @throws AssertionError when any had none */
 async function unavailable({ pod }: Stage, address: string): Promise<number> {
-  const request = { ...http(address), timeoutMs: ANSWER_WITHIN_MS };
-  const results = await pod.tryMany(request, SAMPLE, 8);
+  const results = await pod.tryMany(http(address), SAMPLE, 8);
   const statuses = results.map((result) => (result.kind === "reply" ? result.status : 0));
   for (const status of statuses) assert(status === 200 || status === 503, `${status}`);
   return statuses.filter((status) => status === 503).length;
@@ -240,11 +231,14 @@ async function isProxied(stage: Stage): Promise<boolean> {
 async function inForce(isSo: () => Promise<boolean>, limitMs = IN_FORCE_WITHIN_MS): Promise<void> {
   const startMs = performance.now();
   while (!(await isSo())) {
-    assert(performance.now() - startMs < limitMs, `not so within ${limitMs} ms: ${isSo}`);
+    assert(
+      performance.now() - startMs < limitMs,
+      `not so within ${limitMs} ms: ${isSo.toString()}`,
+    );
     await sleep(20);
   }
 }
 
 function shop(): ProbeRequest {
-  return { ...http(SHOP_VIP), timeoutMs: ANSWER_WITHIN_MS };
+  return http(SHOP_VIP);
 }

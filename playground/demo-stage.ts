@@ -38,8 +38,11 @@ export type Step = (stage: Stage) => Promise<void>;
 
 export const LAUNCHER = new URL("../bin/innermesh", import.meta.url).pathname;
 const CIDRS = `${clusterCidrs.ip},${clusterCidrs.ip6}`;
-/** A connection that the tour left open must not keep an agent from ending. */
-const DRAIN = "1s";
+/** So long a connection that a failed step left open keeps an agent from ending. */
+const DRAIN = "10s";
+
+/** An answer that comes late on a busy machine was not lost. */
+export const ANSWER_WITHIN_MS = 3_000;
 
 type Place = Pick<Stage, "playground" | "directory">;
 
@@ -54,13 +57,19 @@ export function launch({ playground, directory }: Place, node: PlaygroundNode): 
 }
 
 /** Runs a verb of `innermesh` on node-1 that reads the objects. */
-export function innermesh({ playground, directory }: Place, ...argv: readonly string[]) {
+export function innermesh(
+  { playground, directory }: Place,
+  ...argv: readonly string[]
+): Promise<CommandResult> {
   const source = [`--source=dir:${objectsOf(directory)}`, "--node=node-1"];
   return onNode(playground, [LAUNCHER, ...argv, ...source, `--cluster-cidr=${CIDRS}`]);
 }
 
 /** Runs a verb of `innermesh` that asks node-1's agent. */
-export function askAgent({ playground, directory }: Place, ...argv: readonly string[]) {
+export function askAgent(
+  { playground, directory }: Place,
+  ...argv: readonly string[]
+): Promise<CommandResult> {
   const socket = `--socket=${socketOf(directory, playground.node(1))}`;
   return onNode(playground, [LAUNCHER, ...argv, socket]);
 }
@@ -97,7 +106,7 @@ export function podsOf({ nodes }: Playground): readonly PlaygroundPod[] {
 }
 
 export function http(address: string, port = 80): ProbeRequest {
-  return { protocol: "http", address, port };
+  return { protocol: "http", address, port, timeoutMs: ANSWER_WITHIN_MS };
 }
 
 /** `pod-1-1 ×15, pod-1-2 ×13` */

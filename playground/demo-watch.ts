@@ -13,7 +13,7 @@ const ORDER = {
   path: `/orders?token=${SECRET}`,
   headers: { authorization: `Bearer ${SECRET}`, "x-tester": "yes" },
 };
-const LOAD = { ratePerSecond: 50, durationMs: 60_000, timeoutMs: 3_000 };
+const LOAD = { ratePerSecond: 50, durationMs: 60_000 };
 
 /** What `top` tells of one edge, as far as the tour reads it. */
 interface TopRow {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -87,11 +87,22 @@ export class NodeProcess {
     throw new Error(`Cannot start a proxy worker\n${this.log.join("\n")}`);
   }
 
+  /** Waits until it has said so. */
+  async logged(text: string): Promise<void> {
+    const startMs = performance.now();
+    while (!this.log.some((line) => line.includes(text))) {
+      assert(performance.now() - startMs < HEALTHY_WITHIN_MS, `${text}: not in its log`);
+      await sleep(POLL_MS);
+    }
+  }
+
   /** Process ids of its proxy workers. */
   workers(): readonly number[] {
-    return childrenOf(this.pid).filter((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("proxy-worker.ts"),
-    );
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "utf8");
+    return children
+      .split(" ")
+      .filter((pid) => pid !== "" && commandLine(pid).includes("proxy-worker.ts"))
+      .map(Number);
   }
 
   /** How many connections to a Service its proxy has relayed to their end. */
@@ -134,11 +145,11 @@ export class NodeProcess {
   }
 }
 
-function childrenOf(pid: number): readonly number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")
-      .split(" ")
-      .filter((word) => word !== "")
-      .map(Number),
-  );
+/** Empty when the process is gone. */
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }

@@ -3,7 +3,6 @@
 // gRPC over HTTP/2 as in grpc/doc/PROTOCOL-HTTP2.md; its message is the answering pod's name as it
 // is, for nobody here needs Protocol Buffers.
 
-import assert from "node:assert/strict";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -17,15 +16,16 @@ import type { Server } from "node:net";
 
 import { inNetworkNamespace } from "../lib/sys/ffi.ts";
 import { answerCalls } from "./line-calls.ts";
-import type { Recorded, UnaryLoad, UnaryReport, WebCalls, WebServer } from "./web-protocol.ts";
+import type { UnaryLoad, UnaryReport, WebCalls, WebServer } from "./web-protocol.ts";
 
 const CALL_WITHIN_MS = 3_000;
 /** Compressed flag and length come before each message. */
 const PREFIX_BYTES = 5;
 
 const home = openSync("/proc/self/ns/net", "r");
+/** By pod and path. */
+const counts = new Map<string, number>();
 /** By pod. */
-const records = new Map<string, Recorded>();
 const statuses = new Map<string, number>();
 
 answerCalls<WebCalls>({
@@ -35,7 +35,7 @@ answerCalls<WebCalls>({
     statuses.set(pod, status);
     return null;
   },
-  recorded: ({ pod }) => records.get(pod) ?? assert.fail(`${pod} records nothing`),
+  requests: ({ pod, path }) => counts.get(pod + path) ?? 0,
   "call-grpc": callMany,
 });
 
@@ -52,10 +52,8 @@ async function listen({ netns, port }: WebServer, create: () => Server): Promise
 }
 
 function httpServer(pod: string): Server {
-  records.set(pod, { requests: 0, path: "" });
   return createHttpServer(({ url = "" }, response) => {
-    const { requests } = records.get(pod) ?? assert.fail(pod);
-    records.set(pod, { requests: requests + 1, path: url });
+    counts.set(pod + url, (counts.get(pod + url) ?? 0) + 1);
     response.writeHead(statuses.get(pod) ?? 200).end();
   });
 }
@@ -76,18 +74,19 @@ function grpcServer(pod: string): Server {
 async function callMany({ address, port, count, parallel }: UnaryLoad): Promise<UnaryReport> {
   const session = connect(`http://${address}:${port}`);
   session.on("error", () => {}); // Its calls fail, which is counted.
-  const pods: Record<string, number> = {};
+  const pods = new Map<string, number>();
   let [left, failed] = [count, 0];
   const work = async (): Promise<void> => {
     while (left-- > 0) {
       const pod = await call(session);
       if (pod === undefined) failed++;
-      else pods[pod] = (pods[pod] ?? 0) + 1;
+      else pods.set(pod, (pods.get(pod) ?? 0) + 1);
     }
   };
   await Promise.all(Array.from({ length: parallel }, work));
   session.destroy();
-  return { pods: Object.fromEntries(Object.entries(pods).toSorted()), failed };
+  const names = [...pods.keys()].sort();
+  return { pods: Object.fromEntries(names.map((pod) => [pod, pods.get(pod) ?? 0])), failed };
 }
 
 /** @returns the pod that answered; undefined when none did */

@@ -21,13 +21,6 @@ export interface UnaryReport {
   readonly failed: number;
 }
 
-/** What an HTTP server got. */
-export interface Recorded {
-  readonly requests: number;
-  /** Of the last one; empty before. */
-  readonly path: string;
-}
-
 /** Calls that `web-peer.ts` takes on standard input. */
 export interface WebCalls {
   /** Answers every unary call, over HTTP/2 without TLS, with its pod's name. */
@@ -38,6 +31,10 @@ export interface WebCalls {
     readonly request: { readonly pod: string; readonly status: number };
     readonly reply: null;
   };
-  readonly recorded: { readonly request: { readonly pod: string }; readonly reply: Recorded };
+  /** How many HTTP requests a pod got for a path. */
+  readonly requests: {
+    readonly request: { readonly pod: string; readonly path: string };
+    readonly reply: number;
+  };
   readonly "call-grpc": { readonly request: UnaryLoad; readonly reply: UnaryReport };
 }

@@ -5,7 +5,7 @@ import type { Playground } from "./cluster.ts";
 import { LineCaller } from "./line-calls.ts";
 import { netnsPath } from "./namespaces.ts";
 import type { PlaygroundPod } from "./topology.ts";
-import type { Recorded, UnaryLoad, UnaryReport, WebCalls } from "./web-protocol.ts";
+import type { UnaryLoad, UnaryReport, WebCalls } from "./web-protocol.ts";
 
 /** Starts a process that serves in any pod's namespace and calls from `netns`. */
 export function startWebPeer(playground: Playground, netns: string): WebPeer {
@@ -38,8 +38,9 @@ export class WebPeer implements AsyncDisposable {
     await this.#caller.call("answer", { pod: name, status });
   }
 
-  recorded({ name }: PlaygroundPod): Promise<Recorded> {
-    return this.#caller.call("recorded", { pod: name });
+  /** How many HTTP requests the pod got for a path. */
+  requests({ name }: PlaygroundPod, path: string): Promise<number> {
+    return this.#caller.call("requests", { pod: name, path });
   }
 
   /** Calls on one connection, from the namespace that the process runs in. */

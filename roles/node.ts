@@ -8,7 +8,7 @@ import type { Address } from "../lib/ip/address.ts";
 import { KubeconfigError } from "../lib/kube/kubeconfig.ts";
 import { ALL_KINDS } from "../lib/kube/source/api-source.ts";
 import { makeStore } from "../lib/kube/store.ts";
-import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
+import { type Logger, levelOfVerbosity, makeLogger } from "../lib/log/logger.ts";
 import { makeNodeMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
 import { openConntrackTable } from "../lib/netlink/conntrack.ts";
 import { readHostAddresses, watchAddresses } from "../lib/netlink/route.ts";

@@ -4,9 +4,9 @@
 
 import { readFileSync } from "node:fs";
 import { Socket } from "node:net";
-import { createInterface } from "node:readline";
 import { Reactor } from "../lib/reactor/reactor.ts";
 import { keepCapabilities, keepOnExec, setNoNewPrivileges } from "../lib/sys/ffi.ts";
+import { readLines } from "../service-proxy/apply/read-lines.ts";
 import type { FromWorker, ToWorker } from "../service-proxy/model/worker-messages.ts";
 import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
 
@@ -72,8 +72,7 @@ function serve(): void {
       },
     });
   };
-  const lines = createInterface({ input: parent });
-  lines.on("line", (line) => {
+  readLines(parent, (line) => {
     const message = JSON.parse(line) as ToWorker;
     switch (message.kind) {
       case "start":
@@ -102,8 +101,6 @@ function serve(): void {
         return message satisfies never;
     }
   });
-  // The one tells the other's errors again; what follows is `close`.
-  for (const source of [parent, lines]) source.on("error", () => {});
   parent.once("close", () => drain(ORPHAN));
   // The parent decides when a worker ends: a signal to the whole group is not for it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});

@@ -13,7 +13,7 @@ test("the page names every test that ran, every failure's reason, and the untouc
   const run = { suite: "gateway-api", startedAt: "", tookMs: 1, nodes: [], cases };
   const machine = { kernel: "6.18.4-own", kubernetes: "v1", gatewayApi: "v2" };
   const page = formatConformance({ result: run, report: "kind: ConformanceReport\n" }, machine);
-  assert.match(page, /^1 of 3 tests pass\. .* other 1 tests/m);
+  assert.match(page, /^1 of 3 tests pass\..*\n1, are about Gateways\.$/m);
   assert.match(page, /on Linux 6\.18\.$/m);
   assert.match(page, /^\| MeshBasic \| yes \| passed \|$/m);
   assert.match(page, /^\| MeshPorts \| no \| failed: wanted a\\\|b \|$/m);

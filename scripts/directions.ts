@@ -64,7 +64,7 @@ export const DIRECTIONS: readonly Direction[] = [
     example: ["service-proxy/proxy/relay.ts", "lib/kube/store.ts"],
   },
   {
-    from: pattern(`^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/(ip|packet|http|x509|kube/api)/)`),
+    from: pattern(`^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/(ip|http|tls|x509|kube/api)/)`),
     mustNot: /^lib\/(sys|log)\/|^lib\/(clock\/system-clock|kube\/client|kube\/source\/)/,
     why: "a plan or a codec is pure: it returns problems, the shell logs them",
     example: ["lib/kube/api/service.ts", "lib/log/logger.ts"],
@@ -103,6 +103,8 @@ export const DOORS: readonly RegExp[] = [
   /^lib\/kube\/(client|kubeconfig|bearer-token)\.ts$/,
   /^lib\/kube\/source\//,
   /^lib\/clock\/system-clock\.ts$/,
+  // Sockets, and a pause when descriptors run out.
+  /^lib\/reactor\//,
   /^lib\/log\//,
   pattern("^FEATURE/(apply|proxy|ca)/"),
   pattern("^FEATURE/main\\.ts$"),

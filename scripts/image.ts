@@ -47,7 +47,7 @@ const APP_FOLDERS = [
   "service-proxy",
 ];
 const APP_FILES = ["package.json", "LICENSE"];
-const LEFT_BEHIND = /\.test\.ts$|\/testdata(\/|$)|\/README\.md$/;
+const LEFT_BEHIND = /\.test\.ts$|\/testdata(\/|$)|\/README\.md$|\.go$|\/go\.(mod|sum)$/;
 /** Decide about the packages. */
 const LOCK_FILES = ["package-lock.json", ".npmrc"];
 

@@ -14,8 +14,8 @@ import { nodeReference, serverFailed, starting } from "./apply/event-reports.ts"
 import type { EventSink } from "./apply/events.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
 import { keepServing } from "./apply/kept-server.ts";
-import { makeMetricsHandler } from "./apply/metrics-server.ts";
 import { openLanes } from "./apply/lanes.ts";
+import { makeMetricsHandler } from "./apply/metrics-server.ts";
 import { NftApply } from "./apply/nft-apply.ts";
 import type { Succession } from "./apply/succession.ts";
 import { runSyncLoop } from "./apply/sync-loop.ts";

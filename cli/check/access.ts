@@ -11,7 +11,7 @@ export interface NeededAccess {
 }
 
 const READ = ["list", "watch"] as const;
-const GATEWAY = "gateway.networking.k8s.io";
+export const GATEWAY = "gateway.networking.k8s.io";
 
 /** Equal to the rules of the agent's ClusterRole. */
 export const AGENT_ACCESS: readonly NeededAccess[] = [
@@ -31,5 +31,7 @@ export const AGENT_ACCESS: readonly NeededAccess[] = [
 
 export const ENDPOINT_SLICES = "discovery.k8s.io/v1 endpointslices";
 export const SERVICE_CIDRS = "networking.k8s.io/v1 servicecidrs";
+/** The release of the Gateway API that we are built and tested with. */
+export const GATEWAY_RELEASE = { version: "v1.6.3", channel: "experimental" } as const;
 /** Where to ask for them. */
 export const GROUP_VERSIONS = ["discovery.k8s.io/v1", "networking.k8s.io/v1"] as const;

@@ -4,6 +4,7 @@ import type { Facts } from "./facts.ts";
 import { AGENT_CHECKS } from "./judge-agent.ts";
 import { CLUSTER_CHECKS } from "./judge-cluster.ts";
 import { KERNEL_CHECKS } from "./judge-kernel.ts";
+import { LANE_CHECKS } from "./judge-lane.ts";
 import { LIMIT_CHECKS } from "./judge-limits.ts";
 import { NODE_CHECKS } from "./judge-node.ts";
 import type { Check, Status, Verdict } from "./verdict.ts";
@@ -14,6 +15,7 @@ export const CHECKS: readonly Check[] = [
   ...LIMIT_CHECKS,
   ...CLUSTER_CHECKS,
   ...AGENT_CHECKS,
+  ...LANE_CHECKS,
 ];
 
 export interface CheckResult extends Verdict {

@@ -18,6 +18,7 @@ export interface Facts {
   readonly nodeName: string;
   readonly kernel: KernelFacts;
   readonly host: HostFacts;
+  readonly lane: LaneFacts;
   readonly rivals: RivalFacts;
   readonly cluster: ClusterFacts;
   readonly agent: AgentFacts;
@@ -30,6 +31,8 @@ export interface KernelFacts {
   readonly generation: Fact<number>;
   /** Parts of our ruleset that the kernel refused in a throw-away table. */
   readonly refused: Fact<readonly RefusedPart[]>;
+  /** The same of what only proxy lanes need. */
+  readonly refusedLane: Fact<readonly RefusedPart[]>;
   /** As `nft --version` says, e.g. `1.0.6`; undefined when there is no such program. */
   readonly nftVersion: Fact<string | undefined>;
   /** Effective capabilities of this process, bit by number. */
@@ -95,6 +98,20 @@ export interface DropPolicy {
   readonly hook: "input" | "forward";
 }
 
+/** What proxy lanes need around our table. */
+export interface LaneFacts {
+  /** Routing rules and routes that are not there, in words. */
+  readonly missingRoutes: Fact<readonly string[]>;
+  /** The pair of links that lifts connections off bridges is there. */
+  readonly hasLiftLinks: Fact<boolean>;
+  /** net.ipv4.tcp_migrate_req */
+  readonly migratesRequests: Fact<boolean>;
+  /** Those of the workers' ports that somebody listens at. */
+  readonly takenPorts: Fact<readonly number[]>;
+  /** Why the agent's socket cannot be reached; undefined when it can. */
+  readonly adminSocket: Fact<string | undefined>;
+}
+
 /** What another owner of the Services left or runs. */
 export interface RivalFacts {
   /** Rules, one phrase for each kind. */
@@ -114,7 +131,16 @@ export interface ClusterFacts {
   readonly resources: Fact<ReadonlySet<string>>;
   /** What these credentials may not do, of all that the agent does. */
   readonly denied: Fact<readonly Denied[]>;
+  /** The Gateway API's definitions; undefined when there are none. */
+  readonly gatewayApi: Fact<GatewayDefinitions | undefined>;
   readonly objects: Fact<ClusterObjects>;
+}
+
+/** As annotations of the definitions say; empty when these credentials may not read them. */
+export interface GatewayDefinitions {
+  /** e.g. `v1.6.3` */
+  readonly version: string;
+  readonly channel: string;
 }
 
 export interface Denied {
@@ -129,6 +155,10 @@ export interface ClusterObjects {
   /** The Node object of this node's name. */
   readonly node: Node | undefined;
   readonly serviceCount: number;
+  /** Routes that name a Service as their parent. */
+  readonly routeCount: number;
+  /** Services that a proxy worker is to serve on this node. */
+  readonly laneServices: readonly string[];
   /** The cluster has addresses of this family. */
   readonly families: ReadonlySet<Family>;
   /** Services with an SCTP port. */
@@ -143,6 +173,8 @@ export interface AgentFacts {
   readonly proxyMode: Fact<PageFacts>;
   /** The metrics page has our own series. */
   readonly metricsAreOurs: Fact<boolean>;
+  /** How many workers take connections. */
+  readonly proxyWorkers: Fact<number>;
   readonly tables: Fact<readonly TableFacts[]>;
 }
 

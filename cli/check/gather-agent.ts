@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { systemClock } from "../../lib/clock/system-clock.ts";
+import { proxySeries } from "../../lib/metrics/proxy-series.ts";
 import { readHostAddresses } from "../../lib/netlink/route.ts";
 import type { Family, NftKernel, TableContents } from "../../lib/nft/objects.ts";
 import { formatHostPort, type HostPort } from "../../service-proxy/config/host-port.ts";
@@ -28,6 +29,7 @@ const PAGE_TIMEOUT_MS = 3_000;
 const SETTLE_MS = 1_500;
 /** A series that only our agent has. */
 const OWN_SERIES = "innermesh_build_info";
+const WORKERS = new RegExp(`^${proxySeries.workers.name} (\\d+)$`, "m");
 const NOT_LISTENING = unknown("the flags turn this server off");
 
 /** The families that this machine has. */
@@ -52,8 +54,15 @@ export async function gatherAgent(
     proxyMode: await page(metricsAddress, "/proxyMode"),
     metricsAreOurs:
       metrics.kind === "unknown" ? metrics : known(metrics.value.body.includes(OWN_SERIES)),
+    proxyWorkers: workersOf(metrics),
     tables: await compareTables(flags, door, cluster),
   };
+}
+
+function workersOf(metrics: Fact<PageFacts>): Fact<number> {
+  if (metrics.kind === "unknown") return metrics;
+  const count = WORKERS.exec(metrics.value.body)?.[1];
+  return count === undefined ? unknown("its metrics tell of no workers") : known(Number(count));
 }
 
 /** Asks on this machine: an agent that listens everywhere listens on loopback, too. */

@@ -11,14 +11,16 @@ import { type KubeClient, makeKubeClient } from "../../lib/kube/client.ts";
 import { KubeApiError } from "../../lib/kube/kube-api-error.ts";
 import type { ClientConfig } from "../../lib/kube/kubeconfig.ts";
 import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
+import { isServiceRef } from "../../service-proxy/plan/route-attachment.ts";
 import { clientConfig } from "../kube-access.ts";
 import { type Snapshot, takeSnapshot } from "../snapshot.ts";
-import { AGENT_ACCESS, GROUP_VERSIONS } from "./access.ts";
+import { AGENT_ACCESS, GATEWAY, GROUP_VERSIONS } from "./access.ts";
 import {
   type ClusterFacts,
   type ClusterObjects,
   type Denied,
   type Fact,
+  type GatewayDefinitions,
   known,
   unknown,
 } from "./facts.ts";
@@ -47,6 +49,7 @@ export async function gatherCluster(
     });
     const none = unknown("a directory has no API server");
     const facts: ClusterFacts = {
+      gatewayApi: none,
       source: "directory",
       version: none,
       clockSkewMs: none,
@@ -68,7 +71,14 @@ export async function gatherCluster(
 
 function unreachable(why: string): GatheredCluster {
   const none = unknown(why);
-  const facts = { version: none, clockSkewMs: none, resources: none, denied: none, objects: none };
+  const facts = {
+    version: none,
+    clockSkewMs: none,
+    resources: none,
+    denied: none,
+    gatewayApi: none,
+    objects: none,
+  };
   return { facts: { source: "api", ...facts }, snapshot: none, apiServerAddresses: [] };
 }
 
@@ -95,6 +105,7 @@ async function askServer(
     clockSkewMs: await factOf(() => clockSkewMs(config)),
     resources: await factOf(() => servedResources(get)),
     denied,
+    gatewayApi: await factOf(() => gatewayDefinitions(get)),
     objects: objectsOf(snapshot),
   };
   return { facts, snapshot, apiServerAddresses: host === undefined ? [] : [host] };
@@ -115,6 +126,25 @@ async function servedResources(
     }
   }
   return served;
+}
+
+/** The group is seen by everybody, its definitions by those who may read such. */
+async function gatewayDefinitions(
+  get: (path: string) => Promise<unknown>,
+): Promise<GatewayDefinitions | undefined> {
+  const orIf = (code: number) => (error: unknown) => {
+    if (error instanceof KubeApiError && error.code === code) return undefined;
+    throw error;
+  };
+  const group = await get(`/apis/${GATEWAY}`).catch(orIf(404));
+  if (group === undefined) return undefined;
+  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/httproutes.${GATEWAY}`;
+  const definition = asRecord(await get(path).catch(orIf(403)));
+  const annotations = asRecord(asRecord(definition["metadata"])["annotations"]);
+  return {
+    version: asText(annotations[`${GATEWAY}/bundle-version`]),
+    channel: asText(annotations[`${GATEWAY}/channel`]),
+  };
 }
 
 async function deniedAccess(client: KubeClient): Promise<readonly Denied[]> {
@@ -177,6 +207,10 @@ function objectsOf(snapshot: Fact<Snapshot>): Fact<ClusterObjects> {
   return known({
     node: store.nodes.get(nodeName),
     serviceCount: services.length,
+    routeCount: [store.httpRoutes, store.grpcRoutes, store.tcpRoutes, store.tlsRoutes]
+      .flatMap((routes) => [...routes.values()])
+      .filter(({ parentRefs }) => parentRefs.some(isServiceRef)).length,
+    laneServices: laneServicesOf(plan),
     families: new Set([...cidrs, ...clusterIps].map(familyOf)),
     sctpServices: services
       .filter(([, { ports }]) => ports.some(({ protocol }) => protocol === "SCTP"))
@@ -186,4 +220,13 @@ function objectsOf(snapshot: Fact<Snapshot>): Fact<ClusterObjects> {
     ),
     problems: [...[...store.problems.values()].flat(), ...plan.problems()],
   });
+}
+
+function laneServicesOf({ families }: Snapshot["plan"]): readonly string[] {
+  const names = families.flatMap(({ proxy }) => {
+    const { frontends, ports } = proxy.whole();
+    const served = new Set(frontends.map(([, frontend]) => frontend?.port));
+    return ports.flatMap(([key, port]) => (port !== null && served.has(key) ? [port.service] : []));
+  });
+  return [...new Set(names)];
 }

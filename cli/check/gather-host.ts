@@ -4,7 +4,6 @@ import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { asList, asRecord, asText } from "../../lib/kube/api/fields.ts";
 import { readHostAddresses } from "../../lib/netlink/route.ts";
-import { type ProgramResult, runProgram } from "../../service-proxy/apply/run-program.ts";
 import { planSysctls, readKernelValues } from "../../service-proxy/apply/sysctl.ts";
 import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
 import {
@@ -17,7 +16,7 @@ import {
   known,
   unknown,
 } from "./facts.ts";
-import { factOf, readNumber, readSwitch, readText } from "./kernel-files.ts";
+import { askJson, factOf, readNumber, readSwitch, readText } from "./kernel-files.ts";
 
 const NET = "/proc/sys/net";
 const CONNTRACK = `${NET}/netfilter`;
@@ -116,12 +115,4 @@ async function dropPolicies(): Promise<readonly DropPolicy[]> {
     const table = `${asText(chain["family"])} ${asText(chain["table"])}`;
     return [{ table, chain: asText(chain["name"]), hook }];
   });
-}
-
-/** @throws Error when the program is missing or fails */
-async function askJson(program: string, args: readonly string[]): Promise<unknown> {
-  const result: ProgramResult = await runProgram(program, args);
-  if (result.kind === "missing") throw new Error(`this machine has no program "${program}"`);
-  if (result.exitCode !== 0) throw new Error(`${program} says: ${result.stderr.trim()}`);
-  return JSON.parse(result.stdout);
 }

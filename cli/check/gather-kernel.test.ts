@@ -8,7 +8,7 @@ import { gatherKernel } from "./gather-kernel.ts";
 
 const { settings } = parseNodeFlags([], () => assert.fail("no file is named"));
 
-test("a kernel that takes everything is asked once a family and left as it was", async () => {
+test("a kernel that takes everything is asked twice a family and left as it was", async () => {
   const kernel = makeFakeKernel();
   let commits = 0;
   kernel.onCommit = () => {
@@ -16,7 +16,8 @@ test("a kernel that takes everything is asked once a family and left as it was",
   };
   const facts = await gatherKernel(known(kernel), settings, ["ip", "ip6"]);
   assert.deepEqual(facts.refused, known([]));
-  assert.equal(commits, 2);
+  assert.deepEqual(facts.refusedLane, known([]));
+  assert.equal(commits, 4, "for Services, and for proxy lanes");
   for (const family of ["ip", "ip6"] as const) {
     assert.equal(await kernel.read(family, "innermesh-check"), undefined);
   }
@@ -45,4 +46,16 @@ test("where no single part is to blame, the whole is named", async () => {
 test("a kernel that does not answer is unknown in everything it would tell", async () => {
   const facts = await gatherKernel(unknown("EPERM"), settings, ["ip"]);
   assert.deepEqual([facts.generation, facts.refused], [unknown("EPERM"), unknown("EPERM")]);
+});
+
+test("a kernel without transparent proxying lacks it for lanes alone", async () => {
+  const kernel = makeFakeKernel();
+  kernel.onCommit = (_ordinal, transactions) => {
+    const has = JSON.stringify(transactions).includes('"tproxy"');
+    if (has) throw new NftError("commit", "ENOENT");
+  };
+  const facts = await gatherKernel(known(kernel), settings, ["ip6"]);
+  assert.deepEqual(facts.refused, known([]));
+  const part = "transparent proxying";
+  assert.deepEqual(facts.refusedLane, known([{ family: "ip6", part, why: "ENOENT" }]));
 });

@@ -9,7 +9,7 @@ import { rulesetOptions } from "../../service-proxy/plan/family-facts.ts";
 import { tableSettings } from "../../service-proxy/plan/table-settings.ts";
 import { type Fact, type KernelFacts, known, type RefusedPart, unknown } from "./facts.ts";
 import { factOf, readNumber, readText } from "./kernel-files.ts";
-import { partProbes, wholeProbe } from "./probe-tables.ts";
+import { type ProbePurpose, partProbes, wholeProbe } from "./probe-tables.ts";
 
 /** nf_tables of this namespace, or why it does not answer. */
 export type KernelDoor = Fact<NftKernel>;
@@ -24,7 +24,8 @@ export async function gatherKernel(
   return {
     release: release(),
     generation: await ask((kernel) => kernel.generation()),
-    refused: await ask((kernel) => refusedParts(kernel, settings, families)),
+    refused: await ask((kernel) => refusedParts(kernel, { settings, families }, "services")),
+    refusedLane: await ask((kernel) => refusedParts(kernel, { settings, families }, "lanes")),
     nftVersion: await factOf(nftVersion),
     capabilities: capabilities(),
     tracksSctp: tracksSctp(),
@@ -33,17 +34,17 @@ export async function gatherKernel(
 
 async function refusedParts(
   kernel: NftKernel,
-  settings: NodeSettings,
-  families: readonly Family[],
+  { settings, families }: { readonly settings: NodeSettings; readonly families: readonly Family[] },
+  purpose: ProbePurpose,
 ): Promise<readonly RefusedPart[]> {
   const refused: RefusedPart[] = [];
   for (const family of families) {
     const options = rulesetOptions(tableSettings(settings, "", []), family);
-    const whole = { part: "the ruleset as a whole", transaction: wholeProbe(options) };
+    const whole = { part: "the ruleset as a whole", transaction: wholeProbe(options, purpose) };
     const why = await refusal(kernel, whole.transaction);
     if (why === undefined) continue;
     const parts: RefusedPart[] = [];
-    for (const { part, transaction } of partProbes(options)) {
+    for (const { part, transaction } of partProbes(options, purpose)) {
       const partWhy = await refusal(kernel, transaction);
       if (partWhy !== undefined) parts.push({ family, part, why: partWhy });
     }

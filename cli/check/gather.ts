@@ -8,6 +8,7 @@ import { gatherAgent, hostFamilies } from "./gather-agent.ts";
 import { gatherCluster } from "./gather-cluster.ts";
 import { gatherHost } from "./gather-host.ts";
 import { gatherKernel, type KernelDoor } from "./gather-kernel.ts";
+import { gatherLane } from "./gather-lane.ts";
 import { gatherRivals } from "./gather-rivals.ts";
 import { factOf } from "./kernel-files.ts";
 
@@ -32,6 +33,7 @@ export async function gather(
       nodeName: nodeNameOf(settings, hostname()),
       kernel: await gatherKernel(door, settings, hostFamilies()),
       host: await gatherHost(settings),
+      lane: await gatherLane(settings, hostFamilies()),
       rivals: await gatherRivals(door),
       cluster: cluster.facts,
       agent: await gatherAgent(flags, settings, door, cluster),

@@ -1,6 +1,7 @@
-// Checks of the API server, of what it lets us do, and of the Services in it. Pure.
+// Checks of the API server, of what it lets us do, and of the Services and routes in it. Pure.
 
-import { ENDPOINT_SLICES, SERVICE_CIDRS } from "./access.ts";
+import type { Problem } from "../../lib/kube/store.ts";
+import { ENDPOINT_SLICES, GATEWAY_RELEASE, SERVICE_CIDRS } from "./access.ts";
 import type { Facts } from "./facts.ts";
 import {
   type Check,
@@ -30,6 +31,8 @@ export const CLUSTER_CHECKS: readonly Check[] = [
   { id: "cluster.service-cidrs", worst: "warn", judge: judgeServiceCidrs },
   { id: "cluster.access", worst: "fail", judge: judgeAccess },
   { id: "cluster.services", worst: "warn", judge: judgeServices },
+  { id: "gateway.definitions", worst: "warn", judge: judgeDefinitions },
+  { id: "gateway.routes", worst: "warn", judge: judgeRoutes },
 ];
 
 function judgeSource({ cluster: { objects, source } }: Facts): Verdict {
@@ -90,21 +93,54 @@ function judgeAccess({ cluster: { denied, source } }: Facts): Verdict {
   if (source === "directory") return skip(DIRECTORY);
   return ifKnown(denied, (list) => {
     const needed = list.filter((one) => one.needed).map(({ access }) => access);
-    const hint = "bind the agent's ServiceAccount to ClusterRole system:node-proxier";
+    const hint = "give the agent's ServiceAccount the ClusterRole of our manifests, innermesh-node";
     if (needed.length > 0) return fail(`these credentials may not ${some(needed)}`, hint);
     if (list.length === 0) return ok("these credentials may do all that the agent does");
     const missed = some(list.map(({ access }) => access));
-    return warn(`these credentials may not ${missed}: nothing depends on it`, hint);
+    return warn(`these credentials may not ${missed}: it does without`, hint);
   });
 }
 
+/** Routes have a check of their own. */
 function judgeServices({ cluster: { objects } }: Facts): Verdict {
   return ifKnown(objects, ({ problems, serviceCount }) => {
-    if (problems.length === 0) return ok(`${serviceCount} Services, none with a problem`);
-    const lines = new Set(
-      problems.map(({ object, field, message }) => `${object}: ${field}: ${message}`),
-    );
+    const lines = linesOf(problems.filter((problem) => !isOfRoute(problem)));
+    if (lines.length === 0) return ok(`${serviceCount} Services, none with a problem`);
     const hint = "innermesh explain service NAMESPACE/NAME tells more";
-    return withDetails(warn(some([...lines], "; "), hint), [...lines]);
+    return withDetails(warn(some(lines, "; "), hint), lines);
   });
+}
+
+/** Meshes need the experimental channel for some of what routes can say. */
+function judgeDefinitions({ cluster: { gatewayApi, source } }: Facts): Verdict {
+  if (source === "directory") return skip(DIRECTORY);
+  return ifKnown(gatewayApi, (found) => {
+    const { version, channel } = GATEWAY_RELEASE;
+    const hint = `apply the definitions of Gateway API ${version}, ${channel} channel`;
+    if (found === undefined) return warn("the Gateway API is not installed: no routes", hint);
+    if (found.version === "") return skip("these credentials may not read definitions");
+    const installed = `Gateway API ${found.version}, ${found.channel} channel`;
+    if (found.version === version && found.channel === channel) return ok(installed);
+    return warn(`${installed}: not what we are tested with`, hint);
+  });
+}
+
+/** By the code that writes Accepted and ResolvedRefs into them. */
+function judgeRoutes({ cluster: { objects } }: Facts): Verdict {
+  return ifKnown(objects, ({ problems, routeCount }) => {
+    const lines = linesOf(problems.filter(isOfRoute));
+    if (lines.length === 0) return ok(`${routeCount} routes of Services, none with a problem`);
+    const hint = "kubectl describe the route; innermesh explain service tells what is served";
+    return withDetails(warn(some(lines, "; "), hint), lines);
+  });
+}
+
+function isOfRoute({ object }: Problem): boolean {
+  return /^(HTTP|GRPC|TCP|TLS)Route /.test(object);
+}
+
+function linesOf(problems: readonly Problem[]): readonly string[] {
+  return [
+    ...new Set(problems.map(({ object, field, message }) => `${object}: ${field}: ${message}`)),
+  ];
 }

@@ -4,14 +4,17 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CHECKS, type CheckReport, exitCodeOf, judge } from "./checks.ts";
 import { type Facts, known, unknown } from "./facts.ts";
+import { LANE_RED_CASES } from "./lane-red-cases.ts";
 import { cluster, GREEN, host, kernel, objects, problem, RED_CASES } from "./red-cases.ts";
+
+const ALL_CASES = [...RED_CASES, ...LANE_RED_CASES];
 
 function resultOf(report: CheckReport, id: string): CheckReport["results"][number] {
   return report.results.find((result) => result.id === id) ?? assert.fail(`no check ${id}`);
 }
 
 describe("checks", () => {
-  for (const { id, when: story, facts, status, says } of RED_CASES) {
+  for (const { id, when: story, facts, status, says } of ALL_CASES) {
     test(`${id} says ${status} when ${story}`, () => {
       const result = resultOf(judge(facts), id);
       assert.equal(result.status, status, result.message);
@@ -25,7 +28,7 @@ describe("checks", () => {
     assert.equal(exitCodeOf(GREEN, judge(GREEN)), 0);
   });
   test("every check has a case that turns it as red as it can be", () => {
-    const proven = new Set(RED_CASES.map(({ id, status }) => `${id} ${status}`));
+    const proven = new Set(ALL_CASES.map(({ id, status }) => `${id} ${status}`));
     const unproven = CHECKS.filter(({ id, worst }) => !proven.has(`${id} ${worst}`));
     assert.deepEqual(
       unproven.map(({ id }) => id),
@@ -35,7 +38,7 @@ describe("checks", () => {
   test("no check says worse than it declares, and ids are unique", () => {
     const worst = new Map(CHECKS.map((check) => [check.id, check.worst]));
     assert.equal(worst.size, CHECKS.length);
-    for (const { id, status } of RED_CASES)
+    for (const { id, status } of ALL_CASES)
       assert(status !== "fail" || worst.get(id) === "fail", id);
   });
   test("what could not be asked is skipped with the reason, or is itself the failure", () => {

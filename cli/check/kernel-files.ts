@@ -1,7 +1,8 @@
-// Reads small files of /proc as facts. Synchronously: /proc/sys/net answers for the network
+// Reads small files of /proc, and what programs print, as facts. Files synchronously: /proc/sys/net answers for the network
 // namespace of the thread that asks, and Node's threads for files may be of another one.
 
 import { readFileSync } from "node:fs";
+import { runProgram } from "../../service-proxy/apply/run-program.ts";
 import { type Fact, known, unknown } from "./facts.ts";
 
 export function readText(path: string): Fact<string> {
@@ -24,6 +25,17 @@ export function readNumber(path: string): Fact<number> {
 export function readSwitch(path: string): Fact<boolean> {
   const value = readNumber(path);
   return value.kind === "unknown" ? value : known(value.value !== 0);
+}
+
+/**
+ * Runs a program that prints JSON.
+ * @throws Error when the program is missing or fails
+ */
+export async function askJson(program: string, args: readonly string[]): Promise<unknown> {
+  const result = await runProgram(program, args);
+  if (result.kind === "missing") throw new Error(`this machine has no program "${program}"`);
+  if (result.exitCode !== 0) throw new Error(`${program} says: ${result.stderr.trim()}`);
+  return JSON.parse(result.stdout);
 }
 
 /** What an action gives, or the message of the error that it throws. */

@@ -19,12 +19,16 @@ export interface Probe {
   readonly transaction: Transaction;
 }
 
+/** What a table is for: what every node needs, or what proxy lanes need beside it. */
+export type ProbePurpose = "services" | "lanes";
+
 /** Everything our table can hold but elements. */
-export function wholeProbe(options: RulesetOptions): Transaction {
+export function wholeProbe(options: RulesetOptions, purpose: ProbePurpose): Transaction {
   const demand = {
     counts: new Set([1, 2]),
     affinityCounts: new Set([1, 2]),
     affinitySeconds: new Set([1]),
+    lane: purpose === "lanes",
   };
   const chains = [...fixedChains(options), ...demandedChains(options, demand)];
   return probe(options.family, [
@@ -34,7 +38,24 @@ export function wholeProbe(options: RulesetOptions): Transaction {
 }
 
 /** The same by its parts, to tell which of them a kernel lacks. */
-export function partProbes({ family, masqueradeMark: mask }: RulesetOptions): readonly Probe[] {
+export function partProbes(options: RulesetOptions, purpose: ProbePurpose): readonly Probe[] {
+  const parts = purpose === "services" ? serviceParts(options) : laneParts();
+  return parts.map(([part, changes]) => ({ part, transaction: probe(options.family, changes) }));
+}
+
+type Part = readonly [part: string, changes: readonly Change[]];
+
+function laneParts(): readonly Part[] {
+  const mangle = (...rule: Statement[]): Change[] => chainWith("filter", "prerouting", -150, rule);
+  return [
+    ["transparent proxying", mangle({ kind: "tproxy", port: 1 })],
+    ["transparent sockets", mangle({ kind: "socket-transparent" })],
+    ["routing by marks", chainWith("route", "output", -150, [])],
+    ["connection marks", mangle({ kind: "set-ct-mark", mask: 1 })],
+  ];
+}
+
+function serviceParts({ masqueradeMark: mask }: RulesetOptions): readonly Part[] {
   const daddr = { kind: "field", field: "daddr" } as const;
   const inNat = (hook: Hook, priority: number, ...rule: Statement[]): Change[] =>
     chainWith("nat", hook, priority, rule);
@@ -43,7 +64,7 @@ export function partProbes({ family, masqueradeMark: mask }: RulesetOptions): re
   const set = (name: string): Change => ({ kind: "add-set", set: setSpec(name) });
   const priority = { kind: "field", field: "meta priority" } as const;
   const draw = { kind: "random", modulus: 2 } as const;
-  const parts: readonly (readonly [part: string, changes: readonly Change[]])[] = [
+  return [
     ["sets of concatenated fields", [set("vips")]],
     ["prefixes in concatenated sets", [set("lb-allow")]],
     ["maps that packets write to", [set("affinity")]],
@@ -60,7 +81,6 @@ export function partProbes({ family, masqueradeMark: mask }: RulesetOptions): re
     ],
     ["masquerade", inNat("postrouting", 100, { kind: "masquerade" })],
   ];
-  return parts.map(([part, changes]) => ({ part, transaction: probe(family, changes) }));
 }
 
 function lookup(
@@ -70,7 +90,12 @@ function lookup(
   return { kind: "in-set", key: [key], set: name };
 }
 
-function chainWith(type: "nat" | "filter", hook: Hook, priority: number, rule: Rule): Change[] {
+function chainWith(
+  type: "nat" | "filter" | "route",
+  hook: Hook,
+  priority: number,
+  rule: Rule,
+): Change[] {
   const name = "probe";
   const chain: Change = { kind: "add-chain", chain: { name, base: { type, hook, priority } } };
   return rule.length === 0 ? [chain] : [chain, { kind: "add-rule", chain: name, rule }];

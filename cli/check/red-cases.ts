@@ -35,6 +35,8 @@ const NODE: Node = {
 const OBJECTS: ClusterObjects = {
   node: NODE,
   serviceCount: 3,
+  routeCount: 1,
+  laneServices: ["shop/cart"],
   families: new Set(["ip", "ip6"]),
   sctpServices: [],
   nodePorts: [30_080],
@@ -60,6 +62,7 @@ export const GREEN: Facts = {
     release: "6.18.44-generic",
     generation: known(7),
     refused: known([]),
+    refusedLane: known([]),
     nftVersion: known("1.0.9"),
     capabilities: known(0x1fffn),
     tracksSctp: known(true),
@@ -77,6 +80,13 @@ export const GREEN: Facts = {
     ephemeralPorts: known({ first: 32_768, last: 60_999, reserved: [] }),
     dropPolicies: known([]),
   },
+  lane: {
+    missingRoutes: known([]),
+    hasLiftLinks: known(true),
+    migratesRequests: known(true),
+    takenPorts: known([15_001, 15_002]),
+    adminSocket: known(undefined),
+  },
   rivals: { rules: known([]), processes: known([]) },
   cluster: {
     source: "api",
@@ -86,6 +96,7 @@ export const GREEN: Facts = {
       new Set(["discovery.k8s.io/v1 endpointslices", "networking.k8s.io/v1 servicecidrs"]),
     ),
     denied: known([]),
+    gatewayApi: known({ version: "v1.6.3", channel: "experimental" }),
     objects: known(OBJECTS),
   },
   agent: {
@@ -93,6 +104,7 @@ export const GREEN: Facts = {
     livez: known({ status: 200, body: "{}" }),
     proxyMode: known({ status: 200, body: "nftables" }),
     metricsAreOurs: known(true),
+    proxyWorkers: known(2),
     tables: known([
       { family: "ip", state: [] },
       { family: "ip6", state: [] },
@@ -100,7 +112,7 @@ export const GREEN: Facts = {
   },
 };
 
-const flags = (...given: string[]): Facts => ({ ...GREEN, settings: settings(...given) });
+export const flags = (...given: string[]): Facts => ({ ...GREEN, settings: settings(...given) });
 export const kernel = (more: Partial<KernelFacts>): Facts => ({
   ...GREEN,
   kernel: { ...GREEN.kernel, ...more },
@@ -119,11 +131,11 @@ export const cluster = (more: Partial<ClusterFacts>, from = GREEN): Facts => ({
 });
 export const objects = (more: Partial<ClusterObjects>, from = GREEN): Facts =>
   cluster({ objects: known({ ...OBJECTS, ...more }) }, from);
-const agent = (more: Partial<AgentFacts>, from = GREEN): Facts => ({
+export const agent = (more: Partial<AgentFacts>, from = GREEN): Facts => ({
   ...from,
   agent: { ...from.agent, ...more },
 });
-const bridge = (name: string, ...addresses: string[]): BridgeFacts => ({
+export const bridge = (name: string, ...addresses: string[]): BridgeFacts => ({
   name,
   addresses,
   veths: ["veth1"],
@@ -132,6 +144,12 @@ export const problem = {
   object: "Service default/web",
   field: "spec.externalIPs",
   message: "taken",
+};
+
+const routeProblem = {
+  object: "HTTPRoute shop/a",
+  field: "status.parents ResolvedRefs",
+  message: "BackendNotFound: no Service shop/b with a cluster IP",
 };
 
 export interface RedCase {
@@ -143,7 +161,14 @@ export interface RedCase {
   readonly says?: RegExp;
 }
 
-function when(id: string, story: string, facts: Facts, status: Status, says?: RegExp): RedCase {
+/** One case; the story is how people would put it. */
+export function when(
+  id: string,
+  story: string,
+  facts: Facts,
+  status: Status,
+  says?: RegExp,
+): RedCase {
   return { id, when: story, facts, status, ...(says === undefined ? {} : { says }) };
 }
 
@@ -372,6 +397,43 @@ export const RED_CASES: readonly RedCase[] = [
     "warn",
     /default\/web/,
   ),
+
+  when(
+    "gateway.definitions",
+    "there are none",
+    cluster({ gatewayApi: known(undefined) }),
+    "warn",
+    /not installed/,
+  ),
+  when(
+    "gateway.definitions",
+    "they are of another channel",
+    cluster({ gatewayApi: known({ version: "v1.6.3", channel: "standard" }) }),
+    "warn",
+    /standard channel/,
+  ),
+  when(
+    "gateway.definitions",
+    "they are older",
+    cluster({ gatewayApi: known({ version: "v1.2.0", channel: "experimental" }) }),
+    "warn",
+    /v1\.2\.0/,
+  ),
+  when(
+    "gateway.definitions",
+    "they may not be read",
+    cluster({ gatewayApi: known({ version: "", channel: "" }) }),
+    "skip",
+  ),
+  when(
+    "gateway.routes",
+    "one leads nowhere",
+    objects({ problems: [routeProblem] }),
+    "warn",
+    /HTTPRoute shop\/a: .*BackendNotFound/,
+  ),
+  when("gateway.routes", "a Service has a problem", objects({ problems: [problem] }), "ok"),
+  when("cluster.services", "a route has a problem", objects({ problems: [routeProblem] }), "ok"),
 
   when(
     "kube-proxy.rules",

@@ -17,8 +17,8 @@ import { formatServiceReport } from "./service-text.ts";
 
 const TESTDATA = join(import.meta.dirname, "testdata");
 
-async function node(more: readonly string[] = []): Promise<PlannedNode> {
-  const flags = [`--source=dir:${TESTDATA}/cluster`, "--hostname-override=node-1", ...more];
+async function node(more: readonly string[] = [], folder = "cluster"): Promise<PlannedNode> {
+  const flags = [`--source=dir:${TESTDATA}/${folder}`, "--hostname-override=node-1", ...more];
   return { ...(await takeSnapshot(flags)), kernel: undefined };
 }
 
@@ -78,6 +78,72 @@ describe("explain service", () => {
   });
   test("a Service that is not there is undefined", async () => {
     assert.equal(explainService(planned, await FlowCost.of(planned), "default/none"), undefined);
+  });
+});
+
+describe("explain service, of a lane", () => {
+  const routed = node(["--detect-local-mode=NodeCIDR"], "routes");
+  const explainRouted = async (key: string): Promise<ServiceReport> => explain(key, await routed);
+
+  test("golden: routes of every kind, one that lost its port, and references to nowhere", async () => {
+    const golden = readFileSync(join(TESTDATA, "routed.txt"), "utf8");
+    assert.equal(formatServiceReport(await explainRouted("shop/web")), golden);
+  });
+  test("rules stand in the order in which they are tried, for each kind of client by itself", async () => {
+    const proxy = (await explainRouted("shop/web")).ports[0]?.proxy;
+    assert(proxy?.reads.kind === "http");
+    assert.deepEqual(
+      proxy.reads.rules.map(({ place, clientNamespace = "all", rule }) => [
+        clientNamespace,
+        place,
+        rule,
+      ]),
+      [
+        ["all", 1, "old"],
+        ["all", 2, "canary"],
+        ["all", 3, "lost"],
+        ["all", 4, "canary"],
+        ["all", 5, "rest"],
+        ["lab", 1, "only"],
+      ],
+    );
+  });
+  test("a backend that is not there keeps its share, which leads nowhere", async () => {
+    const proxy = (await explainRouted("shop/web")).ports[0]?.proxy;
+    assert(proxy?.reads.kind === "http");
+    const lost = proxy.reads.rules.find(({ rule }) => rule === "lost");
+    assert.deepEqual(
+      lost?.backends.map(({ group, share }) => [group, share]),
+      [
+        [undefined, 0.5],
+        ["shop/web:80 IPv4", 0.5],
+      ],
+    );
+  });
+  test("gRPC is told by service and method, and in which HTTP endpoints are spoken to", async () => {
+    const text = formatServiceReport(await explainRouted("shop/v2"));
+    assert.match(
+      text,
+      /export +gRPC method shop\.Prices\/Export .*\n.*prices +gRPC service shop\.Prices/,
+    );
+    assert.match(
+      text,
+      /shop\/v2:80 IPv4 +ring-hash, by client for 10800 s +HTTP\/2 +10\.71\.2\.8:8080/,
+    );
+  });
+  test("TLS is told by server names, the more specific first", async () => {
+    const text = formatServiceReport(await explainRouted("shop/mail"));
+    assert.match(text, /else refused\n.*\n +eu\.mail\.example +100 % .*\n +\*\.mail\.example/);
+  });
+  test("a port that nobody serves does not reach the proxy", async () => {
+    const text = formatServiceReport(await explainRouted("shop/empty"));
+    assert.match(text, /lane +l7 \(label innermesh\.io\/lane=l7\)/);
+    assert.match(text, /proxy: not asked, for nobody serves this port here/);
+  });
+  test("masquerading hides clients from endpoints of a lane as well", async () => {
+    const all = await node(["--masquerade-all"], "routes");
+    const [first] = (await explain("shop/v2", all)).ports;
+    assert.equal(first?.proxy?.doors[0]?.inside.source, "node");
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { percent } from "../explain/route-words.ts";
 import { formatTable } from "../output.ts";
-import type { TraceReport } from "../trace.ts";
+import type { TraceReport } from "./packet-trace.ts";
 import type { ProxyStep, ProxyTarget } from "./proxy-step.ts";
 
 const READS = {

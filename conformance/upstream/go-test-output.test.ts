@@ -21,11 +21,13 @@ const OUTPUT = `=== RUN   TestSuite
     --- FAIL: TestSuite/First (2.50s)
         --- FAIL: TestSuite/First/case_1 (2.50s)
     --- SKIP: TestSuite/Second (0.00s)
-    --- PASS: TestSuite/Third (0.25s)
+    --- PASS: TestSuite/Third (0.01s)
+        --- PASS: TestSuite/Third/one (0.25s)
+        --- PASS: TestSuite/Third/other (0.20s)
 FAIL
 `;
 
-test("tests below the program's own are results, and what is deeper belongs to them", () => {
+test("tests below the program's own are results, which last as long as what is below", () => {
   const results = parseGoTests("s", OUTPUT);
   assert.deepEqual(
     results.map(({ id, outcome, tookMs }) => [id, outcome.kind, tookMs]),

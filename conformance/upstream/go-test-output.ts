@@ -4,8 +4,10 @@
 import type { CaseResult, Outcome } from "../case-result.ts";
 
 const MARK = /^=== (?:RUN|NAME|CONT|PAUSE)\s+(\S+)/;
-/** Of the tests below the program's one; theirs are deeper. */
+/** Of the tests below the program's own. */
 const END = /^ {4}--- (PASS|FAIL|SKIP): [^/\s]+\/([^/\s]+) \((\d+\.\d+)s\)/;
+/** Of what is below them. Their own time leaves out what runs in parallel below. */
+const END_BELOW = /^ {8}--- \w+: [^/\s]+\/([^/\s]+)\/\S+ \((\d+\.\d+)s\)/;
 /** What a suite says while it waits, and what testify says at the end. */
 const REASON = /not ready yet: (.*?)(?: \(after .*)?$|^\s*(?:Error|Messages):\s+(\S.*)$/;
 const SKIP = /: Skipping [^:]+: (.*)$/;
@@ -17,6 +19,7 @@ const SKIP = /: Skipping [^:]+: (.*)$/;
 export function parseGoTests(suite: string, output: string): readonly CaseResult[] {
   const lines = output.split("\n");
   const texts = textsByTest(lines);
+  const below = longestBelow(lines);
   return lines.flatMap((line) => {
     const [, word, id = "", seconds = "0"] = END.exec(line) ?? [];
     if (word === undefined) return [];
@@ -27,12 +30,22 @@ export function parseGoTests(suite: string, output: string): readonly CaseResult
       // Addresses of the cluster's first family are all that suites ask for.
       family: "ip",
       outcome: outcomeOf(word, texts.get(id) ?? []),
-      tookMs: Number(seconds) * 1000,
+      tookMs: Math.max(Number(seconds), below.get(id) ?? 0) * 1000,
       observations: [],
       leftovers: [],
     };
     return [result];
   });
+}
+
+/** In seconds. */
+function longestBelow(lines: readonly string[]): ReadonlyMap<string, number> {
+  const longest = new Map<string, number>();
+  for (const line of lines) {
+    const [, id, seconds] = END_BELOW.exec(line) ?? [];
+    if (id !== undefined) longest.set(id, Math.max(longest.get(id) ?? 0, Number(seconds)));
+  }
+  return longest;
 }
 
 function textsByTest(lines: readonly string[]): ReadonlyMap<string, readonly string[]> {

@@ -107,10 +107,10 @@ export class H1Block {
     }
     this.#scanned = at - start;
     if (at < limit && bytes[at] !== CR) return this.#refuse(malformed(controlByte(bytes[at])));
+    if (this.#isTooLong(kind, at - start - this.#lineStart)) return -1;
     if (limit < end || limit - start === this.#limitOf(kind)) {
       return this.#refuse(tooLarge(kind, "a head that is too large"));
     }
-    this.#isTooLong(kind, at - start - this.#lineStart);
     return -1;
   }
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { createServer, type Server, connect as nodeConnect, type Socket } from "node:net";
 import { once } from "node:events";
+import { createServer, connect as nodeConnect, type Server, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { Reactor } from "./reactor.ts";
+import { listenOnLoopback, loopbackDialer } from "./sample-loopback.ts";
 import { decodeSocketAddress, encodeSocketAddress } from "./socket-address.ts";
 import { type StreamOwner, TcpStream } from "./tcp-stream.ts";
-import { listenOnLoopback, loopbackDialer } from "./sample-loopback.ts";
 
 const reactor = new Reactor(() => performance.now());
 const dialer = loopbackDialer(reactor);

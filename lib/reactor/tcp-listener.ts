@@ -2,7 +2,7 @@
 // more, since a full backlog would be told again and again.
 
 import { tryAccept, tryGetSocketName } from "../sys/ffi.ts";
-import { type Reactor, READABLE } from "./reactor.ts";
+import { READABLE, type Reactor } from "./reactor.ts";
 import { decodeSocketAddress, SOCKET_ADDRESS_BYTES } from "./socket-address.ts";
 import type { StreamEnds } from "./tcp-stream.ts";
 

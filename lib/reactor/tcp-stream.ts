@@ -13,7 +13,7 @@ import {
   trySend,
   tryShutdownWrite,
 } from "../sys/ffi.ts";
-import { FAILED, type Reactor, READABLE, type Watcher, WRITABLE } from "./reactor.ts";
+import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "./reactor.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
 /** What a connection tells its owner. After `onClosed` it tells nothing more. */
@@ -35,7 +35,7 @@ const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
 /** A peer that leaves sent bytes unacknowledged for so long is gone. */
 const UNACKNOWLEDGED_MS = 25_000;
-/** In `struct tcp_info`: probes of a shut window that nobody answered, and segments on their way. */
+/** In `struct tcp_info`: unanswered probes of a shut window, and segments on their way. */
 const INFO_PROBES_AT = 3;
 const INFO_UNACKNOWLEDGED_AT = 24;
 const SO_ERROR = 4;

@@ -49,7 +49,7 @@ interface Joined {
   readonly messageBytes: number;
 }
 
-/** Joins fragments until the first message is whole or the bytes end. @returns text: no handshake */
+/** Joins fragments until the first message is whole or the bytes end; text is why they are none. */
 function joinFragments(bytes: Uint8Array): Joined | string {
   const fragments = new Uint8Array(bytes.length);
   let length = 0;

@@ -1,10 +1,10 @@
 // Brings a plan to the proxy workers around the kernel's commit: what is new is told before the
 // kernel sends connections there, what is gone is taken back once it sends none any more.
 
-import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
-import type { ProxyLedger } from "../plan/proxy-ledger.ts";
 import type { Family } from "../../lib/nft/objects.ts";
+import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
 import { type LiftWorld, liftEntries } from "../plan/lift-plan.ts";
+import type { ProxyLedger } from "../plan/proxy-ledger.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 export interface LaneApplyParts {
@@ -54,10 +54,9 @@ export class LaneApply {
       groups: differences.flatMap(({ fresh }) => fresh.groups),
       clients: this.#clientDifference(),
     };
-    if (!plan.families.every((family) => family.proxy.isEmpty)) {
-      this.#parts.pool.start();
-      if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
-    }
+    if (!plan.families.every((family) => family.proxy.isEmpty)) this.#parts.pool.start();
+    // Workers that outlive the last Service of a lane go on to follow pods and addresses.
+    if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
     if (isFirst) await this.#parts.settle();
   }
 

@@ -9,7 +9,6 @@
 // holder:   closed        newcomer: commits. The holder ends after its workers' last connection.
 
 import { Socket } from "node:net";
-import { createInterface } from "node:readline";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import {
@@ -22,6 +21,7 @@ import {
   tryListen,
   watchReadable,
 } from "../../lib/sys/ffi.ts";
+import { readLines } from "./read-lines.ts";
 
 type Word = "take over" | "yours" | "listening" | "closed";
 
@@ -218,14 +218,11 @@ class Link {
     this.#clock = clock;
     this.#socket = new Socket({ fd });
     const wake = (): void => this.#waiting.forEach((one) => one());
-    this.#socket.on("error", () => {}).once("close", wake);
-    // It tells the socket's errors again.
-    createInterface({ input: this.#socket })
-      .on("error", () => {})
-      .on("line", (line) => {
-        this.#heard.add(line);
-        wake();
-      });
+    this.#socket.once("close", wake);
+    readLines(this.#socket, (line) => {
+      this.#heard.add(line);
+      wake();
+    });
   }
 
   get isClosed(): boolean {

@@ -1,10 +1,10 @@
 // One proxy worker as a child process: started, told, listened to, ended.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { FromWorker, ToWorker } from "../model/worker-messages.ts";
+import { readLines } from "./read-lines.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../roles/proxy-worker.ts", import.meta.url));
 /** A worker that reads no more is as good as dead; a full plan of 10,000 Services is some 10 MB. */
@@ -30,11 +30,7 @@ export class WorkerProcess {
     const channel = this.#child.stdio[3];
     if (!(channel instanceof Duplex)) throw new Error("Cannot talk to a worker: no channel");
     this.#channel = channel;
-    channel.on("error", () => {});
-    // It tells the channel's errors again.
-    createInterface({ input: channel })
-      .on("error", () => {})
-      .on("line", (line) => listener.onMessage(JSON.parse(line) as FromWorker));
+    readLines(channel, (line) => listener.onMessage(JSON.parse(line) as FromWorker));
     let over = false;
     const exit = (how: string): void => {
       if (over) return;

@@ -105,8 +105,8 @@ export class ProxyPortPlan {
   }
 
   /**
-   * How an entry point is served; undefined when the kernel serves it: nobody answers, which it says
-   * to the first packet, or this node has no endpoint for policy Local.
+   * How an entry point is served; undefined when the kernel serves it: nobody answers, which it
+   * says to the first packet, or this node has no endpoint for policy Local.
    */
   frontend(entry: EntryPoint): ProxyFrontend | undefined {
     const isLocal = this.#policyOf(entry) === "Local" && this.#usable.anywhere;

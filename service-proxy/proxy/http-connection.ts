@@ -23,6 +23,7 @@ export class HttpConnection implements StreamOwner, Expiring {
   readonly #onEnd: () => void;
   #seen: Buffer = Buffer.alloc(0);
   #server: H1Server | H2Server | undefined;
+  #draining = false;
   #over = false;
 
   /**
@@ -57,6 +58,7 @@ export class HttpConnection implements StreamOwner, Expiring {
     this.#stream.owner = server;
     if (length > 0) server.onData(this.#seen, 0, length);
     if (!this.#over) server.onData(bytes, start, end);
+    if (this.#draining) server.drain();
   }
 
   onEnd(): void {
@@ -73,10 +75,10 @@ export class HttpConnection implements StreamOwner, Expiring {
     this.abort();
   }
 
-  /** Ends as soon as it can without loss. */
+  /** Ends as soon as it can without loss: a request may be on its way. */
   drain(): void {
-    if (this.#server === undefined) this.abort();
-    else this.#server.drain();
+    this.#draining = true;
+    this.#server?.drain();
   }
 
   /** Ends now. */

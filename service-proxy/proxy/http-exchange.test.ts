@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import { connect, createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { RouteBackend, RouteRule } from "../model/route-table.ts";
 import { listenOn, SampleHttpProxy, talk } from "./sample-http-proxy.ts";
+import { sampleRandom } from "./sample-group.ts";
 import { sampleRule } from "./sample-rules.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
@@ -289,3 +291,48 @@ test("an upgrade that is refused is an answer like any other", async (t) => {
   const ask = "Connection: upgrade\r\nUpgrade: websocket\r\nHost: web\r\n\r\n";
   assert.match(await talk(proxy.port, `GET /ws HTTP/1.1\r\n${ask}${GET}`), /no[^]*200 OK[^]*no$/);
 });
+
+for (const protocol of ["http1", "http2"] as const) {
+  test(`cancellations at any moment leave nothing behind (${protocol})`, async (t) => {
+    const answer: Answer = (request, response) => {
+      request.on("data", () => {});
+      setTimeout(() => response.end("x".repeat(50_000)), Number(request.url?.slice(1)) % 5 || 0);
+    };
+    const server = protocol === "http1" ? createServer(answer) : createHttp2Server(answer as never);
+    const sessions = new Set<{ destroy(): void }>();
+    server.on("connection", (socket) => void sessions.add(socket));
+    t.after(() => {
+      for (const session of sessions) session.destroy();
+      server.close();
+    });
+    const port = await listenOn(server as Server);
+    const proxy = new SampleHttpProxy({ groups: { web: [port] }, protocol });
+    t.after(() => proxy.stop());
+    const random = sampleRandom(7);
+    const one = async (i: number): Promise<void> => {
+      const socket = connect({ port: proxy.port, host: "127.0.0.1" });
+      socket.on("error", () => {});
+      socket.resume();
+      socket.write(`POST /${i} HTTP/1.1\r\nContent-Length: 20\r\n${CLOSE}${"y".repeat(10)}`);
+      setTimeout(() => socket.write("y".repeat(10)), random() * 4);
+      setTimeout(
+        () => (random() < 0.5 ? socket.destroy() : socket.resetAndDestroy()),
+        random() * 9,
+      );
+      await once(socket, "close");
+    };
+    await Promise.all(Array.from({ length: 80 }, (_, i) => one(i)));
+    while (proxy.connections.size > 0) await new Promise(setImmediate);
+    const group = proxy.parts.tables.group("web");
+    assert.equal(group?.endpoints.inFlight(), 0);
+    for (const resource of ["requests", "pending"] as const) {
+      assert.equal(group?.circuit.taken(resource), 0, resource);
+    }
+    const [...edges] = proxy.parts.requests.drain(proxy.parts.reactor.nowMs);
+    assert.equal(
+      edges.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      0,
+    );
+    assert.match(await talk(proxy.port, GET), /^HTTP\/1.1 200 /);
+  });
+}

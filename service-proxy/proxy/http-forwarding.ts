@@ -30,6 +30,8 @@ import type { Freshness } from "./upstream-pool-endpoint.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
+/** While a client takes nothing of a response (slow read): it holds an endpoint's connection. */
+const UNREAD_MS = 300_000;
 
 /** Hears of one request. After `onForwardingEnd` or `onForwardingFailed` it hears nothing. */
 export interface ForwardingOwner {
@@ -62,6 +64,8 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   #failed: readonly EndpointState[] = [];
   #freshness: Freshness;
   #keepsBody: boolean;
+  /** Until when the client must have taken what waits for it. */
+  #unreadUntilMs = NEVER;
 
   /** Nothing happens before `start`. The group's circuit has taken the request. */
   constructor(
@@ -131,6 +135,7 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
 
   /** More of the response may come. */
   resume(): void {
+    this.#unreadUntilMs = NEVER;
     this.#moved();
     this.#upstream?.resume();
   }
@@ -162,8 +167,12 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   }
 
   onResponseBody(bytes: Buffer, start: number, end: number): void {
+    if (!this.#owner.onAnswerBody(bytes, start, end)) {
+      this.#upstream?.pause();
+      const untilMs = this.#parts.reactor.nowMs + UNREAD_MS;
+      this.#unreadUntilMs = Math.min(this.#unreadUntilMs, untilMs);
+    }
     this.#moved();
-    if (!this.#owner.onAnswerBody(bytes, start, end)) this.#upstream?.pause();
   }
 
   onResponseEnd(trailers: FieldLines): void {
@@ -185,7 +194,10 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
     const isOver = nowMs >= this.#requestDeadlineMs && this.#state !== "tunnel";
     if (this.#state === "backoff" && !isOver) return this.#try();
     this.#cancelUpstream();
-    if (isOver) this.#owner.onForwardingFailed("timeout");
+    // The endpoint is not to blame for a client that does not read.
+    const isUnread = this.#state === "answered" && nowMs >= this.#unreadUntilMs;
+    if (isUnread) this.#owner.onForwardingFailed("cancelled");
+    else if (isOver) this.#owner.onForwardingFailed("timeout");
     else this.#attemptFailed("timeout");
   }
 
@@ -289,6 +301,7 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
     const { nowMs } = this.#parts.reactor;
     let deadlineMs = nowMs + this.#door.port.plan.limits.idleTimeoutMs;
     if (this.#state !== "tunnel") deadlineMs = Math.min(deadlineMs, this.#requestDeadlineMs);
+    if (this.#state === "answered") deadlineMs = Math.min(deadlineMs, this.#unreadUntilMs);
     const { backendRequestMs = 0 } = this.#routed.rule.timeouts;
     const isAsked = this.#state === "connecting" || this.#state === "sent";
     if (isAsked && backendRequestMs > 0) {

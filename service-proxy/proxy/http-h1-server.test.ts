@@ -277,17 +277,30 @@ test("a client that goes away ends its request at the endpoint", async (t) => {
   assert.equal(proxy.connections.size, 0);
 });
 
-test("draining closes idle connections, and busy ones with their answer", async (t) => {
+test("draining answers what is asked, then closes; idle connections end soon after", async (t) => {
   const asked = Promise.withResolvers<ServerResponse>();
-  const proxy = await proxyTo(t, (_, response) => asked.resolve(response));
-  const idle = talk(proxy.port, "");
-  const busy = talk(proxy.port, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+  const proxy = await proxyTo(t, (request, response) => {
+    if (request.url === "/wait") asked.resolve(response);
+    else response.end("quick");
+  });
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`;
+  const busy = talk(proxy.port, get("/wait"));
   const response = await asked.promise;
-  while (proxy.connections.size < 2) await new Promise(setImmediate);
+  const next = connect({ port: proxy.port, host: "127.0.0.1" });
+  next.write(get("/"));
+  await once(next, "data");
+  const idle = connect({ port: proxy.port, host: "127.0.0.1" });
+  idle.write(get("/"));
+  await once(idle, "data");
   for (const connection of proxy.connections) connection.drain();
-  assert.equal(await idle, "");
   response.end("done");
   assert.match(await busy, /connection: close[^]*done$/);
+  next.write(get("/"));
+  const [last] = await once(next, "data");
+  assert.match(String(last), /connection: close/);
+  await once(next, "end");
+  proxy.elapse(6_000);
+  await once(idle, "end");
 });
 
 const SLOW: readonly [rule: string, sent: string, afterMs: number, answer: RegExp][] = [

@@ -32,10 +32,13 @@ const NOTHING_READ = { latencyMs: Number.NaN, receivedBytes: 0, sentBytes: 0 };
 const NEVER = Number.POSITIVE_INFINITY;
 /** Between requests. */
 const IDLE_MS = 60_000;
+/** The same while draining: who is active sends a request meanwhile, and is told to close. */
+const DRAIN_IDLE_MS = 5_000;
 /** From the first byte of a head to its last: a slow one holds a connection (slowloris). */
 const HEAD_MS = 10_000;
-/** Between two pieces of a body. */
+/** Between two pieces of a body; until it is answered, pieces of so many bytes (slow body). */
 const BODY_MS = 30_000;
+const LEAST_BODY_BYTES = 1024;
 /** After FIN, until the client has read what was sent: closing with unread bytes would reset. */
 const LINGER_MS = 2_000;
 /** Of a request that was answered already. */
@@ -78,6 +81,8 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #held: Buffer | undefined;
   #requests = 0;
   #discardedBytes = 0;
+  /** Of the body, since its deadline moved. */
+  #pieceBytes = 0;
 
   /** @param stream its events are told to this object from now on; nothing has been read of it */
   constructor(parts: HttpParts, door: HttpDoor, stream: TcpStream, onOver: () => void) {
@@ -124,9 +129,10 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     this.#refuse(408, "the request took too long");
   }
 
+  /** A request that is on its way is answered, as the last one; without one it ends soon. */
   drain(): void {
     this.#draining = true;
-    if (this.#phase === "idle") this.#linger();
+    if (this.#phase === "idle") this.deadlineMs = this.#parts.reactor.nowMs + DRAIN_IDLE_MS;
   }
 
   /** Ends now. */
@@ -212,6 +218,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   }
 
   #onBody(bytes: Buffer, start: number, end: number): void {
+    this.#pieceBytes += end - start;
     if (this.#exchange !== undefined) return this.#exchange.onRequestBody(bytes, start, end);
     this.#discardedBytes += end - start;
     if (this.#discardedBytes > MOST_DISCARDED_BYTES) this.#linger();
@@ -235,7 +242,13 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
       this.#stream.pause();
     }
     if (state === "head") this.#setPhase("head");
-    else if (this.#phase === "body") this.deadlineMs = this.#parts.reactor.nowMs + BODY_MS;
+    else if (this.#phase === "body") this.#bodyMoved();
+  }
+
+  #bodyMoved(): void {
+    if (this.#pieceBytes < LEAST_BODY_BYTES && !this.#responding) return;
+    this.#pieceBytes = 0;
+    this.deadlineMs = this.#parts.reactor.nowMs + BODY_MS;
   }
 
   /** Ready for another request. */

@@ -8,7 +8,6 @@ import type { ServedGroup } from "./proxy-tables.ts";
 import { type UpstreamDialParts, UpstreamDialling } from "./upstream-pool-dial.ts";
 import { UpstreamH1 } from "./upstream-pool-h1.ts";
 import type {
-  UpstreamFailure,
   UpstreamOwner,
   UpstreamStream,
   UpstreamTarget,
@@ -70,6 +69,7 @@ export class UpstreamPool implements Expiring {
     const idle = freshness === "new" ? undefined : this.#idle.at(-1);
     const nowMs = this.#parts.reactor.nowMs;
     if (idle !== undefined && (freshness === "any" || nowMs - idle.sinceMs < YOUNG_MS)) {
+      if (!target.group.circuit.tryTake("connections")) return this.#refused(owner);
       this.#idle.pop();
       idle.connection.lend(owner);
       return idle.connection;
@@ -87,12 +87,12 @@ export class UpstreamPool implements Expiring {
 
   #dial(target: UpstreamTarget, owner: UpstreamOwner): UpstreamWait {
     const { circuit } = target.group;
-    this.#connections++;
-    if (!circuit.tryTake("connections")) return this.#failed("limit", owner);
+    if (!circuit.tryTake("connections")) return this.#refused(owner);
     if (!circuit.tryTake("pending")) {
       circuit.release("connections");
-      return this.#failed("limit", owner);
+      return this.#refused(owner);
     }
+    this.#connections++;
     const dialling = new UpstreamDialling(this.#parts, target, {
       onOpened: (stream) => {
         circuit.release("pending");
@@ -102,46 +102,49 @@ export class UpstreamPool implements Expiring {
       },
       onDialFailed: (why) => {
         circuit.release("pending");
-        this.#gone(target.group);
+        circuit.release("connections");
+        this.#gone();
         owner.onUpstreamFailed(why);
       },
     });
     const cancel = (): void => {
       circuit.release("pending");
-      this.#gone(target.group);
+      circuit.release("connections");
       dialling.cancel();
+      this.#gone();
     };
     return { kind: "wait", cancel };
   }
 
-  #connected(stream: TcpStream, group: ServedGroup): UpstreamH1 {
+  /** The circuit counts connections in use: idle ones of one client must not keep others out. */
+  #connected(stream: TcpStream, { circuit }: ServedGroup): UpstreamH1 {
     const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts.output, {
       onIdle: () => {
         if (this.#idle.length >= MOST_IDLE) return connection.close();
+        circuit.release("connections");
         this.#idle.push({ connection, sinceMs: this.#parts.reactor.nowMs });
       },
       onGone: () => {
         const at = this.#idle.findIndex((idle) => idle.connection === connection);
         if (at >= 0) this.#idle.splice(at, 1);
-        this.#gone(group);
+        else circuit.release("connections");
+        this.#gone();
       },
     });
     stream.owner = connection;
     return connection;
   }
 
-  #failed(why: UpstreamFailure, owner: UpstreamOwner): UpstreamWait {
+  #refused(owner: UpstreamOwner): UpstreamWait {
     let wanted = true;
-    this.#connections--;
     this.#parts.reactor.later(() => {
       this.#endIfEmpty();
-      if (wanted) owner.onUpstreamFailed(why);
+      if (wanted) owner.onUpstreamFailed("limit");
     });
     return { kind: "wait", cancel: () => (wanted = false) };
   }
 
-  #gone({ circuit }: ServedGroup): void {
-    circuit.release("connections");
+  #gone(): void {
     this.#connections--;
     this.#endIfEmpty();
   }

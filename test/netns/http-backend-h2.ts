@@ -24,7 +24,7 @@ export function createHttp2Backend(pod: string, log: BackendLog): Http2Server {
   let lastConnection = 0;
   const server = createServer();
   server.on("session", (session) => connections.set(session, ++lastConnection));
-  server.on("stream", (stream, _headers, _flags, raw) => {
+  server.on("stream", (stream: ServerHttp2Stream, _headers, _flags, raw) => {
     const pairs = pairsOf(raw);
     const path = valueOf(pairs, ":path");
     const { session } = stream;

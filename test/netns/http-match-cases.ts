@@ -237,7 +237,6 @@ export const MATCH_CASES: readonly RouteCase[] = [
       { path: "/c", from: "client", to: "nodePort", expect: NO_ROUTE },
       { path: "/a", from: "client", expect: v1 },
       { path: "/b", from: "pod-1-2", family: "ip6", expect: v2 },
-      { path: "/a", from: "node-1", to: "nodePort", expect: v1 },
     ],
   },
   {
@@ -285,7 +284,8 @@ export const MATCH_CASES: readonly RouteCase[] = [
   },
 ];
 
-function matching(value: string): Json {
+/** The part of a rule that says where it is for. */
+export function matching(value: string): Json {
   return { matches: [path(value)] };
 }
 

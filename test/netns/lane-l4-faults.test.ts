@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { after, before, describe, test } from "node:test";
 import { OpenConnection } from "../../playground/probe.ts";
 import type { PlaygroundPod } from "../../playground/topology.ts";
 import { DEFAULT_LANE } from "../../service-proxy/plan/lane-marks.ts";
-import { BACKEND_PORT } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
 import { TCP_ACK, tcpFrame } from "./raw-frame.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
@@ -24,6 +24,8 @@ const NEAR = 1;
 const FAR = 2;
 const DOWN = 3;
 const RESETS = 4;
+/** Its endpoint is its own ClusterIP. */
+const ROUND = 5;
 const DAWDLED_BYTES = 32 << 20;
 const CLOCK_TICKS_PER_SECOND = 100;
 const LOOPBACK = { ip: "127.0.0.1", ip6: "::1" } as const;
@@ -39,6 +41,7 @@ describe("faults of the L4 lane", () => {
       { number: DOWN, pods: ["pod-1-3", "pod-2-3"] },
       { number: RESETS, pods: ["pod-2-4"] },
     );
+    await rig.put("round", round());
     const words = [...NODE, PEER, "serve", String(BACKEND_PORT), "reset"];
     const peer = rig.playground.spawn(pod("pod-2-4").netns, words, {
       stdio: ["ignore", "pipe", "inherit"],
@@ -53,6 +56,17 @@ describe("faults of the L4 lane", () => {
 
   function pod(name: string): PlaygroundPod {
     return rig.pods.find((one) => one.name === name) ?? assert.fail(name);
+  }
+
+  function round(): readonly Manifest[] {
+    const [service, ...slices] = rig.manifests({ number: ROUND, pods: ["pod-1-2"] });
+    const turned = slices.map((slice, i) => {
+      const { address } = rig.address("cluster", ROUND, i === 0 ? "ip" : "ip6");
+      const ports = [{ name: "tcp", protocol: "TCP", port: 80 }];
+      return { ...slice, ports, endpoints: [{ addresses: [address] }] };
+    });
+    assert(service !== undefined);
+    return [service, ...turned];
   }
 
   function workerPid(): number {
@@ -105,6 +119,17 @@ describe("faults of the L4 lane", () => {
           const { kind } = await rig.probe(from).tcp(address, port);
           assert(["refused", "reset", "closed"].includes(kind), `${from} → ${address}: ${kind}`);
         }
+      }
+      assert((await rig.run("ss", "-Htn")).split("\n").length < open + 20);
+      assert((await workerLoad()) < 0.5);
+    });
+
+    test(`${family}: a Service whose endpoint is its own address does not go round (T4)`, async () => {
+      const { address, port } = rig.address("cluster", ROUND, family);
+      const open = (await rig.run("ss", "-Htn")).split("\n").length;
+      for (const from of ["pod-1-1", "client", "node-1"]) {
+        const { kind } = await rig.probe(from).tcp(address, port, { timeoutMs: 400 });
+        assert.notEqual(kind, "reply");
       }
       assert((await rig.run("ss", "-Htn")).split("\n").length < open + 20);
       assert((await workerLoad()) < 0.5);

@@ -1,5 +1,6 @@
 // Program: one peer of a connection that the L4 lane carries, for what echo servers and probes do
-// not do. `serve` listens in a pod's place; `hello` calls as a TLS client would; `dawdle` reads late.
+// not do. `serve` listens in a pod's place; `hello` calls as a TLS client would; `dawdle` reads
+// late.
 
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";

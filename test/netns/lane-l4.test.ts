@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { addressBytes } from "../../lib/ip/address.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { parseEchoReply } from "../../playground/echo-protocol.ts";

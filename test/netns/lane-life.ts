@@ -1,5 +1,5 @@
-// A node whose Service 1 is served by proxy workers and whose Service 2 stays in the kernel, with
-// connections that come all the time: what a fault costs, and whom.
+// A node whose Services 1 and 3 are served by proxy workers, as bytes and as HTTP, and whose Service
+// 2 stays in the kernel, with connections that come all the time: what a fault costs, and whom.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,6 +12,8 @@ import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
 export const PROXIED = 1;
 export const PLAIN = 2;
+export const WEB = 3;
+const WEB_PORT = 8080;
 const PODS = ["pod-1-2", "pod-2-1", "pod-2-2"];
 /** An answer that comes late on a busy machine was not lost. */
 const ANSWER_WITHIN_MS = 10_000;
@@ -39,6 +41,11 @@ export class LaneLife implements AsyncDisposable {
     }
     await life.proxy("l4", PODS);
     await life.rig.serve({ number: PLAIN, pods: PODS });
+    const web = life.rig.manifests({ number: WEB, pods: PODS });
+    await life.rig.put(
+      "web",
+      web.map((item) => onWebPort(labelled(item, "l7"))),
+    );
     await life.start();
     return life;
   }
@@ -80,7 +87,8 @@ export class LaneLife implements AsyncDisposable {
 
   load(sender: string, number: number, ratePerSecond: number): RunningLoad {
     const { address, port } = this.rig.address("cluster", number, "ip");
-    const target = { protocol: "tcp", address, port, timeoutMs: ANSWER_WITHIN_MS } as const;
+    const protocol = number === WEB ? "http" : "tcp";
+    const target = { protocol, address, port, timeoutMs: ANSWER_WITHIN_MS } as const;
     const load = this.rig.probe(sender).startLoad(target, { ratePerSecond, durationMs: 600_000 });
     this.#loads.push(load);
     return load;
@@ -113,11 +121,11 @@ export class LaneLife implements AsyncDisposable {
     );
   }
 
-  /** Connections that workers of the agent that runs have served, as far as they told. */
+  /** Connections and requests that workers of the agent that runs have served, as it was told. */
   async served(): Promise<number> {
     await delay(1_100);
     const { body } = await this.rig.agent.get(10249, "/metrics");
-    const counts = body.matchAll(/^innermesh_tcp_connections_total\{.* (\d+)$/gm);
+    const counts = body.matchAll(/^innermesh_(?:tcp_connections|requests)_total\{.* (\d+)$/gm);
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 
@@ -154,6 +162,11 @@ function labelled(item: Manifest, lane: string): Manifest {
   if (item["kind"] !== "Service") return item;
   const metadata = { ...Object(item["metadata"]), labels: { "innermesh.io/lane": lane } };
   return { ...item, metadata };
+}
+
+function onWebPort(item: Manifest): Manifest {
+  if (item["kind"] !== "EndpointSlice") return item;
+  return { ...item, ports: [{ name: "tcp", protocol: "TCP", port: WEB_PORT }] };
 }
 
 function childrenOf(pid: number): readonly number[] {

@@ -2,9 +2,10 @@
 // change, while connections come and last: none is lost (faults F20, F22, F23, F26).
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { allLive, close, LaneLife, lostNothing, PLAIN, PROXIED } from "./lane-life.ts";
+import { allLive, close, LaneLife, lostNothing, PLAIN, PROXIED, WEB } from "./lane-life.ts";
 import { until } from "./served-node.ts";
 
 const SOAK = process.env["INNERMESH_SOAK"] === "1";
@@ -22,7 +23,8 @@ describe("an agent with proxy workers", () => {
   test("F22: upgrades lose none of 1,000 new connections a second, nor any old one", async (t) => {
     const connections = await life.connect();
     const loads = [
-      life.load("client", PROXIED, 850),
+      life.load("client", PROXIED, 600),
+      life.load("client", WEB, 250),
       life.load("pod-1-1", PROXIED, 75),
       life.load("node-1", PROXIED, 75),
     ];
@@ -47,12 +49,12 @@ describe("an agent with proxy workers", () => {
     const connections = await life.connect();
     const loads = ["client", "pod-1-1"].map((sender) => life.load(sender, PROXIED, 100));
     const old = life.rig.agent;
-    for (let aliveMs = 150; old.log.every((line) => !line.includes("takes this node over")); ) {
+    for (let aliveMs = 200; old.log.every((line) => !line.includes("takes this node over")); ) {
       const newcomer = life.startBriefly();
       await delay(aliveMs);
       await newcomer.kill();
       t.diagnostic(`one that lived for ${aliveMs} ms`);
-      aliveMs += 50;
+      aliveMs = Math.round(1.3 * aliveMs);
     }
     await delay(1_000);
     await life.start();
@@ -64,7 +66,8 @@ describe("an agent with proxy workers", () => {
 
   test("SIGTERM and a restart lose nothing", async () => {
     const connections = await life.connect();
-    const loads = ["client", "pod-1-1"].map((sender) => life.load(sender, PROXIED, 150));
+    const loads = ["client", "pod-1-1"].map((sender) => life.load(sender, PROXIED, 100));
+    loads.push(life.load("client", WEB, 100));
     for (let n = 0; n < 2; n++) {
       await delay(300);
       const old = life.rig.agent;
@@ -80,6 +83,7 @@ describe("an agent with proxy workers", () => {
 
   test("SIGKILL and a restart lose nothing: workers go on until new ones are there", async () => {
     const connections = await life.connect();
+    const orphans = life.workers();
     const senders = ["client", "pod-1-1", "node-1"];
     const loads = senders.map((sender) => life.load(sender, PROXIED, 100));
     for (const pauseMs of [0, 4_500]) {
@@ -91,6 +95,9 @@ describe("an agent with proxy workers", () => {
     for (const load of loads) await lostNothing(load);
     await allLive(connections);
     await close(connections);
+    await until("the end of those workers", () =>
+      orphans.every((pid) => !existsSync(`/proc/${pid}`)),
+    );
   });
 
   test("F20: a frozen agent loses nothing, and its workers are not ended for it", async () => {
