@@ -97,31 +97,28 @@ async function choose(stage: Stage): Promise<void> {
 
 async function mirror(stage: Stage): Promise<void> {
   const { tour, playground, pod, peer } = stage;
-  await tour.step(
-    "a RequestMirror filter copies requests to a server that answers 500",
-    async () => {
-      const copied = playground.pod(2, 1);
-      await Promise.all(podsOf(playground).map((one) => peer.serveHttp(one, CART_PORT)));
-      await peer.answer(copied, 500);
-      const filter = {
-        type: "RequestMirror",
-        requestMirror: { backendRef: { name: "shop-mirror", port: 80 } },
-      };
-      await writeObjects(stage, "route", [
-        httpRoute("shop", [{ filters: [filter], backendRefs: [weighted("shop-v1", 1)] }]),
-      ]);
-      await inForce(async () => {
-        await pod.try(shop());
-        return (await peer.requests(copied, "/")) > 0;
-      });
-      const results = await pod.tryMany({ ...shop(), path: "/cart" }, 20, 4);
-      for (const result of results) assert(result.kind === "reply" && result.status === 200);
-      await inForce(async () => (await peer.requests(copied, "/cart")) >= 20);
-      assert.equal(await peer.requests(copied, "/cart"), 20);
-      await peer.answer(copied, 200);
-      return `20 requests answered 200 by ${answeredBy(V1, results)}; the mirror got 20 copies`;
-    },
-  );
+  await tour.step("a RequestMirror filter copies requests to a pod that answers 500", async () => {
+    const copied = playground.pod(2, 1);
+    await Promise.all(podsOf(playground).map((one) => peer.serveHttp(one, CART_PORT)));
+    await peer.answer(copied, 500);
+    const filter = {
+      type: "RequestMirror",
+      requestMirror: { backendRef: { name: "shop-mirror", port: 80 } },
+    };
+    await writeObjects(stage, "route", [
+      httpRoute("shop", [{ filters: [filter], backendRefs: [weighted("shop-v1", 1)] }]),
+    ]);
+    await inForce(async () => {
+      await pod.try(shop());
+      return (await peer.requests(copied, "/")) > 0;
+    });
+    const results = await pod.tryMany({ ...shop(), path: "/cart" }, 20, 4);
+    for (const result of results) assert(result.kind === "reply" && result.status === 200);
+    await inForce(async () => (await peer.requests(copied, "/cart")) >= 20);
+    assert.equal(await peer.requests(copied, "/cart"), 20);
+    await peer.answer(copied, 200);
+    return `20 requests answered 200 by ${answeredBy(V1, results)}; the mirror got 20 copies`;
+  });
 }
 
 async function eject(stage: Stage): Promise<void> {
@@ -139,7 +136,7 @@ async function eject(stage: Stage): Promise<void> {
     const hits = (await peer.requests(failing, "/")) - before;
     const plain = await unavailable(stage, PLAIN_VIP);
     assert(plain > 0);
-    const proxy = `proxy: ejected after it spoiled ${hits}, which were tried again elsewhere`;
+    const proxy = `proxy: ejected after ${hits} of them, which were tried again elsewhere`;
     return `${proxy}; kernel lane: ${plain} of ${SAMPLE} requests fail`;
   });
 }

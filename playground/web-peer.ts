@@ -1,4 +1,5 @@
-// Program: serves gRPC and HTTP in the pods' namespaces, and calls gRPC from its own, as its parent says on stdin (`WebCalls`, one JSON object a line).
+// Program: serves gRPC and HTTP in the pods' namespaces, and calls gRPC from its own, as its parent
+// says on stdin (`WebCalls`, one JSON object a line).
 //
 // gRPC over HTTP/2 as in grpc/doc/PROTOCOL-HTTP2.md; its message is the answering pod's name as it
 // is, for nobody here needs Protocol Buffers.

@@ -109,11 +109,15 @@ function judgeListenPorts({
   lane: { takenPorts },
   agent: { proxyWorkers },
   settings,
+  pre,
 }: Facts): Verdict {
   return ifKnown(takenPorts, (taken) => {
     const { insidePort, outsidePort } = settings.proxy;
     if (taken.length === 0) return ok(`${insidePort} and ${outsidePort} are free`);
     const names = taken.map(String).join(" and ");
+    if (proxyWorkers.kind === "unknown" && !pre) {
+      return skip(`${names}: no agent answers, so that nobody knows whether these are its workers`);
+    }
     if (proxyWorkers.kind === "known" && proxyWorkers.value > 0) return ok(`workers hold ${names}`);
     return fail(
       `another program listens at ${names}: proxy workers cannot`,

@@ -1,7 +1,10 @@
 // Every check, turned red. One test sees that no check is left out.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { GATEWAY_RELEASE } from "./access.ts";
 import { CHECKS, type CheckReport, exitCodeOf, judge } from "./checks.ts";
 import { type Facts, known, unknown } from "./facts.ts";
 import { LANE_RED_CASES } from "./lane-red-cases.ts";
@@ -55,6 +58,12 @@ describe("checks", () => {
         },
       ],
     );
+  });
+  test("the Gateway API's release is the one whose suite judges us", async () => {
+    const module = join(import.meta.dirname, "../../conformance/upstream/gateway-api/go.mod");
+    const text = await readFile(module, "utf8");
+    const pinned = /sigs\.k8s\.io\/gateway-api (v\S+)/.exec(text)?.[1];
+    assert.equal(GATEWAY_RELEASE.version, pinned);
   });
   test("exit codes: 1 when a check fails, 0 for warnings, 3 when nothing at all can be asked", () => {
     const exitCode = (facts: Facts): number => exitCodeOf(facts, judge(facts));

@@ -110,6 +110,12 @@ export const LANE_RED_CASES: readonly RedCase[] = [
   ),
   when(
     "lane.listen-ports",
+    "they are taken and no agent answers",
+    agent({ proxyWorkers: unknown("ECONNREFUSED") }),
+    "skip",
+  ),
+  when(
+    "lane.listen-ports",
     "they are free",
     agent({ proxyWorkers: known(0) }, lane({ takenPorts: known([]) })),
     "ok",

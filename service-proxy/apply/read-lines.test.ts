@@ -17,6 +17,7 @@ test("lines are read however they are cut; of what a dead process left nothing i
 test("an error of the socket ends in its close", async () => {
   const socket = new PassThrough();
   readLines(socket, () => {});
+  const closed = new Promise((resolve) => socket.once("close", resolve));
   socket.destroy(new Error("EPIPE"));
-  await once(socket, "close");
+  await closed;
 });

@@ -122,7 +122,7 @@ test("who was replaced waits until it is told to end, or its successor is gone",
   await waiting;
 });
 
-test("a holder that does not answer is left behind, and goes when it comes to itself", async (t) => {
+test("a holder that does not answer is left behind, and goes when it can", async (t) => {
   const start = agents(t);
   const clock = makeFakeClock();
   const old = start();

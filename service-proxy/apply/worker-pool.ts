@@ -1,6 +1,6 @@
 // Keeps proxy workers running and up to date: starts them when a Service first needs one, tells
-// each what changes, replaces one that died or froze, drains them at the end. A worker's death costs
-// its own connections only.
+// each what changes, replaces one that died or froze, drains them at the end. A worker's death
+// costs its own connections only.
 
 import type { Clock } from "../../lib/clock/clock.ts";
 import { type RetryBounds, retryDelayMs } from "../../lib/clock/retry-delay.ts";

@@ -303,6 +303,35 @@ test("draining answers what is asked, then closes; idle connections end soon aft
   await once(idle, "end");
 });
 
+test("a client that asks on and reads nothing is not read from any more", async (t) => {
+  const count = 90_000;
+  const proxy = await proxyTo(t, echo);
+  const socket = connect({ port: proxy.port, host: "127.0.0.1" });
+  socket.pause();
+  // Answered by the proxy itself: no endpoint slows it down.
+  socket.write(`GET /%2f HTTP/1.1\r\nHost: web\r\n\r\n`.repeat(count));
+  await once(socket, "ready");
+  let answered = 0;
+  for (let more = -1; more !== 0; answered += more) {
+    for (let i = 0; i < 100; i++) await new Promise(setImmediate);
+    more = proxy.counts()["bad-request"] ?? 0;
+  }
+  assert(answered > 0 && answered < count, `${answered} answers`);
+  socket.resume();
+  while (answered < count) {
+    await new Promise(setImmediate);
+    answered += proxy.counts()["bad-request"] ?? 0;
+  }
+  socket.destroy();
+});
+
+test("a request whose rest is broken gets no second answer", async (t) => {
+  const proxy = await proxyTo(t, echo);
+  const chunked = "Host: web\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const answer = await talk(proxy.port, `POST /../ HTTP/1.1\r\n${chunked}zz\r\n`);
+  assert.equal(answer.match(/HTTP\/1.1/g)?.length, 1);
+});
+
 const SLOW: readonly [rule: string, sent: string, afterMs: number, answer: RegExp][] = [
   ["a head that does not end", "GET / HTTP/1.1\r\nHost:", 11_000, /^HTTP\/1.1 408 /],
   [

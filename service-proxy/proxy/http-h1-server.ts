@@ -43,6 +43,8 @@ const LEAST_BODY_BYTES = 1024;
 const LINGER_MS = 2_000;
 /** Of a request that was answered already. */
 const MOST_DISCARDED_BYTES = 256 * 1024;
+/** Of answers that the client does not read: until it has, its next requests wait. */
+const MOST_QUEUED_BYTES = 64 * 1024;
 /** Then the client connects anew, to another worker maybe. */
 const MOST_REQUESTS = 100_000;
 
@@ -73,6 +75,8 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #requestWhole = true;
   #body: H1Body = NO_BODY;
   #responding = false;
+  /** The response is out, whatever of its request is still to come. */
+  #answered = false;
   #keepAlive = true;
   #continued = false;
   #blocked = false;
@@ -115,6 +119,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
 
   onDrained(): void {
     this.#exchange?.onClientDrained();
+    this.#pump();
   }
 
   onClosed(): void {
@@ -184,6 +189,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     if (this.#body.kind === "chunked") this.#output.text(encodeLastChunk(trailers));
     this.#exchange = undefined;
     this.#responding = false;
+    this.#answered = true;
     if (!this.#keepAlive) return this.#linger();
     if (this.#requestWhole) this.#next();
     else this.#pump();
@@ -204,6 +210,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     if (this.#phase === "lingering" || this.#phase === "closed") return;
     this.#request = head;
     this.#requestWhole = false;
+    this.#answered = false;
     this.#continued = false;
     this.#discardedBytes = 0;
     this.#requests++;
@@ -262,7 +269,8 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #pump(): void {
     if (this.#phase === "lingering" || this.#phase === "closed") return;
     const isBody = !this.#requestWhole || this.#parser.state === "tunnel";
-    const reads = isBody ? !this.#blocked : this.#exchange === undefined;
+    const isFull = this.#stream.queuedBytes > MOST_QUEUED_BYTES;
+    const reads = isBody ? !this.#blocked : this.#exchange === undefined && !isFull;
     if (this.#phase === "body") {
       this.deadlineMs = this.#blocked ? NEVER : this.#parts.reactor.nowMs + BODY_MS;
     }
@@ -292,6 +300,8 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #refuse(status: number, why: string): void {
     if (this.#phase === "closed") return;
     if (this.#responding) return this.abort();
+    // One request, one response: a second one would answer the next request.
+    if (this.#answered && !this.#requestWhole) return this.#linger();
     const { text, fields } = plainAnswer(status, why);
     const body: H1Body = { kind: "length", lengthBytes: text.length };
     const framing = { body, keepAlive: false, version: "1.1" } as const;

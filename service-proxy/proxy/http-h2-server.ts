@@ -16,6 +16,8 @@ import type { HttpDoor } from "./http-routing.ts";
 const IDLE_MS = 60_000;
 /** Between two pieces of a body, before its request is answered. */
 const BODY_MS = 300_000;
+/** Of frames that the client does not read: until it has, none of it are read. */
+const MOST_QUEUED_BYTES = 256 * 1024;
 /** After the last frame, until the client has closed. */
 const LINGER_MS = 2_000;
 
@@ -52,6 +54,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
   onData(bytes: Buffer, start: number, end: number): void {
     if (this.#state === "lingering") return;
     this.#connection.receive(bytes, start, end, this.#parts.reactor.nowMs);
+    if (this.#stream.queuedBytes > MOST_QUEUED_BYTES) this.#stream.pause();
   }
 
   onEnd(): void {
@@ -59,6 +62,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
   }
 
   onDrained(): void {
+    this.#stream.resume();
     for (const stream of this.#congested) {
       if (this.#stream.queuedBytes > 0) return;
       this.#congested.delete(stream);

@@ -5,14 +5,25 @@ import { execFile } from "node:child_process";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { CheckReport } from "../../cli/check/checks.ts";
+import { accessManifests } from "../../manifests/source/access.ts";
 import { registerNode } from "./cluster-objects.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { applyGatewayDefinitions } from "./gateway-api.ts";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 const NAMESPACE = "kube-system";
 
 suite("innermesh check, asking an API server", () => {
   let controlPlane: ControlPlane;
+
+  const bind = (name: string, role: string): Promise<unknown> =>
+    controlPlane.admin.apply({
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
+      subjects: [{ kind: "ServiceAccount", namespace: NAMESPACE, name: "agent" }],
+    });
 
   before(async () => {
     controlPlane = await startControlPlane({ controllers: [] });
@@ -29,25 +40,47 @@ suite("innermesh check, asking an API server", () => {
         metadata: { namespace: NAMESPACE, name },
       });
     }
-    await admin.apply({
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRoleBinding",
-      metadata: { name: "check-agent" },
-      roleRef: {
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "ClusterRole",
-        name: "system:node-proxier",
-      },
-      subjects: [{ kind: "ServiceAccount", namespace: NAMESPACE, name: "agent" }],
-    });
+    await bind("check-agent", "system:node-proxier");
   });
   after(() => controlPlane[Symbol.asyncDispose]());
 
-  test("a node-proxier may do all that the agent does, and all of the cluster is green", async () => {
+  test("a node-proxier may do what is needed, and routes are told to be missing", async () => {
     const cluster = await checkCluster(controlPlane, "agent");
     const red = [...cluster].filter(([, status]) => status !== "ok");
-    assert.deepEqual(red, []);
-    assert.equal(cluster.size, 7);
+    assert.deepEqual(red, [
+      ["cluster.access", "warn"],
+      ["gateway.definitions", "warn"],
+    ]);
+    assert.equal(cluster.size, 9);
+  });
+
+  test("the agent's own role and the Gateway API's definitions make all of the cluster green", async () => {
+    const { admin } = controlPlane;
+    const role = accessManifests.find(({ object }) => object.kind === "ClusterRole");
+    assert.ok(role);
+    await admin.apply(role.object);
+    await bind("check-routes", role.object.metadata.name);
+    await applyGatewayDefinitions(admin);
+    const asAgent = await checkCluster(controlPlane, "agent");
+    const red = [...asAgent].filter(([, status]) => status !== "ok");
+    assert.deepEqual(red, [["gateway.definitions", "skip"]], "the agent may not read definitions");
+    const asAdmin = statuses(await check(`--kubeconfig=${await controlPlane.kubeconfig("admin")}`));
+    assert.equal(asAdmin.get("gateway.definitions"), "ok");
+  });
+
+  test("a route that leads nowhere is found", async () => {
+    await controlPlane.admin.apply({
+      apiVersion: "gateway.networking.k8s.io/v1",
+      kind: "HTTPRoute",
+      metadata: { namespace: "default", name: "lost" },
+      spec: {
+        parentRefs: [{ group: "", kind: "Service", name: "kubernetes" }],
+        rules: [{ backendRefs: [{ name: "gone", port: 80 }] }],
+      },
+    });
+    const report = await check(`--kubeconfig=${await controlPlane.kubeconfig("admin")}`);
+    const routes = report.results.find(({ id }) => id === "gateway.routes");
+    assert.match(routes?.message ?? "", /HTTPRoute default\/lost: .*BackendNotFound/);
   });
 
   test("credentials without a role are told what they may not do, at once", async () => {
@@ -78,7 +111,8 @@ async function checkCluster(
 }
 
 function statuses({ results }: CheckReport): ReadonlyMap<string, string> {
-  const own = results.filter(({ category }) => category === "cluster");
+  const asked = ["cluster", "gateway"];
+  const own = results.filter(({ category }) => asked.includes(category));
   return new Map(own.map(({ id, status }) => [id, status]));
 }
 

@@ -47,6 +47,28 @@ const OBJECTS = [
     },
   },
   {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "proxied", namespace: "default", labels: { "innermesh.io/lane": "l4" } },
+    spec: {
+      clusterIP: "10.96.0.11",
+      clusterIPs: ["10.96.0.11"],
+      ports: [{ name: "http", port: 80 }],
+    },
+  },
+  {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: {
+      name: "proxied-1",
+      namespace: "default",
+      labels: { "kubernetes.io/service-name": "proxied" },
+    },
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080 }],
+    endpoints: [{ addresses: ["10.71.1.2"], nodeName: "node-1" }],
+  },
+  {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: {
@@ -73,6 +95,7 @@ suite("innermesh check", () => {
     "--detect-local-mode=NodeCIDR",
     "--conntrack-max-per-core=0", // writable in the machine's own namespace only
     "--audit-period=1h", // what is broken here stays broken
+    `--admin-socket=${join(directory, "node.sock")}`,
   ];
   let agent: ChildProcess;
 
@@ -91,7 +114,12 @@ suite("innermesh check", () => {
     );
     agent = spawnInside(process.execPath, [...NODE_FLAGS, MAIN, "node", ...flags]);
     const deadlineMs = Date.now() + START_LIMIT_MS;
-    while (resultOf(await check(flags), "agent.table").status !== "ok") {
+    const isSettled = async (): Promise<boolean> => {
+      const checked = await check(flags);
+      const both = ["agent.table", "lane.workers"].map((id) => resultOf(checked, id).status);
+      return both.every((status) => status === "ok");
+    };
+    while (!(await isSettled())) {
       assert(Date.now() < deadlineMs && agent.exitCode === null, "the agent does not start");
       await delay(200);
     }
@@ -176,6 +204,24 @@ suite("innermesh check", () => {
         "nft delete table inet fw",
       ],
       [
+        "lane.input-drops",
+        "warn",
+        "nft add table inet fw; add chain inet fw i { type filter hook input priority 0; policy drop; }; add rule inet fw i iifname lo accept",
+        "nft delete table inet fw",
+      ],
+      [
+        "lane.source-ports",
+        "warn",
+        "sysctl -qw net.ipv4.ip_local_port_range=20000\t60999",
+        "sysctl -qw net.ipv4.ip_local_port_range=32768\t60999",
+      ],
+      [
+        "lane.migrate-requests",
+        "warn",
+        "sysctl -qw net.ipv4.tcp_migrate_req=0",
+        "sysctl -qw net.ipv4.tcp_migrate_req=1",
+      ],
+      [
         "kube-proxy.rules",
         "fail",
         "nft add table ip6 kube-proxy; add chain ip6 kube-proxy services",
@@ -234,15 +280,22 @@ suite("innermesh check", () => {
   test("a dead agent fails the agent's checks; before an install it is not missed", async () => {
     await end(agent);
     inside("nft delete table ip innermesh");
+    inside("ip rule del preference 99");
+    inside("ip -6 route flush table 1000");
     const { code, report } = await check(flags);
     const red = report.results.filter(({ status }) => status === "fail").map(({ id }) => id);
     const expected = ["owner", "livez", "healthz", "proxy-mode", "table"];
-    assert.deepEqual(
-      red,
-      expected.map((name) => `agent.${name}`),
-    );
+    assert.deepEqual(red, [...expected.map((name) => `agent.${name}`), "lane.routes"]);
+    assert.match(resultOf({ code, report }, "lane.routes").message, /ip rule 99, ip6 route/);
     assert.equal(code, 1);
-    assert.equal((await check(flags, true)).code, 0);
+    // Workers that lost their parent hold their ports for a few seconds more.
+    const deadlineMs = Date.now() + START_LIMIT_MS;
+    const pre = (): Promise<Checked> => check(flags, true);
+    while (resultOf(await pre(), "lane.listen-ports").status !== "ok") {
+      assert(Date.now() < deadlineMs, "workers hold their ports for ever");
+      await delay(200);
+    }
+    assert.equal((await pre()).code, 0);
   });
 
   test("without a privilege and without a source nothing can be asked: exit code 3", async () => {

@@ -42,6 +42,7 @@ export class Origin implements AsyncDisposable {
     return new Origin(playground.spawn(host.netns, words), directory);
   }
 
+  /** Its processes end with the playground, at the latest. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     await rm(this.#directory, { recursive: true, force: true });
@@ -61,7 +62,8 @@ const PROGRAMS: Readonly<Record<OriginKind, (file: string) => Program>> = {
   }),
   python: (file) => ({ words: ["/usr/bin/env", "python3", "-u", file], text: PYTHON_PROGRAM }),
   nginx: (file) => ({
-    words: ["/usr/sbin/nginx", "-c", file, "-g", `pid ${file}.pid; error_log stderr crit;`],
+    // It opens its log by name, which takes a pipe: what we give is a socket.
+    words: ["sh", "-c", `nginx -c ${file} -g 'pid ${file}.pid; error_log stderr crit;' | cat`],
     text: NGINX_FILE,
   }),
   haproxy: (file) => ({ words: ["/usr/sbin/haproxy", "-db", "-q", "-f", file], text: HAPROXY_FILE }),

@@ -51,6 +51,7 @@ async function serveHttp(stream: ServerHttp2Stream, arriving: ArrivingRequest): 
   stream.on("trailers", (_trailers, _flags, raw: readonly string[]) => {
     trailers = pairsOf(raw);
   });
+  if (arriving.expectsContinue) stream.additionalHeaders({ ":status": 100 });
   const ended = consume(stream, arriving, undefined);
   if (!behaviour.early) await ended;
   if (behaviour.delayMs > 0) await delay(behaviour.delayMs);

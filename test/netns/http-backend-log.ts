@@ -7,6 +7,7 @@ import type { FieldPairs, SeenRequest } from "./http-backend-protocol.ts";
 /** One request while it is read. */
 export interface ArrivingRequest {
   readonly behaviour: Behaviour;
+  readonly expectsContinue: boolean;
   readonly hash: Hash;
   bodyBytes: number;
   /** As it is now; called again at the end of the body. */
@@ -33,6 +34,7 @@ export class BackendLog {
     const hash = createHash("sha256");
     return {
       behaviour,
+      expectsContinue: valueOf(head.fields, "expect") === "100-continue",
       hash,
       bodyBytes: 0,
       seen(trailers): SeenRequest {

@@ -1,5 +1,6 @@
-// A node whose Services 1 and 3 are served by proxy workers, as bytes and as HTTP, and whose Service
-// 2 stays in the kernel, with connections that come all the time: what a fault costs, and whom.
+// A node whose Services 1 and 3 are served by proxy workers, as bytes and as HTTP, and whose
+// Service 2 stays in the kernel, with connections that come all the time: what a fault costs, and
+// whom.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
