@@ -21,7 +21,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        "innermesh plan [--source dir:PATH] [-o nft|proxy|table|json|yaml] [flags of innermesh node]",
+        "innermesh plan [--source dir:PATH] [-o nft|proxy|json|yaml|table] [flags of the node]",
       )
       .option("output", {
         alias: "o",

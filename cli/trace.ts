@@ -59,7 +59,7 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
         "a pod's way to a Service",
       )
       .example(
-        'innermesh trace --from shop/front --to shop/search:80 --request "GET /" -H x-user-group:beta',
+        'innermesh trace --from shop/front --to shop/search:80 --request "GET /" -H x-group:beta',
         "which rule serves a request",
       ),
   handler: async (args) => {

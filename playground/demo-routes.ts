@@ -171,14 +171,15 @@ async function comeBack(stage: Stage): Promise<void> {
   });
 }
 
-/** Waits until v2 answers about this share of a sample, and tells which, in percent. */
+/** Waits until v2 answers about this share of a sample, and tells that of the next, in percent. */
 async function shareOfV2(stage: Stage, wanted: number): Promise<number> {
-  let percent = 0;
-  await inForce(async () => {
-    percent = Math.round(((await countV2(stage, SAMPLE)) / SAMPLE) * 100);
-    return Math.abs(percent - wanted) <= TOLERANCE;
-  });
-  return percent;
+  const share = async (): Promise<number> => (100 * (await countV2(stage, SAMPLE))) / SAMPLE;
+  const isNear = (percent: number): boolean => Math.abs(percent - wanted) <= TOLERANCE;
+  // While the change was on its way the weights were others.
+  await inForce(async () => isNear(await share()));
+  const percent = await share();
+  assert(isNear(percent), `${percent} %`);
+  return Math.round(percent);
 }
 
 /** @throws AssertionError when anybody but v1 and v2 answered */

@@ -1,4 +1,4 @@
-// Asks /proc and `ip` about what the proxy lanes need around our table: routing rules, links, ports.
+// Asks /proc and `ip` about what the proxy lanes need around our table: rules, links, ports.
 
 import { connect } from "node:net";
 import { asList, asRecord, asText } from "../../lib/kube/api/fields.ts";

@@ -65,7 +65,7 @@ function judgeRoutes({ lane: { missingRoutes } }: Facts): Verdict {
       ? ok("marked packets are delivered to this node")
       : fail(
           `missing: ${some(missing)}: packets for the proxy go elsewhere`,
-          "restart the agent, which makes them; find out who takes them away: ip monitor rule route",
+          "restart the agent, which makes them; ip monitor rule route tells who takes them away",
         ),
   );
 }
@@ -158,7 +158,7 @@ function judgeAdminSocket({ lane: { adminSocket }, pre }: Facts): Verdict {
       ? ok("top and tap can ask")
       : warn(
           `top and tap cannot ask the agent: ${why}`,
-          "run this check in the agent's Pod, whose /run/innermesh is its own, or set --admin-socket",
+          "run this check in the agent's Pod, whose /run/innermesh is its own; see --admin-socket",
         ),
   );
 }

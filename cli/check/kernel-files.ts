@@ -1,5 +1,6 @@
-// Reads small files of /proc, and what programs print, as facts. Files synchronously: /proc/sys/net answers for the network
-// namespace of the thread that asks, and Node's threads for files may be of another one.
+// Reads small files of /proc, and what programs print, as facts. Files synchronously: /proc/sys/net
+// answers for the network namespace of the thread that asks, and Node's threads for files may be of
+// another one.
 
 import { readFileSync } from "node:fs";
 import { runProgram } from "../../service-proxy/apply/run-program.ts";

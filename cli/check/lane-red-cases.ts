@@ -1,14 +1,16 @@
-// What turns each check of the proxy lanes red; a healthy node's facts are in red-cases.ts.
+// What turns each check of routes and of the proxy lanes red; a healthy node is in red-cases.ts.
 
 import { type Facts, known, type LaneFacts, unknown } from "./facts.ts";
 import {
   agent,
   bridge,
+  cluster,
   flags,
   GREEN,
   host,
   kernel,
   objects,
+  problem,
   type RedCase,
   when,
 } from "./red-cases.ts";
@@ -20,7 +22,50 @@ const lane = (more: Partial<LaneFacts>, from = GREEN): Facts => ({
 const before = (facts: Facts): Facts => ({ ...facts, pre: true });
 const unused = (facts: Facts): Facts => objects({ laneServices: [] }, facts);
 
+const routeProblem = {
+  object: "HTTPRoute shop/a",
+  field: "status.parents ResolvedRefs",
+  message: "BackendNotFound: no Service shop/b with a cluster IP",
+};
+
 export const LANE_RED_CASES: readonly RedCase[] = [
+  when(
+    "gateway.definitions",
+    "there are none",
+    cluster({ gatewayApi: known(undefined) }),
+    "warn",
+    /not installed/,
+  ),
+  when(
+    "gateway.definitions",
+    "they are of another channel",
+    cluster({ gatewayApi: known({ version: "v1.6.3", channel: "standard" }) }),
+    "warn",
+    /standard channel/,
+  ),
+  when(
+    "gateway.definitions",
+    "they are older",
+    cluster({ gatewayApi: known({ version: "v1.2.0", channel: "experimental" }) }),
+    "warn",
+    /v1\.2\.0/,
+  ),
+  when(
+    "gateway.definitions",
+    "they may not be read",
+    cluster({ gatewayApi: known({ version: "", channel: "" }) }),
+    "skip",
+  ),
+  when(
+    "gateway.routes",
+    "one leads nowhere",
+    objects({ problems: [routeProblem] }),
+    "warn",
+    /HTTPRoute shop\/a: .*BackendNotFound/,
+  ),
+  when("gateway.routes", "a Service has a problem", objects({ problems: [problem] }), "ok"),
+  when("cluster.services", "a route has a problem", objects({ problems: [routeProblem] }), "ok"),
+
   when(
     "lane.kernel",
     "it knows no transparent proxying",

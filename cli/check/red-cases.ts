@@ -146,12 +146,6 @@ export const problem = {
   message: "taken",
 };
 
-const routeProblem = {
-  object: "HTTPRoute shop/a",
-  field: "status.parents ResolvedRefs",
-  message: "BackendNotFound: no Service shop/b with a cluster IP",
-};
-
 export interface RedCase {
   readonly id: string;
   /** What was changed. */
@@ -397,43 +391,6 @@ export const RED_CASES: readonly RedCase[] = [
     "warn",
     /default\/web/,
   ),
-
-  when(
-    "gateway.definitions",
-    "there are none",
-    cluster({ gatewayApi: known(undefined) }),
-    "warn",
-    /not installed/,
-  ),
-  when(
-    "gateway.definitions",
-    "they are of another channel",
-    cluster({ gatewayApi: known({ version: "v1.6.3", channel: "standard" }) }),
-    "warn",
-    /standard channel/,
-  ),
-  when(
-    "gateway.definitions",
-    "they are older",
-    cluster({ gatewayApi: known({ version: "v1.2.0", channel: "experimental" }) }),
-    "warn",
-    /v1\.2\.0/,
-  ),
-  when(
-    "gateway.definitions",
-    "they may not be read",
-    cluster({ gatewayApi: known({ version: "", channel: "" }) }),
-    "skip",
-  ),
-  when(
-    "gateway.routes",
-    "one leads nowhere",
-    objects({ problems: [routeProblem] }),
-    "warn",
-    /HTTPRoute shop\/a: .*BackendNotFound/,
-  ),
-  when("gateway.routes", "a Service has a problem", objects({ problems: [problem] }), "ok"),
-  when("cluster.services", "a route has a problem", objects({ problems: [routeProblem] }), "ok"),
 
   when(
     "kube-proxy.rules",

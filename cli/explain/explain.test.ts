@@ -39,6 +39,14 @@ describe("explain service", () => {
     assert.equal(lost?.servedFor, "default/web");
     assert.match(report.problems[0]?.message ?? "", /already served for Service default\/web/);
   });
+  test("an address that is lost in the kernel's lane and in the proxy's is one problem", async () => {
+    const both = await node(["--proxy-mode=userspace"]);
+    const conflicts = both.plan.problems().filter(({ message }) => message.includes("already"));
+    assert.deepEqual(
+      conflicts.map(({ object, field }) => [object, field]),
+      [["Service default/web2", "spec.externalIPs"]],
+    );
+  });
   test("a refused address is no entry point but a problem that says what to do", async () => {
     const report = await explain("default/web");
     const places = report.ports.flatMap(({ entries }) =>

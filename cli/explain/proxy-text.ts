@@ -76,7 +76,10 @@ function formatReading(reads: ProxyReading): string {
         hostname,
         backends.map(backendInWords).join(", "),
       ]);
-      return `  by the server name of the TLS handshake, else refused\n${indented([["SERVER NAME", "TO"], ...rows])}`;
+      return [
+        "  by the server name of the TLS handshake, else refused\n",
+        indented([["SERVER NAME", "TO"], ...rows]),
+      ].join("");
     }
     case "http":
       return formatRules(reads.rules);

@@ -6,7 +6,8 @@ import type { FloodKind, FloodLimit } from "./h2-limits.ts";
 export class TokenBucket {
   readonly #limit: FloodLimit;
   #tokens: number;
-  #filledMs = 0;
+  /** Since the first look: clocks do not start with the connection. */
+  #filledMs: number | undefined;
 
   constructor(limit: FloodLimit) {
     this.#limit = limit;
@@ -14,6 +15,7 @@ export class TokenBucket {
   }
 
   has(nowMs: number): boolean {
+    this.#filledMs ??= nowMs;
     if (this.#tokens >= 1) return true;
     const refill = (Math.max(0, nowMs - this.#filledMs) * this.#limit.perSecond) / 1000;
     this.#filledMs = nowMs;

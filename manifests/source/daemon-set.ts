@@ -132,8 +132,8 @@ const comments = {
   [`${pod}.dnsPolicy`]: " Cluster DNS is behind a Service: not there yet on a fresh node.",
   [`${pod}.tolerations`]: " A node without Services is of no use to anybody.",
   [`${pod}.terminationGracePeriodSeconds`]:
-    ` proxy.drainTimeout and ${SPARE_SECONDS} s more; without connections in a proxy lane it ends at\n` +
-    " once.",
+    ` proxy.drainTimeout and ${SPARE_SECONDS} s more; without connections in a proxy lane it\n` +
+    " ends at once.",
   [`${pod}.initContainers`]:
     " Conntrack limits live in /proc/sys and /sys, which containers get read-only. This\n" +
     " one ends before the agent starts, which finds them set and needs no more than below.",

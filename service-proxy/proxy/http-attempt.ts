@@ -1,5 +1,5 @@
-// One try of a request at one endpoint: what is counted of it, at the endpoint and on its edge. Each
-// try counts; those that were followed by another also count as retries.
+// One try of a request at one endpoint: what is counted of it, at the endpoint and on its edge.
+// Each try counts; those that were followed by another also count as retries.
 
 import type { Result } from "../model/edge.ts";
 import type { HttpParts } from "./http-parts.ts";

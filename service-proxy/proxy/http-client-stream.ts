@@ -17,7 +17,7 @@ export interface ClientRequest {
 /** A head that goes to a client; a 101 names the protocol. */
 export type ClientResponse = ResponseHead & { readonly upgrade?: string };
 
-/** Commands of one exchange. After `end` or `abort` there are no more of it, and it hears nothing. */
+/** Commands of one exchange. After `end` or `abort` it gives no more, and hears nothing. */
 export interface ClientStream {
   readonly protocol: "http1" | "http2";
   /** Interim heads (1xx), then a final one, once. */

@@ -1,5 +1,5 @@
-// A client's connection to a port that speaks HTTP: its first bytes say which version. Clients speak
-// first in both.
+// A client's connection to a port that speaks HTTP: its first bytes say which version. Clients
+// speak first in both.
 
 import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Expiring } from "./deadlines.ts";

@@ -61,7 +61,7 @@ const says =
   (_, response) =>
     response.end(text);
 
-test("a request that no rule matches is answered 404, a bad reference 500, no endpoints 503", async (t) => {
+test("no rule that matches is answered 404, a bad reference 500, no endpoints 503", async (t) => {
   const path = (value: string) => ({ path: { kind: "exact", value } as const });
   const proxy = start(
     t,
@@ -294,18 +294,22 @@ test("an upgrade that is refused is an answer like any other", async (t) => {
 
 for (const protocol of ["http1", "http2"] as const) {
   test(`cancellations at any moment leave nothing behind (${protocol})`, async (t) => {
-    const answer: Answer = (request, response) => {
-      request.on("data", () => {});
-      setTimeout(() => response.end("x".repeat(50_000)), Number(request.url?.slice(1)) % 5 || 0);
+    const answer = (
+      request: { readonly url?: string | undefined; resume(): unknown },
+      response: { end(text: string): unknown },
+    ): void => {
+      request.resume();
+      const delayMs = Number(request.url?.slice(1)) % 5 || 0;
+      setTimeout(() => response.end("x".repeat(50_000)), delayMs);
     };
-    const server = protocol === "http1" ? createServer(answer) : createHttp2Server(answer as never);
+    const server = protocol === "http1" ? createServer(answer) : createHttp2Server(answer);
     const sessions = new Set<{ destroy(): void }>();
     server.on("connection", (socket) => void sessions.add(socket));
     t.after(() => {
       for (const session of sessions) session.destroy();
       server.close();
     });
-    const port = await listenOn(server as Server);
+    const port = await listenOn(server);
     const proxy = new SampleHttpProxy({ groups: { web: [port] }, protocol });
     t.after(() => proxy.stop());
     const random = sampleRandom(7);

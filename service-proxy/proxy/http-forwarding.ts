@@ -1,5 +1,5 @@
-// A routed request on its way: sent to an endpoint, to another one where that is safe, until one has
-// answered or the time is over. It keeps what may have to be sent again.
+// A routed request on its way: sent to an endpoint, to another one where that is safe, until one
+// has answered or the time is over. It keeps what may have to be sent again.
 
 import assert from "node:assert/strict";
 import type { H1Body } from "../../lib/http/h1-head.ts";
@@ -25,6 +25,7 @@ import {
   resultOfEnd,
 } from "./http-retry.ts";
 import type { Forwarded, HttpDoor } from "./http-routing.ts";
+import { timeLimitMs } from "./http-time-limit.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { Freshness } from "./upstream-pool-endpoint.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
@@ -80,8 +81,7 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
     this.#request = request;
     this.#owner = owner;
     const { rule, group, head, mirrors } = routed;
-    const { requestMs = 0 } = rule.timeouts;
-    this.#requestDeadlineMs = requestMs > 0 ? parts.reactor.nowMs + requestMs : NEVER;
+    this.#requestDeadlineMs = parts.reactor.nowMs + timeLimitMs(routed);
     const mayRepeat = isIdempotent(head.method);
     this.#freshness = mayRepeat ? "any" : "young";
     // HTTP/2 says which requests were not processed: those may be sent again whatever they are.

@@ -46,7 +46,7 @@ async function proxyToBytes(t: TestContext, ...answers: string[]): Promise<Sampl
 
 const CLOSE = "Host: web\r\nConnection: close\r\n\r\n";
 
-test("a request goes to the endpoint and its answer comes back; the connection stays", async (t) => {
+test("a request goes to the endpoint, its answer comes back; the connection stays", async (t) => {
   const proxy = await proxyTo(t, echo);
   const answer = await talk(
     proxy.port,
@@ -202,7 +202,8 @@ test("100 and 103 are passed on, also to a client that waits for it", async (t) 
 test("bytes behind a response never answer the next request", async (t) => {
   const proxy = await proxyToBytes(
     t,
-    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" +
+      "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb",
   );
   const answer = await talk(
@@ -228,7 +229,7 @@ test("a response that is cut short is cut short for the client", async (t) => {
   assert.equal(error.code, "ECONNRESET");
 });
 
-test("a slow client holds back the endpoint, a slow endpoint the client; all bytes arrive", async (t) => {
+test("a slow client holds back the endpoint, and the other way; all bytes arrive", async (t) => {
   const big = Buffer.alloc(8 << 20, "0123456789abcdef");
   const proxy = await proxyTo(t, (request, response) => {
     let length = 0;

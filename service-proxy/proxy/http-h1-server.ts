@@ -1,5 +1,5 @@
-// A client's connection in HTTP/1.1: one request after another. Requests that come early wait in the
-// connection; a response that comes before its request is whole lets the rest of that be read away.
+// A client's connection in HTTP/1.1: one request after another. Requests that come early wait in
+// the connection; where a response comes before its request is whole, the rest is read away.
 
 import assert from "node:assert/strict";
 import {
@@ -190,6 +190,8 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     this.#exchange = undefined;
     this.#responding = false;
     this.#answered = true;
+    // Nobody is left to resume what was paused for an endpoint that answered early.
+    this.#blocked = false;
     if (!this.#keepAlive) return this.#linger();
     if (this.#requestWhole) this.#next();
     else this.#pump();

@@ -1,6 +1,6 @@
-// Whether a request that came to nothing may be sent again, and when. A request that an endpoint may
-// have processed is never repeated unless its method makes that harmless, or its route's rule names
-// the answer.
+// Whether a request that came to nothing may be sent again, and when. A request that an endpoint
+// may have processed is never repeated unless its method makes that harmless, or its route's rule
+// names the answer.
 
 import { type Failure, type Result, resultOfStatus } from "../model/edge.ts";
 import type { RouteRule } from "../model/route-table.ts";

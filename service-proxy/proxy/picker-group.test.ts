@@ -137,10 +137,12 @@ suite("load", () => {
     assert.ok(simulate("least-request", 50) < 0.1);
   });
 
-  test("an endpoint that refuses at once does not look fast", () => {
+  test("an endpoint that refuses at once does not look fast, but is looked at now and then", () => {
     const group = makeGroup(3);
     fail(picked(group, "10.0.0.1:80"), 4, 0, "connect-failed");
-    assert.ok((pickMany(group, 3_000).get("10.0.0.1:80") ?? 0) < 10);
+    // Two of three draws have it in the pair; of these one in 32 takes the worse.
+    const share = pickMany(group, 3_000).get("10.0.0.1:80") ?? 0;
+    assert.ok(share > 20 && share < 140, String(share));
   });
 
   test("round robin takes turns, from a start that chance gives", () => {

@@ -45,6 +45,12 @@ function load(state: EndpointState): number {
   return state.inFlight;
 }
 
+/**
+ * A share of the choices goes to the worse of the two. Otherwise nobody would ever look again at the
+ * one that is worst: not after it recovered, nor often enough to find out that it is dead.
+ */
+const EXPLORED_SHARE = 1 / 32;
+
 /** Power of two choices: the better of two drawn ones, without the herd that the best draws. */
 function better(
   candidates: readonly EndpointState[],
@@ -59,7 +65,9 @@ function better(
   const next = (first + 1 + Math.floor(random() * (count - 1))) % count;
   const [one, other] = [candidates[first], candidates[next]];
   if (one === undefined || other === undefined) return one ?? other;
-  const [best, second] = cost(other, nowMs) < cost(one, nowMs) ? [other, one] : [one, other];
+  const isExploring = random() < EXPLORED_SHARE;
+  const isBetter = cost(other, nowMs) < cost(one, nowMs);
+  const [best, second] = isBetter === isExploring ? [one, other] : [other, one];
   return accepts(best, nowMs, random) ? best : second;
 }
 

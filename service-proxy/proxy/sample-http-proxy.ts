@@ -8,7 +8,7 @@ import { Reactor } from "../../lib/reactor/reactor.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { listenOnLoopback, loopbackDialer } from "../../lib/reactor/sample-loopback.ts";
-import type { EdgeDelta, Result } from "../model/edge.ts";
+import type { Result } from "../model/edge.ts";
 import { RESULTS } from "../model/edge.ts";
 import type { ProxyGroup } from "../model/proxy-plan.ts";
 import type { RequestRecord } from "../model/request-record.ts";
@@ -105,7 +105,7 @@ export class SampleHttpProxy {
   /** What was counted since the last call. */
   counts(): { readonly [name in Result | "retries"]?: number } {
     const sums: { [name: string]: number } = {};
-    for (const { counts } of this.parts.requests.drain(this.#reactor.nowMs) as EdgeDelta[]) {
+    for (const { counts } of this.parts.requests.drain(this.#reactor.nowMs)) {
       for (let i = 0; i < counts.length; i += 2) {
         const column = counts[i] ?? 0;
         const name = RESULTS[column] ?? (column === RESULTS.length ? "retries" : undefined);

@@ -33,6 +33,8 @@ export class UpstreamH2 implements StreamOwner {
   readonly #streams = new Map<number, UpstreamH2Stream>();
   readonly #congested = new Set<UpstreamH2Stream>();
   #requests = 0;
+  /** Upgrades that wait for the endpoint's settings; undefined once they are known. */
+  #upgrades: (() => void)[] | undefined = [];
   #closed = false;
 
   /**
@@ -78,6 +80,12 @@ export class UpstreamH2 implements StreamOwner {
     this.#end("reset");
   }
 
+  /** @internal Calls back when it is known whether the endpoint takes upgrades, unless it is. */
+  awaitSettings(send: () => void): boolean {
+    this.#upgrades?.push(send);
+    return this.#upgrades !== undefined;
+  }
+
   /** @internal */
   opened(id: number, stream: UpstreamH2Stream): void {
     this.#requests++;
@@ -100,6 +108,8 @@ export class UpstreamH2 implements StreamOwner {
 
   onData(bytes: Buffer, start: number, end: number): void {
     this.connection.receive(bytes, start, end, this.reactor.nowMs);
+    // Settings are the first frame of a server; whoever sends half of it first takes no upgrades.
+    this.#sendUpgrades();
   }
 
   onEnd(): void {
@@ -137,12 +147,19 @@ export class UpstreamH2 implements StreamOwner {
     };
   }
 
+  #sendUpgrades(): void {
+    const upgrades = this.#upgrades;
+    this.#upgrades = undefined;
+    if (upgrades !== undefined) for (const send of upgrades) send();
+  }
+
   #end(why: UpstreamFailure): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#output.flush();
     this.#stream.close();
     this.#onGone();
+    this.#sendUpgrades();
     for (const stream of this.#streams.values()) stream.onBroken(why);
   }
 }
@@ -168,6 +185,8 @@ class UpstreamH2Stream implements UpstreamStream {
     const { head, body, expectContinue } = request;
     const { connection, reactor } = this.#shared;
     const isUpgrade = head.upgrade !== undefined;
+    if (this.#owner === undefined) return;
+    if (isUpgrade && this.#shared.awaitSettings(() => this.send(request))) return;
     const why = isUpgrade && !connection.canOpenExtendedConnect ? "protocol" : "unprocessed";
     const { method, authority, path, fields } = head;
     const contentLength = body.kind === "length" ? body.lengthBytes : undefined;

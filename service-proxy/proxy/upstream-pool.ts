@@ -1,5 +1,5 @@
-// Connections to endpoints, kept for the next request. A pool belongs to one endpoint and one source
-// address: what a pod sends never travels on a connection that was opened for another pod.
+// Connections to endpoints, kept for the next request. A pool belongs to one endpoint and one
+// source address: what a pod sends never travels on a connection that was opened for another pod.
 
 import type { ProxyGroup } from "../model/proxy-plan.ts";
 import type { EndpointState } from "./picker-endpoint.ts";

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { parseAllDocuments, stringify } from "yaml";
 
@@ -15,7 +16,8 @@ import type { PlaygroundNode } from "../../playground/topology.ts";
 import { ROOT } from "../../scripts/steps.ts";
 import { eventually } from "./answers.ts";
 import { type Cluster, startCluster } from "./cluster-fixture.ts";
-import { createService } from "./cluster-objects.ts";
+import { createService, ensureNamespace } from "./cluster-objects.ts";
+import { applyGatewayDefinitions } from "./gateway-api.ts";
 
 /** As a container runtime leaves it: /proc/sys read-only, no new privileges, few capabilities. */
 const CONTAINER = `
@@ -64,6 +66,23 @@ suite("manifests", () => {
 
   test("a real API server takes every file of kustomize's base and of the chart", async () => {
     assert.deepEqual(await validateManifests(apply), []);
+  });
+
+  test("a real API server takes the routes of the examples", async () => {
+    await applyGatewayDefinitions(cluster.admin);
+    const folder = join(ROOT, "examples/routes");
+    const files = (await readdir(folder)).filter((name) => name !== "cluster.yaml");
+    for (const namespace of ["shop", "data"]) await ensureNamespace(cluster.admin, namespace);
+    for (const file of files) {
+      for (const document of parseAllDocuments(await readFile(join(folder, file), "utf8"))) {
+        const route = document.toJS();
+        const { namespace, name } = route.metadata;
+        const plural = `${route.kind.toLowerCase()}s`;
+        const path = `/apis/${route.apiVersion}/namespaces/${namespace}/${plural}/${name}`;
+        const strict = "fieldManager=innermesh-test&dryRun=All&fieldValidation=Strict";
+        await apply(`${path}?${strict}`, route);
+      }
+    }
   });
 
   test("an API server that refuses is heard", async () => {

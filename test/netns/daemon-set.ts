@@ -12,7 +12,7 @@ import type {
   V1PodSpec,
   V1Volume,
 } from "@kubernetes/client-node";
-import { parse, stringify } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 import { nodeManifests } from "../../manifests/source/node.ts";
 import { defaultLookup } from "../../manifests/source/values.ts";
 import { NodeProcess } from "../../playground/node-process.ts";
@@ -135,11 +135,8 @@ export class DaemonSetPod implements AsyncDisposable {
 
 /** The ConfigMap's file with objects from a directory, and without the limit of the machine. */
 function forPlayground(text: string): string {
-  const file = { ...(parse(text) as object), conntrack: { maxPerCore: 0 } };
-  const ours = {
-    apiVersion: "innermesh.io/v1alpha1",
-    kind: "NodeConfiguration",
-    source: `dir:${OBJECTS}`,
-  };
+  const [kubeProxy, node] = parseAllDocuments(text).map((document) => document.toJS() as object);
+  const file = { ...kubeProxy, conntrack: { maxPerCore: 0 } };
+  const ours = { ...node, source: `dir:${OBJECTS}` };
   return `${stringify(file)}---\n${stringify(ours)}`;
 }

@@ -111,14 +111,17 @@ function http2({ address, port, method, timeoutMs }: HonestRequest): [Send, () =
   };
   const send: Send = ({ path, key, body }) =>
     new Promise((resolve, reject) => {
-      const stream = sessionNow().request({ ":method": method, ":path": path, "x-key": key });
+      const stream = sessionNow().request(
+        { ":method": method, ":path": path, "x-key": key },
+        { endStream: body.length === 0 },
+      );
       let [status, text] = [0, ""];
       stream.setTimeout(timeoutMs, () => stream.destroy(new Error("timeout")));
       stream.once("response", (fields) => (status = Number(fields[":status"])));
       stream.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
       stream.once("error", reject);
       stream.once("close", () => resolve({ status, text }));
-      stream.end(body);
+      if (body.length > 0) stream.end(body);
     });
   return [send, () => session?.close()];
 }

@@ -66,7 +66,7 @@ const PROGRAMS: Readonly<Record<OriginKind, (file: string) => Program>> = {
     words: ["sh", "-c", `nginx -c ${file} -g 'pid ${file}.pid; error_log stderr crit;' | cat`],
     text: NGINX_FILE,
   }),
-  haproxy: (file) => ({ words: ["/usr/sbin/haproxy", "-db", "-q", "-f", file], text: HAPROXY_FILE }),
+  haproxy: (file) => ({ words: ["/usr/sbin/haproxy", "-db", "-f", file], text: HAPROXY_FILE }),
 };
 
 const NODE_PROGRAM = `

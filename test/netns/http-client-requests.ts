@@ -61,8 +61,9 @@ export function callHttp1(call: HttpCall, agent: Agent): Promise<HttpResult> {
 /** The head of a request over HTTP/2. */
 export function openHttp2(session: ClientHttp2Session, call: HttpCall): ClientHttp2Stream {
   const { method = "GET", path = "/", headers = {} } = call;
-  const { host, ...rest } = headers;
-  const target = { ":method": method, ":path": path, ...(host && { ":authority": host }) };
+  // Node's own choice lacks the brackets of an IPv6 address.
+  const { host = new URL(urlOf(call)).host, ...rest } = headers;
+  const target = { ":method": method, ":path": path, ":authority": host };
   const hasBody = call.body !== undefined || call.sizeBytes !== undefined;
   return session.request(
     { ...target, ...rest },

@@ -93,11 +93,16 @@ describe("HTTP through a routed Service", () => {
       }
     });
 
-    test(`${name}: an answer before the request's end is passed on`, async () => {
+    test(`${name}: an answer before the request's end is passed on, the connection too`, async () => {
       const headers = { "x-behave": "early&status=413" };
-      const call = { protocol, method: "POST", sizeBytes: 4 * MEBIBYTE, headers };
-      const answer = await rig.answer(at(path, call));
-      assert.equal(answer.status, 413);
+      const call = { protocol, method: "POST", sizeBytes: MEBIBYTE / 2, headers };
+      const results = await rig.callMany(at(path, call), { count: 3, parallel: 1, reuse: true });
+      assert.deepEqual(
+        results.map((result) => answered(result).status),
+        [413, 413, 413],
+      );
+      const large = await rig.answer(at(path, { ...call, sizeBytes: 4 * MEBIBYTE }));
+      assert.equal(large.status, 413);
     });
   }
 
