@@ -10,7 +10,7 @@ import { type Leadership, runElection } from "../lib/kube/lease.ts";
 import { runApiSource } from "../lib/kube/source/api-source.ts";
 import { StatusBook } from "../lib/kube/status-book.ts";
 import { type Kind, type KubeStore, makeStore } from "../lib/kube/store.ts";
-import { levelOfVerbosity, type Logger, makeLogger } from "../lib/log/logger.ts";
+import { type Logger, levelOfVerbosity, makeLogger } from "../lib/log/logger.ts";
 import {
   type ControllerMetrics,
   makeControllerMetrics,

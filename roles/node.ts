@@ -16,6 +16,7 @@ import { openNetlinkKernel } from "../lib/nft/kernel.ts";
 import { openCommandKernel } from "../lib/nft/nft-command.ts";
 import type { Family, NftKernel } from "../lib/nft/objects.ts";
 import { removeKubeProxyLeftovers } from "../service-proxy/apply/kube-proxy-leftovers.ts";
+import type { Leave } from "../service-proxy/apply/lanes.ts";
 import { Succession } from "../service-proxy/apply/succession.ts";
 import { applySysctls, planSysctls, readKernelValues } from "../service-proxy/apply/sysctl.ts";
 import { formatConfigurationFile } from "../service-proxy/config/node-configuration.ts";
@@ -37,6 +38,11 @@ const UNREACHABLE = 3;
 
 /** Abstract UNIX socket: one for each network namespace, gone with its process. */
 const PLACE = "innermesh-node";
+
+/** Why the agent ends by itself. */
+const CONFIGURATION_CHANGED = "the configuration file changed";
+/** What the new file says should hold soon. */
+const HURRIED_DRAIN_MS = 10_000;
 
 /** After the first sync: by then reports and clean-up of the start are over. */
 const SETTLED_AFTER_MS = 2_000;
@@ -84,16 +90,21 @@ async function serve(settings: NodeSettings, log: Logger): Promise<number> {
   const stop = new AbortController();
   const { signal } = stop;
   const told = new AbortController();
-  told.signal.addEventListener("abort", () => stop.abort(), { once: true });
   for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => told.abort());
   const succession = new Succession(
     { name: PLACE, userId: 0, clock: systemClock, log, onAsked: () => stop.abort() },
     signal,
   );
-  watchConfigFile(settings, log, stop);
+  watchConfigFile(settings, log, told);
+  const { drainTimeoutMs } = settings.proxy;
+  const leave = {
+    signal: told.signal,
+    limitMs: () => Math.min(drainTimeoutMs, isHurried(told.signal) ? HURRIED_DRAIN_MS : Infinity),
+    onDone: () => stop.abort(),
+  };
   try {
     await tuneKernel(settings, log);
-    await runParts(settings, log, { stop, succession });
+    await runParts(settings, log, { stop, succession, leave });
     await succession.standBy(told.signal);
     return FINE;
   } catch (error) {
@@ -108,7 +119,15 @@ async function serve(settings: NodeSettings, log: Logger): Promise<number> {
 async function runParts(
   settings: NodeSettings,
   log: Logger,
-  { stop, succession }: { readonly stop: AbortController; readonly succession: Succession },
+  {
+    stop,
+    succession,
+    leave,
+  }: {
+    readonly stop: AbortController;
+    readonly succession: Succession;
+    readonly leave: Leave;
+  },
 ): Promise<void> {
   const { signal } = stop;
   const nodeName = nodeNameOf(settings, hostname());
@@ -139,6 +158,7 @@ async function runParts(
       ready: source.nodes.opened,
       hostAddresses: addresses.current,
       succession,
+      leave,
       onHostChange: (listener) => {
         const stops = [addresses.onChange(listener), source.nodes.onChange(listener)];
         return () => stops.forEach((stopOne) => stopOne());
@@ -228,11 +248,15 @@ async function takeOver(kernel: NftKernel, log: Logger): Promise<void> {
 function watchConfigFile(
   { configFilePath }: NodeSettings,
   log: Logger,
-  stop: AbortController,
+  told: AbortController,
 ): void {
   if (configFilePath === undefined) return;
   watchFile(configFilePath, { interval: 5_000, persistent: false }, () => {
     log.info("the configuration file changed: ending, to be started again", { configFilePath });
-    stop.abort();
+    told.abort(CONFIGURATION_CHANGED);
   });
+}
+
+function isHurried({ reason }: AbortSignal): boolean {
+  return reason === CONFIGURATION_CHANGED;
 }

@@ -14,7 +14,7 @@ import { nodeReference, serverFailed, starting } from "./apply/event-reports.ts"
 import type { EventSink } from "./apply/events.ts";
 import { makeHealthHandler } from "./apply/health-server.ts";
 import { keepServing } from "./apply/kept-server.ts";
-import { openLanes } from "./apply/lanes.ts";
+import { type Leave, openLanes } from "./apply/lanes.ts";
 import { makeMetricsHandler } from "./apply/metrics-server.ts";
 import { NftApply } from "./apply/nft-apply.ts";
 import type { Succession } from "./apply/succession.ts";
@@ -51,6 +51,7 @@ export interface ServiceProxyParts {
   /** Called once our rules stand: the moment to take kube-proxy's away. */
   readonly onFirstSync: () => void;
   readonly succession: Succession;
+  readonly leave: Leave;
 }
 
 const CONNTRACK_INTERVAL_MS = 1_000;

@@ -132,9 +132,10 @@ const FLOODS: readonly Flood[] = [
 /** Buckets of ten, one a second. */
 const SMALL = { burst: 10, perSecond: 1 };
 
-function start({ kind, role, first }: Flood): H2CasePeer {
+function start({ kind, role, first }: Flood, nowMs = 0): H2CasePeer {
   const floods = { ...DEFAULT_H2_LIMITS.floods, [kind]: SMALL };
   const peer = new H2CasePeer(role, { floods });
+  peer.nowMs = nowMs;
   if (role === "server") peer.feed(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
   else peer.connection.open({ method: "GET", authority: "a", path: "/", fields: [] }, "http", true);
   peer.onEvent = (event, streamId) => {
@@ -154,6 +155,12 @@ for (const flood of FLOODS) {
     peer.feed(Buffer.concat(flood.wave(allowed)));
     assert.equal(peer.takeEvents().at(-1), `closed 0 ${H2_ERROR.enhanceYourCalm}`);
     assert.match(peer.takeFrames().at(-1) ?? "", /^goAway \d+ 11$/);
+  });
+
+  test(`${flood.name}: time before the connection counts for nothing`, () => {
+    const peer = start(flood, 1_000_000);
+    for (let i = 0; i <= allowed; i++) peer.feed(Buffer.concat(flood.wave(i)));
+    assert.equal(peer.takeEvents().at(-1), `closed 0 ${H2_ERROR.enhanceYourCalm}`);
   });
 
   test(`${flood.name}: the same amount over time is none`, () => {

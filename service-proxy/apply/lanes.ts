@@ -44,6 +44,20 @@ export interface LanesParts {
   readonly metrics: NodeMetrics;
   readonly hostAddresses: () => readonly string[];
   readonly succession: Succession;
+  readonly leave: Leave;
+}
+
+/**
+ * How an agent ends that nobody takes over from: its workers drain first, and meanwhile it keeps the
+ * rules up to date, since endpoints go on to come and go.
+ */
+export interface Leave {
+  /** Aborts when the agent is told to end. */
+  readonly signal: AbortSignal;
+  /** How long connections may go on. */
+  readonly limitMs: () => number;
+  /** No worker runs any more. */
+  readonly onDone: () => void;
 }
 
 export interface Lanes {
@@ -103,6 +117,16 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   );
   late.heartbeat = heart;
   const entries = () => lanes.entries(parts.hostAddresses());
+  const drainAlone = async (limitMs: number): Promise<void> => {
+    stopHeart.abort();
+    await heart.ended;
+    await pool.drain(await lapse(parts, pool), limitMs);
+    await pool.ended();
+  };
+  const { leave } = parts;
+  const begin = (): void => void drainAlone(leave.limitMs()).then(leave.onDone);
+  if (leave.signal.aborted) begin();
+  else leave.signal.addEventListener("abort", begin, { once: true });
   const tools = serveTools(parts, { pool, stats, taps }, signal);
   return {
     apply: lanes,
@@ -110,10 +134,10 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
       await tools;
       await late.lift?.ended;
       const end = await succession.resign();
+      if (end === "alone") return drainAlone(leave.limitMs());
       stopHeart.abort();
       await heart.ended;
-      const acceptMs = end === "succeeded" ? 0 : await lapse(parts, pool);
-      await pool.drain(acceptMs, settings.proxy.drainTimeoutMs);
+      await pool.drain(0, leave.limitMs());
       succession.farewell();
       await pool.ended();
     },

@@ -21,7 +21,7 @@ export class WorkerProcess {
   readonly #channel: Duplex;
 
   constructor(listener: WorkerListener) {
-    const flags = ["--disable-warning=ExperimentalWarning"];
+    const flags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=4"];
     this.#child = spawn(process.execPath, [...flags, PROGRAM], {
       stdio: ["ignore", "inherit", "inherit", "pipe"],
       // A signal to the agent's group must not end connections.

@@ -4,7 +4,6 @@
 import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { OutputBuffer } from "./http-output.ts";
-import type { ServedGroup } from "./proxy-tables.ts";
 import { type UpstreamDialParts, UpstreamDialling } from "./upstream-pool-dial.ts";
 import { UpstreamH1 } from "./upstream-pool-h1.ts";
 import type {
@@ -96,7 +95,7 @@ export class UpstreamPool implements Expiring {
     const dialling = new UpstreamDialling(this.#parts, target, {
       onOpened: (stream) => {
         circuit.release("pending");
-        const connection = this.#connected(stream, target.group);
+        const connection = this.#connected(stream, target);
         connection.lend(owner);
         owner.onReady(connection);
       },
@@ -117,10 +116,11 @@ export class UpstreamPool implements Expiring {
   }
 
   /** The circuit counts connections in use: idle ones of one client must not keep others out. */
-  #connected(stream: TcpStream, { circuit }: ServedGroup): UpstreamH1 {
+  #connected(stream: TcpStream, { group, endpoint }: UpstreamTarget): UpstreamH1 {
+    const { circuit } = group;
     const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts.output, {
       onIdle: () => {
-        if (this.#idle.length >= MOST_IDLE) return connection.close();
+        if (this.#idle.length >= MOST_IDLE || !endpoint.planned) return connection.close();
         circuit.release("connections");
         this.#idle.push({ connection, sinceMs: this.#parts.reactor.nowMs });
       },

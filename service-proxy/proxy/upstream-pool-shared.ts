@@ -3,6 +3,7 @@
 
 import type { Expiring } from "./deadlines.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
+import type { EndpointState } from "./picker-endpoint.ts";
 import { UpstreamDialling } from "./upstream-pool-dial.ts";
 import type { PoolParts } from "./upstream-pool-endpoint.ts";
 import { UpstreamH2 } from "./upstream-pool-h2.ts";
@@ -25,13 +26,15 @@ interface Dial {
 
 export class SharedUpstreamPool implements Expiring {
   readonly #parts: PoolParts;
+  readonly #endpoint: EndpointState;
   readonly #onEmpty: () => void;
   readonly #connections = new Set<UpstreamH2>();
   readonly #dials = new Set<Dial>();
 
   /** @param onEmpty called when the last connection is gone */
-  constructor(parts: PoolParts, onEmpty: () => void) {
+  constructor(parts: PoolParts, endpoint: EndpointState, onEmpty: () => void) {
     this.#parts = parts;
+    this.#endpoint = endpoint;
     this.#onEmpty = onEmpty;
     parts.deadlines.add(this);
   }
@@ -39,14 +42,14 @@ export class SharedUpstreamPool implements Expiring {
   get deadlineMs(): number {
     let deadlineMs = Number.POSITIVE_INFINITY;
     for (const { isIdle, idleSinceMs } of this.#connections) {
-      if (isIdle) deadlineMs = Math.min(deadlineMs, idleSinceMs + IDLE_MS);
+      if (isIdle) deadlineMs = Math.min(deadlineMs, idleSinceMs + this.#idleMs);
     }
     return deadlineMs;
   }
 
   onDeadline(nowMs: number): void {
     for (const connection of this.#connections) {
-      if (connection.isIdle && connection.idleSinceMs + IDLE_MS <= nowMs) connection.close();
+      if (connection.isIdle && connection.idleSinceMs + this.#idleMs <= nowMs) connection.close();
     }
   }
 
@@ -68,6 +71,11 @@ export class SharedUpstreamPool implements Expiring {
       return this.#refused(owner);
     }
     return this.#wait(this.#dial(target), owner, target.group);
+  }
+
+  /** What the plan no longer names is left after its last request. */
+  get #idleMs(): number {
+    return this.#endpoint.planned ? IDLE_MS : 0;
   }
 
   #dial(target: UpstreamTarget): Dial {

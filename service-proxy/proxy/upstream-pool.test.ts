@@ -68,6 +68,19 @@ test("a plan without an endpoint closes the idle connections to it", async (t) =
   await once(socket, "close");
 });
 
+test("a connection to an endpoint that left the plan is closed after its request", async (t) => {
+  const asked = Promise.withResolvers<ServerResponse>();
+  const { proxy, sockets } = await start(t, (_, response) => asked.resolve(response));
+  const answered = ask(proxy, "127.0.0.2");
+  const response = await asked.promise;
+  proxy.replan("web", []);
+  response.end("ok");
+  await answered;
+  const [socket] = sockets;
+  assert(socket !== undefined);
+  await once(socket, "close");
+});
+
 test("a connection that its server says it will close is not kept", async (t) => {
   const { proxy, sockets } = await start(t, (_, response) => {
     response.setHeader("connection", "close");

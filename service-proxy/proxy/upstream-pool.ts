@@ -71,7 +71,7 @@ export class UpstreamPools {
     };
     const pool: Pool =
       protocol === "http2"
-        ? new SharedUpstreamPool(this.#parts, onEmpty)
+        ? new SharedUpstreamPool(this.#parts, endpoint, onEmpty)
         : new UpstreamPool(this.#parts, onEmpty);
     pools.set(key, pool);
     return pool;

@@ -11,6 +11,7 @@ import {
   type Http2ServerResponse,
 } from "node:http2";
 import type { Server, Socket } from "node:net";
+import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { answerCalls } from "../../playground/line-calls.ts";
 import type { BackendCounts, BackendMode, FaultBackendCalls } from "./fault-backend-protocol.ts";
@@ -97,9 +98,10 @@ async function answer(request: Request, response: Response): Promise<void> {
   if (mode === "hang") return void request.resume();
   if (mode === "fail") {
     request.resume();
-    return void response.writeHead(503).end();
+    response.statusCode = 503;
+    return void response.end();
   }
-  if (url.pathname === "/echo") return void request.pipe(response as ServerResponse);
+  if (url.pathname === "/echo") return void request.pipe(response);
   const hash = createHash("sha256");
   let bodyBytes = 0;
   for await (const chunk of request) {
@@ -107,34 +109,36 @@ async function answer(request: Request, response: Response): Promise<void> {
     bodyBytes += (chunk as Buffer).length;
   }
   if (url.pathname === "/slow") await delay(number("ms"));
-  if (url.pathname === "/bytes") return sendBytes(response, number("n"));
+  if (url.pathname === "/bytes") {
+    response.setHeader("content-length", number("n"));
+    return sendBytes(response, number("n"));
+  }
   if (url.pathname === "/trickle") return await trickle(response, number("n"), number("ms"));
   const { method = "", url: asked = "" } = request;
   const host = request.headers.host ?? request.headers[":authority"] ?? "";
   const bodyHash = hash.digest("hex");
   const text = JSON.stringify({ pod, method, url: asked, host, bodyBytes, bodyHash });
-  response.writeHead(200, { "content-type": "application/json" });
+  response.setHeader("content-type", "application/json");
   response.end(text);
 }
 
 /** As fast as they are taken, and no faster: there may be thousands of such answers. */
-function sendBytes(response: Response, lengthBytes: number): void {
-  response.writeHead(200, { "content-length": lengthBytes });
+function sendBytes(response: Writable, lengthBytes: number): void {
   let left = lengthBytes;
   const more = (): void => {
     while (left > 0) {
       const piece = LARGE_PIECE.subarray(0, left);
       left -= piece.length;
-      if (!(response as ServerResponse).write(piece)) return void response.once("drain", more);
+      if (!response.write(piece)) return void response.once("drain", more);
     }
     response.end();
   };
   more();
 }
 
-async function trickle(response: Response, pieces: number, ms: number): Promise<void> {
+async function trickle(response: Writable, pieces: number, ms: number): Promise<void> {
   for (let i = 0; i < pieces && !response.destroyed; i++) {
-    (response as ServerResponse).write(PIECE);
+    response.write(PIECE);
     await delay(ms);
   }
   response.end();

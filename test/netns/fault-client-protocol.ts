@@ -66,6 +66,31 @@ export interface HonestReport {
   readonly mostMs: number;
 }
 
+/**
+ * - `download`: chunks of an HTTP/1.1 response, from `/trickle`.
+ * - `websocket`: bytes of an upgraded connection, each answered before the next.
+ * - `h2`: messages of one HTTP/2 stream, each answered before the next, as in gRPC.
+ * - `requests`: requests one after another on a kept connection, and anew when that is closed.
+ */
+export type LongKind = "download" | "websocket" | "h2" | "requests";
+
+export interface LongRequest extends ClientTarget {
+  readonly kind: LongKind;
+  readonly pieces: number;
+  /** Between two pieces. */
+  readonly everyMs: number;
+}
+
+export interface LongReport {
+  readonly pieces: number;
+  /** The other side said that this was all, and broke nothing. */
+  readonly complete: boolean;
+  /** That the connection would end was announced: GOAWAY, or `Connection: close`. */
+  readonly warned: boolean;
+  /** Empty without one. */
+  readonly error: string;
+}
+
 /** Calls that `fault-client.ts` takes on standard input. */
 export interface FaultClientCalls {
   /** Sends bytes on a new connection and listens until it ends, or for `forMs`. */
@@ -82,5 +107,6 @@ export interface FaultClientCalls {
   readonly hold: { readonly request: HoldRequest; readonly reply: { readonly id: number } };
   readonly held: { readonly request: { readonly id: number }; readonly reply: HoldReport };
   readonly release: { readonly request: { readonly id: number }; readonly reply: null };
+  readonly long: { readonly request: LongRequest; readonly reply: LongReport };
   readonly honest: { readonly request: HonestRequest; readonly reply: HonestReport };
 }

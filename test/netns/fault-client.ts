@@ -5,6 +5,7 @@ import type { FaultClientCalls } from "./fault-client-protocol.ts";
 import { HeldConnections } from "./fault-hold.ts";
 import { exchangeRaw } from "./fault-exchange.ts";
 import { runHonest } from "./fault-honest.ts";
+import { runLong } from "./fault-long.ts";
 
 const holds: HeldConnections[] = [];
 
@@ -21,6 +22,7 @@ answerCalls<FaultClientCalls>({
     found(id).release();
     return null;
   },
+  long: runLong,
   honest: runHonest,
 });
 

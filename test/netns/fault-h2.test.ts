@@ -19,7 +19,7 @@ import {
 } from "../../lib/http/h2-case-peer.ts";
 import { FRAME } from "../../lib/http/h2-frame.ts";
 import { DEFAULT_H2_LIMITS } from "../../lib/http/h2-limits.ts";
-import type { RawAnswer } from "./fault-client-protocol.ts";
+import type { RawAnswer, RawWrite } from "./fault-client-protocol.ts";
 import { FaultRig, measured } from "./fault-rig.ts";
 
 /** The same backend twice: as the attacker's Service, and as the honest client's. */
@@ -201,6 +201,35 @@ describe("attacks in HTTP/2 on the L7 lane", () => {
       const honest = 100;
       assert(mostInFlight <= attackers.length * DEFAULT_H2_LIMITS.streams + honest);
       assert(grownMib < 64);
+    });
+  }
+
+  for (const [service, pod] of [
+    [ATTACKED, POD],
+    [H2_BACKEND, H2_POD],
+  ] as const) {
+    test(`${pod}: resets of requests that have arrived leave no more than a connection may have (F49)`, async () => {
+      const wave = (round: number): readonly RawWrite[] => {
+        const ids = streams(DEFAULT_H2_LIMITS.streams).map((id) => id + round * 200);
+        const asked = ids.map((id) => headers(id, END_STREAM, get("/slow?ms=5000")));
+        const reset = ids.map((id) => frame(FRAME.rstStream, 0, id, words(CANCEL)));
+        return [
+          { bytes: Buffer.concat(asked).toString("latin1") },
+          { bytes: Buffer.concat(reset).toString("latin1"), afterMs: 40 },
+        ];
+      };
+      const hello = { bytes: Buffer.concat(HELLO).toString("latin1") };
+      const writes = [hello, ...Array.from({ length: 40 }, (_, round) => wave(round)).flat()];
+      const [beside, answer] = await Promise.all([
+        rig.honest("client", service, { durationMs: 2_500, protocol: "http2" }),
+        rig.client("pod-1-1").call("exchange", { ...rig.target(service), writes, forMs: 6_000 }),
+      ]);
+      const counts = await rig.backend(pod).call("counts", {});
+      const { requests, mostInFlight, cancelled } = counts;
+      measured(`${pod} resets`, { end: answer.end, requests, mostInFlight, cancelled });
+      assert.deepEqual(beside.failures, {});
+      assert.equal(goAwayCode(answer), CALM);
+      assert(mostInFlight <= DEFAULT_H2_LIMITS.streams + 50, `${mostInFlight}`);
     });
   }
 

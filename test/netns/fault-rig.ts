@@ -64,7 +64,7 @@ export class FaultRig implements AsyncDisposable {
 
   /** Starts the agent and waits until Service `number` answers by its worker. */
   async start(number: number, ...flags: readonly string[]): Promise<NodeProcess> {
-    const agent = await this.served.start("--proxy-workers=1", ...flags);
+    const agent = await this.served.start("--proxy-workers=1", "--admin-socket=", ...flags);
     await agent.proxying();
     await until("an answer of the lane", () => this.isProxied("client", number));
     return agent;

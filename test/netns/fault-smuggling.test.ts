@@ -93,7 +93,7 @@ describe("smuggling through the L7 lane", () => {
           const outcome = await check(kind, one, number);
           outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
         } catch (error) {
-          failures.push(`${error}`);
+          failures.push(String(error));
         }
       }
       measured(kind, { cases: SMUGGLING_CASES.length, ...Object.fromEntries(outcomes) });

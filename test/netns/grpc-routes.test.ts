@@ -7,11 +7,11 @@ import { encodeMessage, MessageReader } from "./grpc-message.ts";
 import { valueOf } from "./http-backend-log.ts";
 import type { SeenRequest } from "./http-backend-protocol.ts";
 import type { HttpCall, HttpResult } from "./http-client-protocol.ts";
-import { H2C_PORT, PARENT, type RouteSpec } from "./http-manifests.ts";
-import { answered, FRONT_POD, HttpRig, V1_POD, V2_POD, V3_POD } from "./http-rig.ts";
+import { H2C_PORT, PARENT } from "./http-manifests.ts";
+import { type NamedStage, NamedStages } from "./http-named-stages.ts";
+import { answered, FRONT_POD, V1_POD, V2_POD, V3_POD } from "./http-rig.ts";
+import type { Json } from "./http-route-rules.ts";
 import { until } from "./served-node.ts";
-
-type Json = Readonly<Record<string, unknown>>;
 
 const rule = (match: Json | undefined, to: string, more: Json = {}): Json => ({
   ...(match && { matches: [match] }),
@@ -97,28 +97,20 @@ interface GrpcResult {
 }
 
 describe("GRPCRoutes on Services, sent", () => {
-  let rig: HttpRig;
-  const names = Object.keys(STAGES);
-  const numberOf = (name: StageName): number => names.indexOf(name) + 1;
+  let stages: NamedStages<StageName>;
   const callOf = (name: StageName, path: string, more: Partial<HttpCall> = {}): HttpCall => ({
-    ...rig.target(numberOf(name), "http2"),
+    ...stages.at(name, path, { protocol: "http2" }),
     method: "POST",
-    path,
     body: encodeMessage({ hello: "world" }).toString("latin1"),
     ...more,
     headers: { "content-type": "application/grpc", te: "trailers", ...more.headers },
   });
   const grpc = async (...args: Parameters<typeof callOf>): Promise<GrpcResult> =>
-    grpcResult(await rig.call(callOf(...args)));
+    grpcResult(await stages.rig.call(callOf(...args)));
   before(async () => {
-    rig = await HttpRig.build(
-      Object.values(STAGES).map((rules, index) => ({
-        number: index + 1,
-        routes: [{ kind: "GRPCRoute", rules } satisfies RouteSpec],
-      })),
-    );
+    stages = await NamedStages.build<StageName>(grpcStages());
   });
-  after(() => rig[Symbol.asyncDispose]());
+  after(() => stages[Symbol.asyncDispose]());
 
   for (const [path, expected] of [
     ["/shop.Cart/Add", V1_POD],
@@ -140,7 +132,10 @@ describe("GRPCRoutes on Services, sent", () => {
   }
 
   test("metadata is matched exactly or by expression", async () => {
-    for (const [version, pod] of [["one", V1_POD], ["two", V2_POD]] as const) {
+    for (const [version, pod] of [
+      ["one", V1_POD],
+      ["two", V2_POD],
+    ] as const) {
       const { messages } = await grpc("metadata", "/a.B/C", { headers: { version } });
       assert.equal(messages[0]?.pod, pod);
     }
@@ -162,14 +157,14 @@ describe("GRPCRoutes on Services, sent", () => {
     const headers = { "x-case": "grpc-mirror" };
     const { messages } = await grpc("filters", "/shop.Copy/Make", { headers });
     assert.equal(messages[0]?.pod, V1_POD);
-    const pods = async () => (await rig.seen("grpc-mirror")).map(({ pod }) => pod).sort();
+    const pods = async () => (await stages.rig.seen("grpc-mirror")).map(({ pod }) => pod).sort();
     await until("the copy", async () => (await pods()).length === 2);
     assert.deepEqual(await pods(), [V1_POD, V2_POD]);
   });
 
   test("500 calls meet the weights within 5 points", async () => {
     const many = { count: 500, parallel: 8, reuse: true };
-    const results = await rig.callMany(callOf("weights", "/a.B/C"), many);
+    const results = await stages.rig.callMany(callOf("weights", "/a.B/C"), many);
     const pods = results.map((result) => grpcResult(result).messages[0]?.pod);
     const v1 = pods.filter((pod) => pod === V1_POD).length;
     assert(Math.abs(v1 - 350) <= 25, `v1 got ${v1}`);
@@ -193,9 +188,9 @@ describe("GRPCRoutes on Services, sent", () => {
 
   test("one client connection is shared out over all backends, call by call", async () => {
     const many = { count: 90, parallel: 6, reuse: true };
-    const results = await rig.callMany(callOf("all", "/a.B/C"), many);
+    const results = await stages.rig.callMany(callOf("all", "/a.B/C"), many);
     const pods = new Set(results.map((result) => grpcResult(result).messages[0]?.pod));
-    assert.deepEqual([...pods].sort(), [V1_POD, V2_POD, V3_POD]);
+    assert.deepEqual(pods, new Set([V1_POD, V2_POD, V3_POD]));
   });
 
   test("a stream of answers arrives whole, with its status behind it", async () => {
@@ -213,16 +208,19 @@ describe("GRPCRoutes on Services, sent", () => {
   test("a stream both ways goes message by message", async () => {
     const said = Array.from({ length: 20 }, (_, i) => `message ${i}`);
     const call = callOf("all", "/a.B/Chat");
-    const chat = await rig.client("pod-1-1").call("chat", { call, messages: said });
+    const chat = await stages.rig.client("pod-1-1").call("chat", { call, messages: said });
     assert.deepEqual(chat, { heard: said, grpcStatus: "0" });
   });
 
   test("messages of 1 MiB pass in both directions", async () => {
     const text = "x".repeat(1 << 20);
     const call = callOf("all", "/a.B/Chat", { timeoutMs: 10_000 });
-    const chat = await rig.client("pod-1-1").call("chat", { call, messages: [text, text] });
+    const chat = await stages.rig.client("pod-1-1").call("chat", { call, messages: [text, text] });
     assert.equal(chat.grpcStatus, "0");
-    assert.deepEqual(chat.heard.map((one) => String(one).length), [text.length, text.length]);
+    assert.deepEqual(
+      chat.heard.map((one) => String(one).length),
+      [text.length, text.length],
+    );
   });
 
   test("a deadline reaches the backend", async () => {
@@ -244,17 +242,33 @@ describe("GRPCRoutes on Services, sent", () => {
   });
 
   test("over IPv6, from the host, and from outside through the NodePort", async () => {
-    const { port } = rig.target(numberOf("all"), "http2");
-    const { address } = rig.target(numberOf("all"), "http2", "ip6");
-    const six = grpcResult(await rig.call({ ...callOf("all", "/a.B/C"), address, port }));
-    assert.equal(six.grpcStatus, "0");
-    const host = grpcResult(await rig.call(callOf("all", "/a.B/C"), "node-1"));
-    assert.equal(host.grpcStatus, "0");
-    const outside = { ...callOf("methods", "/shop.Cart/Add"), ...rig.nodePort(numberOf("methods")) };
-    const far = grpcResult(await rig.call({ ...outside, protocol: "http2" }, "client"));
-    assert.equal(far.messages[0]?.pod, V1_POD);
+    const { rig } = stages;
+    const number = stages.numberOf("methods");
+    const call = callOf("methods", "/shop.Cart/Add");
+    const ways = [
+      rig.call({ ...call, ...rig.target(number, "http2", "ip6") }),
+      rig.call(call, "node-1"),
+      rig.call({ ...call, ...rig.nodePort(number) }, "client"),
+      rig.call({ ...call, ...rig.nodePort(number, "ip6") }, "client"),
+    ];
+    for (const result of await Promise.all(ways)) {
+      assert.equal(grpcResult(result).messages[0]?.pod, V1_POD);
+    }
   });
 });
+
+function grpcStages(): Readonly<Record<StageName, NamedStage>> {
+  const of = (rules: readonly Json[]): NamedStage => ({ kind: "GRPCRoute", rules });
+  return {
+    methods: of(STAGES.methods),
+    metadata: of(STAGES.metadata),
+    filters: of(STAGES.filters),
+    weights: of(STAGES.weights),
+    failures: of(STAGES.failures),
+    all: of(STAGES.all),
+    plain: of(STAGES.plain),
+  };
+}
 
 /** In trailers, or in the head of an answer without messages. */
 function grpcResult(result: HttpResult): GrpcResult {

@@ -1,4 +1,4 @@
-// The HTTP/1.1 backend of a pod: echoes what it saw, does as it is asked, echoes WebSocket messages.
+// The HTTP/1.1 backend of a pod: says what it saw, does as it is asked, echoes WebSocket messages.
 
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -57,7 +57,7 @@ async function serveHttp(stream: ServerHttp2Stream, arriving: ArrivingRequest): 
   if (behaviour.delayMs > 0) await delay(behaviour.delayMs);
   const seen = arriving.seen(trailers);
   if (stream.destroyed) return;
-  if (behaviour.reset) return void stream.session?.destroy();
+  if (behaviour.reset) return stream.session?.destroy();
   const body =
     behaviour.sizeBytes === undefined
       ? Buffer.from(JSON.stringify(seen))

@@ -104,11 +104,11 @@ export function openSession(call: HttpCall): ClientHttp2Session {
   return session;
 }
 
-export function failureOf(error: Error & { readonly code?: unknown }): HttpFailure {
+export function failureOf(error: NodeJS.ErrnoException): HttpFailure {
   if (error.name === "TimeoutError" || error.name === "AbortError") {
     return { kind: "failed", code: "timeout" };
   }
-  return { kind: "failed", code: String(error.code ?? error.message) };
+  return { kind: "failed", code: error.code ?? error.message };
 }
 
 function bodyOf({ body = "", sizeBytes }: HttpCall): Buffer {

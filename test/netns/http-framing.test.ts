@@ -9,8 +9,8 @@ import { patternBody } from "./http-backend-behaviour.ts";
 import { valueOf } from "./http-backend-log.ts";
 import type { HttpAnswer, HttpCall, RawStep } from "./http-client-protocol.ts";
 import { H2C_PORT, PARENT, PLAIN_PORT } from "./http-manifests.ts";
-import { matching } from "./http-match-cases.ts";
 import { answered, countPods, FRONT_POD, HttpRig, seenBy } from "./http-rig.ts";
+import { below } from "./http-route-rules.ts";
 
 const MEBIBYTE = 1 << 20;
 const MEBIBYTE_HASH = createHash("sha256").update(patternBody(MEBIBYTE)).digest("hex");
@@ -20,9 +20,10 @@ const EMPTY_HASH = createHash("sha256").digest("hex");
 
 /** `/h1` leads to an HTTP/1.1 backend, `/h2` to an HTTP/2 one, whatever the client speaks. */
 const RULES = [
-  { ...matching("/h1"), backendRefs: [{ name: PARENT, port: PLAIN_PORT }] },
-  { ...matching("/h2"), backendRefs: [{ name: PARENT, port: H2C_PORT }] },
-  { ...matching("/all"), backendRefs: [{ name: "all", port: PLAIN_PORT }] },
+  { ...below("/h1"), backendRefs: [{ name: PARENT, port: PLAIN_PORT }] },
+  { ...below("/h2"), backendRefs: [{ name: PARENT, port: H2C_PORT }] },
+  { ...below("/ws"), backendRefs: [{ name: "sockets", port: PLAIN_PORT }] },
+  { ...below("/all"), backendRefs: [{ name: "all", port: PLAIN_PORT }] },
 ];
 
 /** Every way across: the client's protocol, and the backend's by path. */
@@ -95,7 +96,7 @@ describe("HTTP through a routed Service", () => {
 
     test(`${name}: an answer before the request's end is passed on, the connection too`, async () => {
       const headers = { "x-behave": "early&status=413" };
-      const call = { protocol, method: "POST", sizeBytes: MEBIBYTE / 2, headers };
+      const call = { protocol, method: "POST", sizeBytes: MEBIBYTE / 5, headers };
       const results = await rig.callMany(at(path, call), { count: 3, parallel: 1, reuse: true });
       assert.deepEqual(
         results.map((result) => answered(result).status),
@@ -122,7 +123,9 @@ describe("HTTP through a routed Service", () => {
       .map((path) => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`)
       .join("");
     const { text } = await say({ send, until: '"path":"/h1?5"' });
-    const order = [...text.matchAll(/"path":"([^"]+)"|HTTP\/1.1 404/g)].map(([all, path]) => path ?? all);
+    const order = [...text.matchAll(/"path":"([^"]+)"|HTTP\/1.1 404/g)].map(
+      ([all, path]) => path ?? all,
+    );
     assert.deepEqual(order, ["/h1?1", "/h2?2", "/all?3", "HTTP/1.1 404", "/h1?5"]);
   });
 
@@ -186,16 +189,23 @@ describe("HTTP through a routed Service", () => {
   }
 
   test("CONNECT is refused", async () => {
-    const { text } = await say({ send: "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", until: "\n\r\n" });
+    const { text } = await say({
+      send: "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n",
+      until: "\n\r\n",
+    });
     assert.match(text, /^HTTP\/1\.1 405 /);
   });
 
-  for (const family of ["ip", "ip6"] as const) {
-    test(`a WebSocket echoes through the Service (${family})`, async () => {
+  for (const [family, path] of [
+    ["ip", "/h1"],
+    ["ip6", "/h1"],
+    ["ip", "/ws"],
+  ] as const) {
+    test(`a WebSocket echoes through the Service (${family}, ${path})`, async () => {
       const { address, port } = rig.target(BASIC, "http1", family);
       const host = family === "ip" ? address : `[${address}]`;
       const messages = ["hello", "x".repeat(100), "y".repeat(20_000), "bye"];
-      const url = `ws://${host}:${port}/h1`;
+      const url = `ws://${host}:${port}${path}`;
       const call = { url, messages, timeoutMs: 5_000 };
       const { heard, end } = await rig.client("pod-1-1").call("websocket", call);
       assert.deepEqual(heard, messages);
@@ -207,11 +217,18 @@ describe("HTTP through a routed Service", () => {
     const call = at("/all", { protocol: "http2" });
     const counts = countPods(await rig.callMany(call, { count: 60, parallel: 6, reuse: true }));
     assert(Object.keys(counts).length > 1, JSON.stringify(counts));
-    assert(Object.keys(counts).every((key) => key.startsWith("pod-")), JSON.stringify(counts));
+    assert(
+      Object.keys(counts).every((key) => key.startsWith("pod-")),
+      JSON.stringify(counts),
+    );
   });
 
   test("HTTP/2 by prior knowledge is served on a port of HTTP/1.1 too, and the other way", async () => {
-    const http2: HttpAnswer = await rig.answer({ ...rig.target(BASIC), protocol: "http2", path: "/h1" });
+    const http2: HttpAnswer = await rig.answer({
+      ...rig.target(BASIC),
+      protocol: "http2",
+      path: "/h1",
+    });
     assert.equal(seenBy(http2).protocol, "http1");
     const onH2c = { ...rig.target(BASIC, "http2"), protocol: "http1" as const, path: "/h2" };
     assert.equal(seenBy(await rig.answer(onH2c)).protocol, "http2");

@@ -26,8 +26,8 @@ export interface HttpService {
   readonly pods: readonly string[];
   /** Of these pods nobody listens on the ports. */
   readonly deadPods?: readonly string[];
-  /** @default the kubelet's: cluster-wide */
-  readonly externalTrafficPolicy?: "Local";
+  /** Of port 80. */
+  readonly appProtocol?: string;
 }
 
 /** Stands in rules for the name of the Service that is the route's parent. */
@@ -61,7 +61,7 @@ export function serviceManifests(
   service: HttpService,
   pods: readonly PlaygroundPod[],
 ): readonly Manifest[] {
-  const { name, number, namespace = SHOP, deadPods = [], externalTrafficPolicy } = service;
+  const { name, number, namespace = SHOP, deadPods = [], appProtocol } = service;
   const { ip, ip6 } = serviceAddresses(number);
   const families = ["ip", "ip6"] as const;
   const slices = families.flatMap((family) => {
@@ -95,7 +95,6 @@ export function serviceManifests(
         clusterIPs: [ip, ip6],
         ipFamilies: ["IPv4", "IPv6"],
         ipFamilyPolicy: "RequireDualStack",
-        ...(externalTrafficPolicy && { externalTrafficPolicy }),
         ports: [
           {
             name: "http",
@@ -103,6 +102,7 @@ export function serviceManifests(
             port: PLAIN_PORT,
             targetPort: HTTP1_PORT,
             nodePort: nodePortOf(number),
+            ...(appProtocol !== undefined && { appProtocol }),
           },
           {
             name: "h2c",

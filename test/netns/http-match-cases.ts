@@ -2,19 +2,8 @@
 
 import type { RouteCase } from "./http-route-case.ts";
 import { FRONT_POD, V1_POD, V2_POD, V3_POD } from "./http-rig.ts";
+import { below, type Json, path, rule } from "./http-route-rules.ts";
 import { PARENT, SHOP, VAULT } from "./http-manifests.ts";
-
-type Json = Readonly<Record<string, unknown>>;
-
-/** A rule that sends to Services of `shop`. */
-export function rule(match: Json | readonly Json[] | undefined, to: string, more: Json = {}): Json {
-  const matches = match === undefined ? {} : { matches: [match].flat() };
-  return { ...matches, backendRefs: [{ name: to, port: 80 }], ...more };
-}
-
-export function path(value: string, type = "PathPrefix"): Json {
-  return { path: { type, value } };
-}
 
 const header = (name: string, value: string, type = "Exact"): { headers: readonly Json[] } => ({
   headers: [{ type, name, value }],
@@ -109,7 +98,10 @@ export const MATCH_CASES: readonly RouteCase[] = [
         rules: [
           rule(header("Version", "one"), "v1"),
           rule(header("version", "t[wo]+", "RegularExpression"), "v2"),
-          rule({ headers: [...header("version", "one").headers, ...header("color", "blue").headers] }, "v3"),
+          rule(
+            { headers: [...header("version", "one").headers, ...header("color", "blue").headers] },
+            "v3",
+          ),
         ],
       },
     ],
@@ -129,7 +121,15 @@ export const MATCH_CASES: readonly RouteCase[] = [
         rules: [
           rule(query("animal", "whale"), "v1"),
           rule(query("animal", "dol.*", "RegularExpression"), "v2"),
-          rule({ queryParams: [...query("animal", "whale").queryParams, ...query("z", "1").queryParams] }, "v3"),
+          rule(
+            {
+              queryParams: [
+                ...query("animal", "whale").queryParams,
+                ...query("z", "1").queryParams,
+              ],
+            },
+            "v3",
+          ),
         ],
       },
     ],
@@ -147,10 +147,7 @@ export const MATCH_CASES: readonly RouteCase[] = [
     routes: [
       {
         rules: [
-          rule(
-            [{ ...path("/a"), ...header("x", "1"), method: "GET" }, path("/b", "Exact")],
-            "v1",
-          ),
+          rule([{ ...path("/a"), ...header("x", "1"), method: "GET" }, path("/b", "Exact")], "v1"),
         ],
       },
     ],
@@ -200,7 +197,7 @@ export const MATCH_CASES: readonly RouteCase[] = [
       {
         namespace: "consumer",
         name: "theirs",
-        rules: [{ backendRefs: [{ name: "v2", namespace: "shop", port: 80 }], ...matching("/c") }],
+        rules: [{ backendRefs: [{ name: "v2", namespace: "shop", port: 80 }], ...below("/c") }],
       },
     ],
     requests: [
@@ -240,6 +237,15 @@ export const MATCH_CASES: readonly RouteCase[] = [
     ],
   },
   {
+    name: "backends see the address of the pod that calls, in both families",
+    routes: [{ rules: [rule(undefined, "v2", { name: "named" })] }],
+    requests: [
+      { expect: { ...v2, client: "10.71.1.2" } },
+      { family: "ip6", expect: { ...v2, client: "fd71:0:0:1::2" } },
+      { protocol: "http2", from: "pod-1-2", expect: { ...v2, client: "10.71.1.3" } },
+    ],
+  },
+  {
     name: "a backend without endpoints is answered 503, one that refuses too",
     routes: [{ rules: [rule(path("/none"), "empty"), rule(path("/dead"), "dead")] }],
     requests: [
@@ -253,9 +259,12 @@ export const MATCH_CASES: readonly RouteCase[] = [
       {
         rules: [
           rule(path("/missing"), "nobody"),
-          { ...matching("/kind"), backendRefs: [{ kind: "Pod", name: "v1", port: 80 }] },
-          { ...matching("/locked"), backendRefs: [{ name: "locked", namespace: "locked", port: 80 }] },
-          { ...matching("/none") },
+          { ...below("/kind"), backendRefs: [{ kind: "Pod", name: "v1", port: 80 }] },
+          {
+            ...below("/locked"),
+            backendRefs: [{ name: "locked", namespace: "locked", port: 80 }],
+          },
+          { ...below("/none") },
           rule(path("/fine"), "v1"),
         ],
       },
@@ -269,13 +278,16 @@ export const MATCH_CASES: readonly RouteCase[] = [
     ],
   },
   {
-    name: "a rule with a bad expression is answered 500 or stands aside, the others serve",
+    name: "a rule with a bad expression serves nothing, the others serve",
     routes: [
       {
         rules: [rule(path("/(", "RegularExpression"), "v1"), rule(path("/ok"), "v2")],
       },
     ],
-    requests: [{ path: "/ok", expect: v2 }],
+    requests: [
+      { path: "/ok", expect: v2 },
+      { path: "/(", expect: NO_ROUTE },
+    ],
   },
   {
     name: "a granted backend in another namespace serves",
@@ -283,11 +295,6 @@ export const MATCH_CASES: readonly RouteCase[] = [
     requests: [{ expect: v3 }],
   },
 ];
-
-/** The part of a rule that says where it is for. */
-export function matching(value: string): Json {
-  return { matches: [path(value)] };
-}
 
 /** Marks what goes to the Service itself. */
 function consumerRule(): Json {

@@ -56,6 +56,7 @@ const BACKENDS: readonly HttpService[] = [
   { name: "half", number: 106, pods: [V3_POD], deadPods: [V2_POD] },
   { name: "empty", number: 107, pods: [] },
   { name: "safe", number: 108, pods: [V3_POD], namespace: VAULT },
+  { name: "sockets", number: 110, pods: [V3_POD], appProtocol: "kubernetes.io/ws" },
   { name: "locked", number: 109, pods: [V3_POD], namespace: "locked" },
 ];
 

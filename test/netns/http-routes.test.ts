@@ -3,11 +3,12 @@
 
 import { after, before, describe, test } from "node:test";
 import { FILTER_CASES } from "./http-filter-cases.ts";
+import { HEAD_CASES } from "./http-head-cases.ts";
 import { MATCH_CASES } from "./http-match-cases.ts";
 import { HttpRig } from "./http-rig.ts";
 import { checkRouteCase } from "./http-route-case.ts";
 
-const CASES = [...MATCH_CASES, ...FILTER_CASES];
+const CASES = [...MATCH_CASES, ...FILTER_CASES, ...HEAD_CASES];
 
 describe("HTTPRoutes on Services, sent", () => {
   let rig: HttpRig;

@@ -72,7 +72,10 @@ describe("an agent with proxy workers", () => {
       await delay(300);
       const old = life.rig.agent;
       life.endLater(old);
-      await until("its end", async () => (await old.get(10256, "/livez")).status === 0);
+      await until("its workers' doors to close", async () => {
+        const { body } = await old.get(10249, "/metrics");
+        return !/^innermesh_proxy_workers [1-9]/m.test(body);
+      });
       await delay(300);
       await life.start();
     }
