@@ -372,7 +372,11 @@ const TARGETS: readonly Row[] = [
   ["a method that is no token", "GE(T /x HTTP/1.1\r\nHost: a\r\n\r\n", refused(400)],
   ["a method without end", `${"G".repeat(33)} /x HTTP/1.1\r\nHost: a\r\n\r\n`, refused(501)],
   ["a target without end", `GET /${"x".repeat(9_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, refused(414)],
-  ["a target of any length", `GET /${"x".repeat(100_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, refused(414)],
+  [
+    "a target of any length",
+    `GET /${"x".repeat(100_000)} HTTP/1.1\r\nHost: a\r\n\r\n`,
+    refused(414),
+  ],
   ["fields without end", `${GET}${"X: y\r\n".repeat(200)}\r\n`, refused(431)],
   ["a field without end", `${GET}X: ${"y".repeat(40_000)}\r\n\r\n`, refused(431)],
   ["a head without end", `${GET}${`X: ${"y".repeat(20_000)}\r\n`.repeat(4)}\r\n`, refused(431)],

@@ -8,7 +8,7 @@ const POD = "10.1.0.7";
 const HOST = "192.0.2.11";
 
 function tables(): ProxyTables {
-  const made = new ProxyTables();
+  const made = new ProxyTables(Math.random);
   const node = { nodeName: "node-1", hostAddresses: [HOST] };
   const pod = { namespace: "shop", pod: "cart-0", serviceAccount: "cart" };
   made.apply({ node, frontends: [], ports: [], groups: [], clients: [[POD, pod]] }, 0);

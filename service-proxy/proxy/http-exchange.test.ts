@@ -5,8 +5,8 @@ import { createServer as createHttp2Server } from "node:http2";
 import { connect, createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { RouteBackend, RouteRule } from "../model/route-table.ts";
-import { listenOn, SampleHttpProxy, talk } from "./sample-http-proxy.ts";
 import { sampleRandom } from "./sample-group.ts";
+import { listenOn, SampleHttpProxy, talk } from "./sample-http-proxy.ts";
 import { sampleRule } from "./sample-rules.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;

@@ -3,8 +3,8 @@
 
 import assert from "node:assert/strict";
 import {
-  chunkHeader,
   CHUNK_END,
+  chunkHeader,
   encodeLastChunk,
   encodeResponseHead,
 } from "../../lib/http/h1-encode.ts";

@@ -85,7 +85,7 @@ export function routeRequest(
   const answer = answerOfFilters(head, rule, door);
   if (answer !== undefined) return { kind: "answer", rule, head: answer };
   const session = sessionOf(head, rule, wallMs);
-  const backend = backendFor(rule, session, { tables, random });
+  const backend = backendFor(rule, session, tables);
   if (backend?.group === undefined || backend.weight === 0) {
     return { kind: "failure", rule, failure: "bad-route" };
   }
@@ -129,11 +129,11 @@ function sessionOf(
 function backendFor(
   { backends }: RouteRule,
   session: RequestSession | undefined,
-  { tables, random }: Pick<RoutingParts, "tables" | "random">,
+  tables: ProxyTables,
 ): RouteBackend | undefined {
   if (backends.length === 1) return backends[0];
   const kept = session && backends.find((one) => hasSession(one, session, tables));
-  return kept ?? chooseBackend(backends, random());
+  return kept ?? chooseBackend(backends, tables.nextShare(backends));
 }
 
 function hasSession(

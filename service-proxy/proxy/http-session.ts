@@ -6,7 +6,7 @@ import type { RouteMatch, SessionPersistence } from "../model/route-table.ts";
 import type { ClientResponse } from "./http-client-stream.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
-import { readSession, sessionField, type SessionToken } from "./route-session.ts";
+import { readSession, type SessionToken, sessionField } from "./route-session.ts";
 
 export class RequestSession {
   readonly #rule: SessionPersistence;

@@ -16,16 +16,14 @@ import { Circuit } from "./circuit-limits.ts";
 import { ConnectionCounter } from "./connection-limits.ts";
 import { EndpointGroup } from "./picker-group.ts";
 import { RetryBudget } from "./retry-budget.ts";
+import { makeEvenChance } from "./route-choice.ts";
 import { compileRoutes, type RouteMatcher } from "./route-match.ts";
-import { EvenDraws } from "./weighted-group.ts";
 
 /** A Service port, with what is counted about it. */
 export interface ServedPort {
   readonly key: PortKey;
   readonly plan: ProxyPort;
   readonly connections: ConnectionCounter;
-  /** Shares its connections out to weighted groups. */
-  readonly shares: EvenDraws;
   /** Compiled from the plan's table; undefined without one. */
   readonly matcher?: RouteMatcher;
 }
@@ -40,12 +38,19 @@ export interface ServedGroup {
 }
 
 export class ProxyTables {
+  readonly #random: () => number;
+  readonly #chances = new WeakMap<object, () => number>();
   readonly #frontends = new Map<string, ProxyFrontend>();
   readonly #ports = new Map<PortKey, ServedPort>();
   readonly #groups = new Map<GroupKey, ServedGroup>();
   readonly #clients = new Map<string, ProxyClient>();
   #node: ProxyNode = { nodeName: "", hostAddresses: [] };
   #hostAddresses: ReadonlySet<string> = new Set();
+
+  /** @param random in [0, 1) */
+  constructor(random: () => number) {
+    this.#random = random;
+  }
 
   get node(): ProxyNode {
     return this.#node;
@@ -97,6 +102,19 @@ export class ProxyTables {
     return this.#clients.get(address);
   }
 
+  /**
+   * The next number in [0, 1) for one choice by weight, spread evenly: see `makeEvenChance`.
+   * @param choice what has the weights, in the plan of the moment
+   */
+  nextShare(choice: object): number {
+    let chance = this.#chances.get(choice);
+    if (chance === undefined) {
+      chance = makeEvenChance(this.#random());
+      this.#chances.set(choice, chance);
+    }
+    return chance();
+  }
+
   isHost(address: string): boolean {
     return this.#hostAddresses.has(address);
   }
@@ -117,9 +135,8 @@ export class ProxyTables {
   #setPort(key: PortKey, plan: ProxyPort): void {
     const before = this.#ports.get(key);
     const connections = before?.connections ?? new ConnectionCounter();
-    const shares = before?.shares ?? new EvenDraws();
     const table = plan.kind.kind === "http" ? plan.kind.routes : undefined;
     const matcher = table === undefined ? {} : { matcher: compileRoutes(table) };
-    this.#ports.set(key, { key, plan, connections, shares, ...matcher });
+    this.#ports.set(key, { key, plan, connections, ...matcher });
   }
 }

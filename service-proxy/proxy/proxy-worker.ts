@@ -21,10 +21,10 @@ import { OutputBuffer } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import { defaultRule, type HttpDoor } from "./http-routing.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
+import { chooseBackend } from "./route-choice.ts";
 import { TcpRelay } from "./tcp-relay.ts";
 import { TlsRelay } from "./tls-relay.ts";
 import { UpstreamPools } from "./upstream-pool.ts";
-import { weightedGroup } from "./weighted-group.ts";
 
 /** Something that lasts as long as one client's connection. */
 interface Served {
@@ -58,7 +58,7 @@ export interface Drain {
 const STANDARD_OUTPUT = 1;
 
 export class ProxyWorker {
-  readonly tables = new ProxyTables();
+  readonly tables: ProxyTables;
   readonly #parts: HttpParts;
   readonly #settings: WorkerSettings;
   readonly #served = new Set<Served>();
@@ -68,6 +68,7 @@ export class ProxyWorker {
 
   constructor({ reactor, settings, random, tell }: ProxyWorkerParts) {
     this.#settings = settings;
+    this.tables = new ProxyTables(random);
     const dialer = new TransparentDialer(reactor, random);
     const deadlines = new Deadlines();
     const output = new OutputBuffer(reactor);
@@ -205,7 +206,7 @@ export class ProxyWorker {
     }
     const key =
       kind.kind === "tcp" && kind.backends.length > 0
-        ? weightedGroup(kind.backends, port.shares.next())
+        ? chooseBackend(kind.backends, this.tables.nextShare(kind.backends))?.group
         : side.group;
     const group = key === undefined ? undefined : this.tables.group(key);
     if (group === undefined) return undefined;

@@ -5,7 +5,7 @@
 import type { RequestHead } from "../../lib/http/message.ts";
 import { withoutQuery } from "../model/route-path.ts";
 import type { RouteRule, RouteTable } from "../model/route-table.ts";
-import { compileCheckedRegex, compileCondition, type Condition } from "./route-condition.ts";
+import { type Condition, compileCheckedRegex, compileCondition } from "./route-condition.ts";
 
 export interface RouteMatcher {
   /**

@@ -1,13 +1,13 @@
 // The L7 data path on loopback, for tests: a listener whose connections are served as those of one
 // Service port, with groups of real servers behind it.
 
+import { once } from "node:events";
 import type { Server } from "node:net";
 import { connect } from "node:net";
-import { once } from "node:events";
 import { Reactor } from "../../lib/reactor/reactor.ts";
-import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { listenOnLoopback, loopbackDialer } from "../../lib/reactor/sample-loopback.ts";
+import type { Listener } from "../../lib/reactor/tcp-listener.ts";
+import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Result } from "../model/edge.ts";
 import { RESULTS } from "../model/edge.ts";
 import type { ProxyGroup } from "../model/proxy-plan.ts";
@@ -49,7 +49,7 @@ export class SampleHttpProxy {
     const dialer = loopbackDialer(reactor);
     const deadlines = new Deadlines();
     const output = new OutputBuffer(reactor);
-    const tables = new ProxyTables();
+    const tables = new ProxyTables(() => 0);
     const record = (_id: number, { record }: { readonly record: RequestRecord }): void => {
       this.#records.push(record);
     };

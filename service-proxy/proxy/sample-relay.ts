@@ -43,7 +43,7 @@ export class SampleRelay {
   constructor({ groups, kind, limits, proxyProtocol = false }: RelayPlan) {
     const reactor = new Reactor(() => performance.now() + this.aheadMs);
     this.#reactor = reactor;
-    const tables = new ProxyTables();
+    const tables = new ProxyTables(() => 0);
     const plan = {
       service: "shop/web",
       port: 80,

@@ -8,9 +8,9 @@ import type { ServerNameRoute } from "../model/proxy-plan.ts";
 import { countRefusal } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { StreamParts } from "./relay-parts.ts";
+import { chooseBackend } from "./route-choice.ts";
 import { TcpRelay, type TcpRelayRequest } from "./tcp-relay.ts";
 import { backendsForName } from "./tls-route.ts";
-import { weightedGroup } from "./weighted-group.ts";
 
 /** Real ones have some 500 bytes, 2,000 with post-quantum keys. */
 const MOST_HELLO_BYTES = 16_384;
@@ -75,8 +75,9 @@ export class TlsRelay implements StreamOwner, Expiring {
     const { routes, port, client, side, onEnd } = this.#request;
     const backends = backendsForName(routes, serverName);
     if (backends === undefined) return this.#refuse("no-route");
-    const key = weightedGroup(backends, port.shares.next());
-    const group = key === undefined ? undefined : this.#parts.tables.group(key);
+    const { tables } = this.#parts;
+    const key = chooseBackend(backends, tables.nextShare(backends))?.group;
+    const group = key === undefined ? undefined : tables.group(key);
     if (group === undefined) return this.#refuse("bad-route");
     this.#parts.deadlines.remove(this);
     this.#down.pause();

@@ -4,7 +4,7 @@
 import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { OutputBuffer } from "./http-output.ts";
-import { type UpstreamDialParts, UpstreamDialling } from "./upstream-pool-dial.ts";
+import { UpstreamDialling, type UpstreamDialParts } from "./upstream-pool-dial.ts";
 import { UpstreamH1 } from "./upstream-pool-h1.ts";
 import type {
   UpstreamOwner,

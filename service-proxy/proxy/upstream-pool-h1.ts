@@ -2,8 +2,8 @@
 // where both sides keep it open.
 
 import {
-  chunkHeader,
   CHUNK_END,
+  chunkHeader,
   encodeLastChunk,
   encodeRequestHead,
 } from "../../lib/http/h1-encode.ts";

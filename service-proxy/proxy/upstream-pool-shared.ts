@@ -2,8 +2,8 @@
 // endpoint takes, and another connection only when all are full.
 
 import type { Expiring } from "./deadlines.ts";
-import type { ServedGroup } from "./proxy-tables.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
+import type { ServedGroup } from "./proxy-tables.ts";
 import { UpstreamDialling } from "./upstream-pool-dial.ts";
 import type { PoolParts } from "./upstream-pool-endpoint.ts";
 import { UpstreamH2 } from "./upstream-pool-h2.ts";

@@ -1,9 +1,9 @@
 // One request at one endpoint, whatever version of HTTP is spoken there: what an exchange commands,
 // and what it is told. Upgrades have the form of HTTP/1.1 (see http-client-stream.ts).
 
-import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
-import type { FieldLines } from "../../lib/http/message.ts";
 import type { H1Body } from "../../lib/http/h1-head.ts";
+import type { FieldLines } from "../../lib/http/message.ts";
+import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";

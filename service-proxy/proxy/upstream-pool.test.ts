@@ -70,15 +70,18 @@ test("a plan without an endpoint closes the idle connections to it", async (t) =
 
 test("a connection to an endpoint that left the plan is closed after its request", async (t) => {
   const asked = Promise.withResolvers<ServerResponse>();
-  const { proxy, sockets } = await start(t, (_, response) => asked.resolve(response));
+  const { proxy, sockets } = await start(t, (_, response) => {
+    asked.resolve(response);
+  });
   const answered = ask(proxy, "127.0.0.2");
   const response = await asked.promise;
+  const [socket] = sockets;
+  assert(socket !== undefined);
+  const closed = once(socket, "close");
   proxy.replan("web", []);
   response.end("ok");
   await answered;
-  const [socket] = sockets;
-  assert(socket !== undefined);
-  await once(socket, "close");
+  await closed;
 });
 
 test("a connection that its server says it will close is not kept", async (t) => {

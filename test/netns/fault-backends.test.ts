@@ -126,7 +126,11 @@ describe("backends of the L7 lane that fail", () => {
   });
 
   test("endpoints that are removed answer what they were asked; later requests go elsewhere", async () => {
-    await until("all to be back", async () => (await sum("innermesh_endpoints_ejected")) === 0, 40_000);
+    await until(
+      "all to be back",
+      async () => (await sum("innermesh_endpoints_ejected")) === 0,
+      40_000,
+    );
     const slow = rig.honest("client", WEB, {
       durationMs: 1_000,
       ratePerSecond: 50,
@@ -185,7 +189,12 @@ describe("backends of the L7 lane that fail", () => {
   });
 
   test("5 % loss: bodies arrive as they were sent, no POST twice (F32)", async () => {
-    const lossy = [rig.host("pod-1-2"), rig.host("pod-2-1"), rig.host("pod-2-2"), rig.host("client")];
+    const lossy = [
+      rig.host("pod-1-2"),
+      rig.host("pod-2-1"),
+      rig.host("pod-2-2"),
+      rig.host("client"),
+    ];
     const rules = [
       "add table netdev loss",
       "add chain netdev loss in { type filter hook ingress device eth0 priority 0; }",

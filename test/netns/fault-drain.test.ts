@@ -59,8 +59,14 @@ describe("what lasts in the L7 lane while agents come and go", () => {
         assert.deepEqual([kind, complete, pieces, error], [kind, true, 40, ""]);
       }
     }
-    assert(reports.h2.every(({ warned }) => warned), "GOAWAY");
-    assert(reports.requests.every(({ warned }) => warned), "Connection: close");
+    assert(
+      reports.h2.every(({ warned }) => warned),
+      "GOAWAY",
+    );
+    assert(
+      reports.requests.every(({ warned }) => warned),
+      "Connection: close",
+    );
     await ended;
   });
 

@@ -52,7 +52,7 @@ function hpackBomb(): Buffer {
   const first = Buffer.concat([
     Buffer.of(0x40, 1),
     Buffer.from("x"),
-    Buffer.of(0x7f, (value.length - 127) % 128 | 128, (value.length - 127) >> 7),
+    Buffer.of(0x7f, ((value.length - 127) % 128) | 128, (value.length - 127) >> 7),
     value,
   ]);
   return Buffer.concat([block(get("/bomb")), first, Buffer.alloc(10_000, 0xbe)]);

@@ -47,7 +47,11 @@ async function download(asked: LongRequest): Promise<LongReport> {
 async function websocket(asked: LongRequest): Promise<LongReport> {
   const { address, port } = asked;
   const upgrade = { connection: "Upgrade", upgrade: "websocket" };
-  const headers = { ...upgrade, "sec-websocket-version": "13", "sec-websocket-key": "x".repeat(22) };
+  const headers = {
+    ...upgrade,
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "x".repeat(22),
+  };
   const request = httpRequest({ host: address, port, headers });
   request.end();
   const [, socket] = (await once(request, "upgrade")) as [IncomingMessage, Socket];

@@ -139,5 +139,6 @@ frontend web
   bind :::${BACKEND_PORT} v4v6
   http-request capture req.hdr(host) len 128
   log-format "%HM %[capture.req.hdr(0)] %HU"
-  http-request return status 200 content-type text/plain lf-string "%[method] %[req.hdr(host)] %[url]"
+  http-request return status 200 content-type text/plain \
+lf-string "%[method] %[req.hdr(host)] %[url]"
 `;

@@ -205,7 +205,10 @@ describe("spellings and translations in the L7 lane", () => {
     }
     const counts = await rig.backend(POD).call("counts", {});
     measured("translations", { ...Object.fromEntries(refusals), requests: counts.requests });
-    assert(counts.requests <= TRANSLATIONS.length + 2, "nothing but canaries, and bodies cut short");
+    assert(
+      counts.requests <= TRANSLATIONS.length + 2,
+      "nothing but canaries, and bodies cut short",
+    );
   });
 });
 
