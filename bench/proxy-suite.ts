@@ -14,8 +14,8 @@ keep their connections to the backend. CPU is user and system time of all proces
 over what was completed: that can be compared. Rates and latencies are those of a closed loop, in
 which client and backend may be the limit before the proxy is; "none" is the client calling the
 backend itself, and what a proxy adds to that is said where one request is under way. Cases with a
-budget: the median of three rounds, in which the subjects take turns; the others ran once. Latency is that of a request,
-without the connect before it.`;
+budget: the median of three rounds, in which the subjects take turns; the others ran once. Latency
+is that of a request, without the connect before it.`;
 
 /** @throws when a peer cannot be had: a comparison without its peer is no result */
 export async function runProxySuite(

@@ -306,7 +306,7 @@ export function watchReadable(fd: number, onReadable: () => void): { close(): vo
   );
   orThrow("uv_poll_init", uv.uv_poll_init(ffi.getCurrentEventLoop(), address, fd));
   orThrow("uv_poll_start", uv.uv_poll_start(address, UV_READABLE, callback));
-  // libuv holds both by address, which V8 cannot know: collected, they would be called all the same.
+  // libuv holds both by address, which V8 cannot know: collected, they would still be called.
   kept.push(handle, lib);
   return { close: () => void uv.uv_poll_stop(address) };
 }

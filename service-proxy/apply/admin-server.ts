@@ -33,9 +33,15 @@ export async function serveAdmin(
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(path, () => {
-      // Others could not connect before either: that takes the right to write.
-      chmodSync(path, 0o600);
-      resolve();
+      try {
+        // Others could not connect before either: that takes the right to write.
+        chmodSync(path, 0o600);
+        resolve();
+      } catch (error) {
+        // Another agent took the path at this very moment.
+        server.close();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
     });
   });
   await new Promise<void>((resolve) => {

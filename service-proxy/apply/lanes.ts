@@ -48,8 +48,8 @@ export interface LanesParts {
 }
 
 /**
- * How an agent ends that nobody takes over from: its workers drain first, and meanwhile it keeps the
- * rules up to date, since endpoints go on to come and go.
+ * How an agent ends that nobody takes over from: its workers drain first, and meanwhile it keeps
+ * the rules up to date, since endpoints go on to come and go.
  */
 export interface Leave {
   /** Aborts when the agent is told to end. */

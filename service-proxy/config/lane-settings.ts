@@ -14,8 +14,8 @@ export const laneSettings = {
     default: 0,
     besideConfig: true,
     help:
-      "Proxy worker processes; they are started when a Service first needs one. 0 is one for each " +
-      "two CPUs, at most 8.",
+      "Proxy worker processes; they are started when a Service first needs one. 0 is one for " +
+      "each two CPUs, at most 8.",
   }),
   proxyInsidePort: supported({
     flag: "proxy-inside-port",
@@ -40,8 +40,8 @@ export const laneSettings = {
     default: "kernel",
     besideConfig: true,
     help:
-      "What becomes of new connections while no worker lives: kernel serves them without routing, " +
-      "refuse resets them.",
+      "What becomes of new connections while no worker lives: kernel serves them without " +
+      "routing, refuse resets them.",
   }),
   proxyDrainTimeout: supported({
     flag: "proxy-drain-timeout",

@@ -1,5 +1,5 @@
-// The lane of every Service port, from labels, routes and the node's mode, and which Services must be
-// planned again when one of these changes. A value holder: no I/O, no clock.
+// The lane of every Service port, from labels, routes and the node's mode, and which Services must
+// be planned again when one of these changes. A value holder: no I/O, no clock.
 
 import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";

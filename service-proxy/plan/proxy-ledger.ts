@@ -1,6 +1,6 @@
 // What proxy workers should know, who asked for it, and what they have not been told yet. Two
-// Services may claim one frontend: the older one has it, as in the kernel's maps. A value holder: no
-// I/O, no clock.
+// Services may claim one frontend: the older one has it, as in the kernel's maps. A value
+// holder: no I/O, no clock.
 
 import type {
   FrontendKey,

@@ -4,7 +4,7 @@
 
 /** After so long without news, an estimate has fallen to 37 %. */
 const DECAY_MS = 10_000;
-/** Below the noise of a timer; also keeps costs above zero, where pending requests would not count. */
+/** Below a timer's noise; keeps costs above zero, where pending requests would not count. */
 const LEAST_MS = 0.05;
 /** A stream that lived for hours says nothing about latency. */
 const MOST_MS = 60_000;

@@ -46,8 +46,8 @@ function load(state: EndpointState): number {
 }
 
 /**
- * A share of the choices goes to the worse of the two. Otherwise nobody would ever look again at the
- * one that is worst: not after it recovered, nor often enough to find out that it is dead.
+ * A share of the choices goes to the worse of the two. Otherwise nobody would ever look again at
+ * the one that is worst: not after it recovered, nor often enough to find out that it is dead.
  */
 const EXPLORED_SHARE = 1 / 32;
 
