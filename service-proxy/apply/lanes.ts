@@ -11,6 +11,7 @@ import type { Family } from "../../lib/nft/objects.ts";
 import { type NodeSettings, workerCount } from "../config/node-settings.ts";
 import type { TappedRequest } from "../model/admin-protocol.ts";
 import { ZONE_LABEL } from "../model/node-facts.ts";
+import type { WorkerSettings } from "../model/worker-messages.ts";
 import { makeClientReader } from "../plan/pod-clients.ts";
 import { serveAdmin } from "./admin-server.ts";
 import { LaneApply } from "./lane-apply.ts";
@@ -81,12 +82,7 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   const readClients = makeClientReader(nodeName);
   const pool = new WorkerPool({
     count: workerCount(settings.proxy, parts.cpus),
-    settings: {
-      portInside: settings.proxy.insidePort,
-      portOutside: settings.proxy.outsidePort,
-      families,
-      accessLogShare: settings.proxy.accessLogShare,
-    },
+    settings: workerSettings(parts),
     start: (listener) => new WorkerProcess(listener),
     wholePlan: () => late.whole?.whole() ?? NOTHING,
     onHealth: () => late.heartbeat?.beat(),
@@ -142,6 +138,11 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
       await pool.ended();
     },
   };
+}
+
+function workerSettings({ settings: { proxy }, families }: LanesParts): WorkerSettings {
+  const { insidePort: portInside, outsidePort: portOutside, accessLogShare } = proxy;
+  return { portInside, portOutside, families, accessLogShare };
 }
 
 /** Our workers listen before those of the agent before close their doors. */
