@@ -100,3 +100,13 @@ function service(metadata: Readonly<Record<string, unknown>>): Service {
   assert(parsed.kind === "ok");
   return parsed.object;
 }
+
+test("a route that waits for its parent takes it as soon as it comes", () => {
+  const book = new LaneBook("auto");
+  const all = source([TCP_ROUTE]);
+  const without = new Map([...all.services].filter(([key]) => key !== "shop/web"));
+  book.update({ ...all, services: without });
+  const came = { ...NO_CHANGES, services: new Set(["shop/web"]), serviceEvents: 1 };
+  assert([...book.update(all, came)].includes("shop/web"));
+  assert.equal(lane(book, all).lane, "l4");
+});

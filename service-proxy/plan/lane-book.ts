@@ -20,7 +20,8 @@ const NO_ROUTES: RoutesPlan = {
 export class LaneBook {
   readonly #proxyMode: ProxyMode;
   readonly #planRoutes = makeRoutePlanner();
-  #services: LaneSource["services"] = new Map();
+  /** What labels and annotations say wrongly, by Service. */
+  readonly #troubled = new Map<string, readonly Problem[]>();
   #routes = NO_ROUTES;
   /** By port, what its Service's plan was made from. */
   #facts = new Map<string, string>();
@@ -37,9 +38,12 @@ export class LaneBook {
    */
   update(source: LaneSource, changes?: StoreChanges): Iterable<string> {
     const again = new Set<string>();
-    this.#services = source.services;
+    for (const key of changes?.services ?? source.services.keys()) {
+      this.#judge(key, source.services.get(key));
+    }
     if (changes === undefined || changes.namespaces) this.#readLabels(source, again);
-    const isRouted = this.#facts.size > 0;
+    // Also where no route has found its parents yet: one may have come.
+    const isRouted = hasRoutes(source);
     if (changes === undefined || changes.routes || (isRouted && changes.serviceEvents > 0)) {
       this.#readRoutes(source, again);
     }
@@ -70,19 +74,14 @@ export class LaneBook {
   };
 
   problems(): Problem[] {
-    const problems = [...this.#routes.problems];
-    for (const service of this.#services.values()) {
-      problems.push(...annotationProblems(service));
-      const { namespace, name, labels } = service;
-      const label = labels[LANE_LABEL];
-      if (!isUnknownLane(label)) continue;
-      problems.push({
-        object: `Service ${namespace}/${name}`,
-        field: `metadata.labels["${LANE_LABEL}"]`,
-        message: `"${label}" is no lane; use auto, kernel, l4 or l7`,
-      });
-    }
-    return problems;
+    return [...this.#routes.problems, ...[...this.#troubled.values()].flat()];
+  }
+
+  #judge(key: string, service: Service | undefined): void {
+    const problems =
+      service === undefined ? [] : [...labelProblems(service), ...annotationProblems(service)];
+    if (problems.length === 0) this.#troubled.delete(key);
+    else this.#troubled.set(key, problems);
   }
 
   #readLabels({ namespaces, services }: LaneSource, again: Set<string>): void {
@@ -116,6 +115,22 @@ export class LaneBook {
 }
 
 const H2C = "kubernetes.io/h2c";
+
+function hasRoutes({ httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes }: LaneSource): boolean {
+  return httpRoutes.size + grpcRoutes.size + tcpRoutes.size + tlsRoutes.size > 0;
+}
+
+function labelProblems({ namespace, name, labels }: Service): readonly Problem[] {
+  const label = labels[LANE_LABEL];
+  if (!isUnknownLane(label)) return [];
+  return [
+    {
+      object: `Service ${namespace}/${name}`,
+      field: `metadata.labels["${LANE_LABEL}"]`,
+      message: `"${label}" is no lane; use auto, kernel, l4 or l7`,
+    },
+  ];
+}
 
 /** As routes name a Service port. */
 function nameOf({ namespace, name }: Service, { port }: ServicePort): string {
