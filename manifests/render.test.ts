@@ -101,7 +101,14 @@ test("the agent may read what it programs and create Events: nothing else", () =
     { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
     {
       apiGroups: ["gateway.networking.k8s.io"],
-      resources: ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "referencegrants"],
+      resources: [
+        "httproutes",
+        "grpcroutes",
+        "tcproutes",
+        "tlsroutes",
+        "udproutes",
+        "referencegrants",
+      ],
       verbs: ["list", "watch"],
     },
     { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
@@ -111,7 +118,7 @@ test("the agent may read what it programs and create Events: nothing else", () =
 });
 
 test("the controller may read what it judges, patch statuses, and hold its lease: nothing else", () => {
-  const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes"];
+  const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "udproutes"];
   const [gateway, experimental] = ["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"];
   const rules = controllerAccessManifests
     .filter(({ object }) => /^(Cluster)?Role$/.test(object.kind))

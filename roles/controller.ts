@@ -42,6 +42,7 @@ const KINDS: readonly Kind[] = [
   "GRPCRoute",
   "TCPRoute",
   "TLSRoute",
+  "UDPRoute",
   "ReferenceGrant",
   "XMesh",
 ];

@@ -25,6 +25,7 @@ export const AGENT_ACCESS: readonly NeededAccess[] = [
   { group: GATEWAY, resource: "grpcroutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "tcproutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "tlsroutes", verbs: READ, needed: false },
+  { group: GATEWAY, resource: "udproutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "referencegrants", verbs: READ, needed: false },
   { group: "events.k8s.io", resource: "events", verbs: ["create"], needed: false },
 ];

@@ -12,6 +12,7 @@ import { KubeApiError } from "../../lib/kube/kube-api-error.ts";
 import type { ClientConfig } from "../../lib/kube/kubeconfig.ts";
 import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
 import { isServiceRef } from "../../service-proxy/plan/route-attachment.ts";
+import { routesOf } from "../../service-proxy/plan/route-plan.ts";
 import { clientConfig } from "../kube-access.ts";
 import { type Snapshot, takeSnapshot } from "../snapshot.ts";
 import { AGENT_ACCESS, GATEWAY, GROUP_VERSIONS } from "./access.ts";
@@ -207,9 +208,8 @@ function objectsOf(snapshot: Fact<Snapshot>): Fact<ClusterObjects> {
   return known({
     node: store.nodes.get(nodeName),
     serviceCount: services.length,
-    routeCount: [store.httpRoutes, store.grpcRoutes, store.tcpRoutes, store.tlsRoutes]
-      .flatMap((routes) => [...routes.values()])
-      .filter(({ parentRefs }) => parentRefs.some(isServiceRef)).length,
+    routeCount: [...routesOf(store)].filter(({ parentRefs }) => parentRefs.some(isServiceRef))
+      .length,
     laneServices: laneServicesOf(plan),
     families: new Set([...cidrs, ...clusterIps].map(familyOf)),
     sctpServices: services

@@ -33,6 +33,20 @@ describe("explain service", () => {
     const golden = readFileSync(join(TESTDATA, "every-entry-point.txt"), "utf8");
     assert.equal(formatServiceReport(await explain("default/web")), golden);
   });
+  test("a UDPRoute stays in the kernel's lane, and the endpoints are its backends'", async () => {
+    const report = await explain("default/dns", await node([], "udp-route"));
+    assert.equal(report.lane, "kernel");
+    assert.match(report.rule, /^a UDPRoute names it/);
+    const [port] = report.ports;
+    assert.equal(port?.sets[0]?.holds, "2 endpoints, by weight in 5 positions");
+    assert.deepEqual(
+      port?.rows.map(({ slice, cluster }) => [slice, cluster]),
+      [
+        ["blue-1", "used"],
+        ["green-1", "used"],
+      ],
+    );
+  });
   test("an address that an older Service has is not served, and the older one is named", async () => {
     const report = await explain("default/web2");
     const lost = report.ports[0]?.entries.find(({ kind }) => kind === "externalIP");

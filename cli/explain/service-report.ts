@@ -4,6 +4,7 @@ import type { Service, ServicePort, TrafficPolicy } from "../../lib/kube/api/ser
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { primaryAddress } from "../../service-proxy/model/node-facts.ts";
+import type { EndpointQuery } from "../../service-proxy/model/endpoint.ts";
 import { familyFacts } from "../../service-proxy/plan/family-facts.ts";
 import type { LaneChoice } from "../../service-proxy/plan/lane.ts";
 import { IP_FAMILY } from "../../service-proxy/plan/service-plan.ts";
@@ -161,8 +162,25 @@ function portReport(
     sets: setsOf(planned, port, ids),
     lane: node.plan.lanes.choice(planned.service, port),
     ...(proxy === undefined ? {} : { proxy }),
-    ...endpointTable(node.store.slicesOf(planned.key), query, placeOf(node)),
+    ...tableOf(node, planned, port, query),
   };
+}
+
+/** With a UDPRoute the endpoints of its backends stand for the Service's own. */
+function tableOf(
+  node: PlannedNode,
+  { key, service }: PlannedService,
+  port: ServicePort,
+  query: EndpointQuery,
+): EndpointTable {
+  const place = placeOf(node);
+  const { udpShares } = node.plan.lanes.laneOf(service, port);
+  if (udpShares === undefined) return endpointTable(node.store.slicesOf(key), query, place);
+  const rows = udpShares.flatMap(
+    (share) => endpointTable(share.slices, { ...query, portName: share.port.name }, place).rows,
+  );
+  const why = "by backend: hints of one narrow its own endpoints only";
+  return { topology: { level: "all", why }, rows };
 }
 
 function setsOf({ key, plan }: PlannedService, port: ServicePort, ids: SetIds): NamedSet[] {
@@ -176,7 +194,7 @@ function setsOf({ key, plan }: PlannedService, port: ServicePort, ids: SetIds): 
     const holds =
       element.set === "ext"
         ? `${element.data ?? ""} → ${leadsTo(plan.elements, element.key, ids).join(", ")}`
-        : inWords(element.data ?? "");
+        : inWords(element.data ?? "", targetsOf(plan.elements, element.key));
     return [{ ...(id === undefined ? {} : { id }), role, holds }];
   });
 }
@@ -194,8 +212,17 @@ function leadsTo(
   });
 }
 
-function inWords(verdict: string): string {
+/** The distinct endpoints of a set without affinity; with weights some stand in it repeatedly. */
+function targetsOf(elements: PlannedService["plan"]["elements"], id: string): number {
+  const own = elements.filter(({ set, key }) => set === "endpoints" && key.startsWith(`${id} . `));
+  return new Set(own.map(({ data }) => data)).size;
+}
+
+function inWords(verdict: string, targets: number): string {
   const [, count] = /^goto (?:mod|aff)-(\d+)$/.exec(verdict) ?? [];
+  if (count !== undefined && targets > 0 && String(targets) !== count) {
+    return `${targets} endpoint${targets === 1 ? "" : "s"}, by weight in ${count} positions`;
+  }
   if (count !== undefined) return `${count} endpoint${count === "1" ? "" : "s"}`;
   return verdict === "drop" ? "none here, some elsewhere: drops" : "none anywhere: refuses";
 }

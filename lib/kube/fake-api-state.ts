@@ -35,6 +35,7 @@ export const COLLECTION_PATHS: Readonly<Record<string, string>> = {
   GRPCRoute: "/apis/gateway.networking.k8s.io/v1/grpcroutes",
   TCPRoute: "/apis/gateway.networking.k8s.io/v1/tcproutes",
   TLSRoute: "/apis/gateway.networking.k8s.io/v1/tlsroutes",
+  UDPRoute: "/apis/gateway.networking.k8s.io/v1/udproutes",
   ReferenceGrant: "/apis/gateway.networking.k8s.io/v1/referencegrants",
   Event: "/api/v1/events",
   XMesh: "/apis/gateway.networking.x-k8s.io/v1alpha1/xmeshes",

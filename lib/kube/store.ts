@@ -16,6 +16,7 @@ import type { Service } from "./api/service.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
 import type { TcpRoute } from "./api/tcp-route.ts";
 import type { TlsRoute } from "./api/tls-route.ts";
+import type { UdpRoute } from "./api/udp-route.ts";
 import { ObjectTable, type Versioned } from "./object-table.ts";
 
 export type KubeObject =
@@ -29,6 +30,7 @@ export type KubeObject =
   | GrpcRoute
   | TcpRoute
   | TlsRoute
+  | UdpRoute
   | ReferenceGrant
   | XMesh;
 export type Kind = KubeObject["kind"];
@@ -64,6 +66,7 @@ export interface KubeStore {
   readonly grpcRoutes: ReadonlyMap<ObjectKey, GrpcRoute>;
   readonly tcpRoutes: ReadonlyMap<ObjectKey, TcpRoute>;
   readonly tlsRoutes: ReadonlyMap<ObjectKey, TlsRoute>;
+  readonly udpRoutes: ReadonlyMap<ObjectKey, UdpRoute>;
   readonly referenceGrants: ReadonlyMap<ObjectKey, ReferenceGrant>;
   readonly xMeshes: ReadonlyMap<ObjectKey, XMesh>;
   /** True once every kind has had its first complete list; never false again. */
@@ -107,6 +110,7 @@ const ROUTE_KINDS: readonly Kind[] = [
   "GRPCRoute",
   "TCPRoute",
   "TLSRoute",
+  "UDPRoute",
   "ReferenceGrant",
 ];
 
@@ -145,6 +149,7 @@ class MemoryStore implements KubeStore {
     GRPCRoute: this.#makeTable("GRPCRoute"),
     TCPRoute: this.#makeTable("TCPRoute"),
     TLSRoute: this.#makeTable("TLSRoute"),
+    UDPRoute: this.#makeTable("UDPRoute"),
     ReferenceGrant: this.#makeTable("ReferenceGrant"),
     XMesh: this.#makeTable("XMesh"),
   };
@@ -187,6 +192,10 @@ class MemoryStore implements KubeStore {
 
   get tlsRoutes(): ReadonlyMap<ObjectKey, TlsRoute> {
     return this.#tables.TLSRoute.objects;
+  }
+
+  get udpRoutes(): ReadonlyMap<ObjectKey, UdpRoute> {
+    return this.#tables.UDPRoute.objects;
   }
 
   get referenceGrants(): ReadonlyMap<ObjectKey, ReferenceGrant> {

@@ -40,7 +40,14 @@ export const accessManifests: readonly Manifest[] = [
         { apiGroups: [""], resources: ["pods"], verbs: readsAll },
         {
           apiGroups: ["gateway.networking.k8s.io"],
-          resources: ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "referencegrants"],
+          resources: [
+            "httproutes",
+            "grpcroutes",
+            "tcproutes",
+            "tlsroutes",
+            "udproutes",
+            "referencegrants",
+          ],
           verbs: readsAll,
         },
         { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },

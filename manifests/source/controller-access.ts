@@ -16,7 +16,7 @@ export const controllerLabels = {
 const RBAC = "rbac.authorization.k8s.io";
 const GATEWAY = "gateway.networking.k8s.io";
 const EXPERIMENTAL = "gateway.networking.x-k8s.io";
-const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes"];
+const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "udproutes"];
 const readsAll = ["list", "watch"];
 const subjects = [
   { kind: "ServiceAccount", name: CONTROLLER, namespace: CONTROLLER_NAMESPACE },

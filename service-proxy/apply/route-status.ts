@@ -20,7 +20,7 @@ import { type KubeStore, keyOf } from "../../lib/kube/store.ts";
 import { MESH_FEATURES } from "../model/mesh-features.ts";
 import { CONTROLLER_NAME } from "../model/route-status.ts";
 import type { AnyRoute } from "../plan/route-attachment.ts";
-import { makeRoutePlanner } from "../plan/route-plan.ts";
+import { makeRoutePlanner, routesOf } from "../plan/route-plan.ts";
 
 export interface RouteStatusParts {
   readonly store: KubeStore;
@@ -104,7 +104,7 @@ function makeSubjects(parts: RouteStatusParts): () => readonly StatusSubject[] {
       ({ controllerName }) => controllerName === CONTROLLER_NAME,
     );
     return [
-      ...routesOf(store).flatMap((route) => {
+      ...[...routesOf(store)].flatMap((route) => {
         // Of a route that no longer names a Service our entries go.
         const parents = judged.get(`${route.kind} ${keyOf(route)}`) ?? [];
         return subject(route, parents, (status) => nextRouteStatus(status, parents, now()));
@@ -114,13 +114,6 @@ function makeSubjects(parts: RouteStatusParts): () => readonly StatusSubject[] {
       ),
     ];
   };
-}
-
-function routesOf(store: KubeStore): readonly AnyRoute[] {
-  const { httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes } = store;
-  return [httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes].flatMap((routes): readonly AnyRoute[] => [
-    ...routes.values(),
-  ]);
 }
 
 /** What to change in a route's status; undefined for nothing. */

@@ -73,6 +73,7 @@ export const MESH_FEATURES: readonly MeshFeature[] = [
   { name: "ReferenceGrant", meaning: "Backends in other namespaces need a grant." },
   { name: "TCPRoute", meaning: "TCP connections are shared out by weight." },
   { name: "TLSRoute", meaning: "TLS connections are passed on by server name." },
+  { name: "UDPRoute", meaning: "UDP flows are shared out by weight, in the kernel." },
 ];
 
 /** Markdown: the table of features. */

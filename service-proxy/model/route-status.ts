@@ -5,7 +5,7 @@ import type { ParentRef } from "../../lib/kube/api/route-fields.ts";
 /** Names us in statuses, and classes of Gateways. */
 export const CONTROLLER_NAME = "innermesh.io/gateway";
 
-export type RouteKind = "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute";
+export type RouteKind = "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute";
 
 export interface RouteStatus {
   readonly kind: RouteKind;

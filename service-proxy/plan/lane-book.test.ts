@@ -23,7 +23,11 @@ function source(
 ): LaneSource {
   const shop = parseNamespace({ metadata: { name: "shop", labels: namespaceLabels } });
   assert(shop.kind === "ok");
-  return { ...sampleSource(routes), namespaces: new Map([["shop", shop.object]]) };
+  return {
+    ...sampleSource(routes),
+    namespaces: new Map([["shop", shop.object]]),
+    slicesOf: () => new Map(),
+  };
 }
 
 const TCP_ROUTE: SampleRoute = {

@@ -4,14 +4,16 @@
 import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
 import { isUnknownLane, LANE_LABEL, type LaneChoice, laneOf, type ProxyMode } from "./lane.ts";
-import { annotationProblems, type PortLane } from "./proxy-port-plan.ts";
-import { makeRoutePlanner, type RouteSource, type RoutesPlan } from "./route-plan.ts";
+import { annotationProblems, KERNEL_LANE, type PortLane } from "./proxy-port-plan.ts";
+import { makeRoutePlanner, routesOf, type RouteSource, type RoutesPlan } from "./route-plan.ts";
+import type { UdpShare } from "./udp-shares.ts";
 
 /** What lanes depend on; a KubeStore is one. */
-export type LaneSource = RouteSource & Pick<KubeStore, "namespaces">;
+export type LaneSource = RouteSource & Pick<KubeStore, "namespaces" | "slicesOf">;
 
 const NO_ROUTES: RoutesPlan = {
   ports: new Map(),
+  udp: new Map(),
   groups: new Map(),
   statuses: [],
   problems: [],
@@ -26,17 +28,21 @@ export class LaneBook {
   /** By port, what its Service's plan was made from. */
   #facts = new Map<string, string>();
   #labels = new Map<string, string>();
+  /** By Service: those whose UDPRoutes lead to it, and so have its endpoints. */
+  #udpParents = new Map<string, Set<string>>();
+  #source: LaneSource | undefined;
 
   constructor(proxyMode: ProxyMode) {
     this.#proxyMode = proxyMode;
   }
 
   /**
-   * Looks at what changed.
+   * Looks at what changed. The source is asked again when shares of a UDPRoute are wanted.
    * @param changes undefined at first
    * @returns keys of the Services whose lanes may differ
    */
   update(source: LaneSource, changes?: StoreChanges): Iterable<string> {
+    this.#source = source;
     const again = new Set<string>();
     for (const key of changes?.services ?? source.services.keys()) {
       this.#judge(key, source.services.get(key));
@@ -46,6 +52,9 @@ export class LaneBook {
     const isRouted = hasRoutes(source);
     if (changes === undefined || changes.routes || (isRouted && changes.serviceEvents > 0)) {
       this.#readRoutes(source, again);
+    }
+    for (const key of changes?.services ?? []) {
+      for (const parent of this.#udpParents.get(key) ?? []) again.add(parent);
     }
     return again;
   }
@@ -58,11 +67,16 @@ export class LaneBook {
       serviceLabel: service.labels[LANE_LABEL],
       namespaceLabel: this.#labels.get(service.namespace),
       routes: this.#routes.ports.get(nameOf(service, port)),
+      hasUdpRoute: this.#routes.udp.has(nameOf(service, port)),
     });
   }
 
   readonly laneOf = (service: Service, port: ServicePort): PortLane => {
     const name = nameOf(service, port);
+    if (port.protocol === "UDP") {
+      const udpShares = this.#udpShares(name);
+      return { ...KERNEL_LANE, ...(udpShares === undefined ? {} : { udpShares }) };
+    }
     const routes = this.#routes.ports.get(name);
     const group = this.#routes.groups.get(name);
     return {
@@ -75,6 +89,18 @@ export class LaneBook {
 
   problems(): Problem[] {
     return [...this.#routes.problems, ...[...this.#troubled.values()].flat()];
+  }
+
+  #udpShares(name: string): readonly UdpShare[] | undefined {
+    const source = this.#source;
+    return this.#routes.udp.get(name)?.flatMap(({ weight, group }): readonly UdpShare[] => {
+      if (group === undefined || source === undefined) return [];
+      const key = serviceOf(group);
+      const port = source.services
+        .get(key)
+        ?.ports.find((one) => one.protocol === "UDP" && group === `${key}:${one.port}`);
+      return port === undefined ? [] : [{ weight, port, slices: source.slicesOf(key) }];
+    });
   }
 
   #judge(key: string, service: Service | undefined): void {
@@ -102,13 +128,23 @@ export class LaneBook {
   #readRoutes(source: LaneSource, again: Set<string>): void {
     this.#routes = this.#planRoutes(source);
     const facts = new Map<string, string>();
-    const { ports, groups } = this.#routes;
+    const { ports, udp, groups } = this.#routes;
     for (const [name, kind] of ports) facts.set(name, JSON.stringify(kind));
     for (const [name, group] of groups) {
       facts.set(name, `${facts.get(name) ?? ""} ${JSON.stringify(group)}`);
     }
+    const udpParents = new Map<string, Set<string>>();
+    for (const [name, backends] of udp) {
+      facts.set(`${name}/udp`, JSON.stringify(backends));
+      for (const { group } of backends) {
+        if (group === undefined) continue;
+        const key = serviceOf(group);
+        udpParents.set(key, (udpParents.get(key) ?? new Set()).add(serviceOf(name)));
+      }
+    }
+    this.#udpParents = udpParents;
     for (const name of new Set([...facts.keys(), ...this.#facts.keys()])) {
-      if (facts.get(name) !== this.#facts.get(name)) again.add(name.slice(0, name.indexOf(":")));
+      if (facts.get(name) !== this.#facts.get(name)) again.add(serviceOf(name));
     }
     this.#facts = facts;
   }
@@ -116,8 +152,8 @@ export class LaneBook {
 
 const H2C = "kubernetes.io/h2c";
 
-function hasRoutes({ httpRoutes, grpcRoutes, tcpRoutes, tlsRoutes }: LaneSource): boolean {
-  return httpRoutes.size + grpcRoutes.size + tcpRoutes.size + tlsRoutes.size > 0;
+function hasRoutes(source: LaneSource): boolean {
+  return !routesOf(source).next().done;
 }
 
 function labelProblems({ namespace, name, labels }: Service): readonly Problem[] {
@@ -130,6 +166,11 @@ function labelProblems({ namespace, name, labels }: Service): readonly Problem[]
       message: `"${label}" is no lane; use auto, kernel, l4 or l7`,
     },
   ];
+}
+
+/** The Service in the name of a Service port. */
+function serviceOf(name: string): string {
+  return name.slice(0, name.indexOf(":"));
 }
 
 /** As routes name a Service port. */

@@ -9,6 +9,7 @@ const plain: LaneFacts = {
   serviceLabel: undefined,
   namespaceLabel: undefined,
   routes: undefined,
+  hasUdpRoute: false,
 };
 const http: PortKind = { kind: "http", routes: { rules: [] } };
 const tcp: PortKind = { kind: "tcp", backends: [] };
@@ -18,6 +19,12 @@ const CASES: readonly (readonly [string, Partial<LaneFacts>, lane: string, rule:
   ["the node never uses one", { proxyMode: "kernel" }, "kernel", /^--proxy-mode=kernel$/],
   ["the node always uses one", { proxyMode: "userspace" }, "l4", /^--proxy-mode=userspace$/],
   ["UDP stays in the kernel", { protocol: "UDP", proxyMode: "userspace" }, "kernel", /^UDP/],
+  [
+    "a UDP route does, too",
+    { protocol: "UDP", hasUdpRoute: true },
+    "kernel",
+    /^a UDPRoute names it/,
+  ],
   ["an HTTP route needs L7", { routes: http }, "l7", /names it$/],
   ["a TCP route needs L4", { routes: tcp }, "l4", /^a TCPRoute names it$/],
   ["a route is kept in mode kernel", { routes: http, proxyMode: "kernel" }, "l7", /names it$/],

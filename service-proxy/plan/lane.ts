@@ -24,13 +24,16 @@ export interface LaneFacts {
   readonly namespaceLabel: string | undefined;
   /** Routes whose parent is this port. */
   readonly routes: PortKind | undefined;
+  /** A UDPRoute has this port. */
+  readonly hasUdpRoute: boolean;
 }
 
 /** The nearest wins: the Service's label, the namespace's, routes, the node's mode. */
 export function laneOf(facts: LaneFacts): LaneChoice {
-  const { protocol, proxyMode, routes } = facts;
+  const { protocol, proxyMode, routes, hasUdpRoute } = facts;
   if (protocol !== "TCP") {
-    return { lane: "kernel", rule: `${protocol} is always served by the kernel` };
+    const rule = `${protocol} is always served by the kernel`;
+    return { lane: "kernel", rule: hasUdpRoute ? `a UDPRoute names it; ${rule}` : rule };
   }
   const labelled = byLabel(facts);
   if (labelled !== undefined) return labelled;

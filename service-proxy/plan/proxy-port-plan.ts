@@ -17,6 +17,7 @@ import type {
 } from "../model/proxy-plan.ts";
 import type { Lane } from "./lane.ts";
 import { renameGroups } from "./route-groups.ts";
+import type { UdpShare } from "./udp-shares.ts";
 import type { UsableEndpoints } from "./usable-endpoints.ts";
 
 /** What the routes and labels of the cluster make of one port. */
@@ -24,6 +25,8 @@ export interface PortLane {
   readonly lane: Lane;
   /** Groups under the names of Service ports, `namespace/name:PORT`. */
   readonly routes?: PortKind;
+  /** Whom a UDPRoute shares the port out to; an empty list refuses, none is no route. */
+  readonly udpShares?: readonly UdpShare[];
   /** Some route leads here: its endpoints are wanted, whatever its own lane. */
   readonly isBackend: boolean;
   /** Its endpoints are spoken to in HTTP/2. */

@@ -5,6 +5,7 @@ import type { HttpRouteFilter } from "../../lib/kube/api/http-route-filter.ts";
 import type { BackendRef, BackendTarget } from "../../lib/kube/api/route-fields.ts";
 import type { TcpRoute } from "../../lib/kube/api/tcp-route.ts";
 import type { TlsRoute } from "../../lib/kube/api/tls-route.ts";
+import type { UdpRoute } from "../../lib/kube/api/udp-route.ts";
 import type { PortKind, ServerNameRoute, WeightedGroup } from "../model/proxy-plan.ts";
 import type { RouteBackend, RouteFilter, RouteRule } from "../model/route-table.ts";
 import type { AnyRoute } from "./route-attachment.ts";
@@ -133,8 +134,11 @@ function refuseAll(routes: readonly AnyRoute[], audience: string): readonly Rout
   }));
 }
 
-/** One rule is all that the API allows for bytes. */
-function streamBackends(route: TcpRoute | TlsRoute, groupOf: GroupOf): readonly WeightedGroup[] {
+/** One rule is all that the API allows for bytes and datagrams. */
+export function streamBackends(
+  route: TcpRoute | TlsRoute | UdpRoute,
+  groupOf: GroupOf,
+): readonly WeightedGroup[] {
   const rule = route.rules[0];
   if (rule === undefined || rule.fault !== undefined) return REFUSE;
   const weighted = rule.backendRefs.filter(({ weight }) => weight > 0);

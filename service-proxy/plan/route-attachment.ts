@@ -8,9 +8,10 @@ import type { ParentRef } from "../../lib/kube/api/route-fields.ts";
 import type { Service } from "../../lib/kube/api/service.ts";
 import type { TcpRoute } from "../../lib/kube/api/tcp-route.ts";
 import type { TlsRoute } from "../../lib/kube/api/tls-route.ts";
+import type { UdpRoute } from "../../lib/kube/api/udp-route.ts";
 import type { AcceptedReason, RouteKind } from "../model/route-status.ts";
 
-export type AnyRoute = HttpRoute | GrpcRoute | TcpRoute | TlsRoute;
+export type AnyRoute = HttpRoute | GrpcRoute | TcpRoute | TlsRoute | UdpRoute;
 
 /** One route on one Service port, by one of its parentRefs. */
 export interface Attachment {
@@ -38,13 +39,24 @@ export interface PortDecision {
 }
 
 /** GEP-1294: of several kinds on one port the first here has it. */
-const KIND_ORDER: readonly RouteKind[] = ["GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute"];
+const KIND_ORDER: readonly RouteKind[] = [
+  "GRPCRoute",
+  "HTTPRoute",
+  "TLSRoute",
+  "TCPRoute",
+  "UDPRoute",
+];
+
+/** What a kind of route is served over: UDPRoutes and the others never meet on a port. */
+export function protocolOf(kind: RouteKind): "TCP" | "UDP" {
+  return kind === "UDPRoute" ? "UDP" : "TCP";
+}
 
 export function isServiceRef({ group, kind }: ParentRef): boolean {
   return group === "" && kind === "Service";
 }
 
-/** The TCP ports that a reference to a Service means, `namespace/name:port`, or why none. */
+/** Ports of its protocol that a route means by a Service, as `namespace/name:port`, or why none. */
 export function findPorts(
   route: AnyRoute,
   ref: ParentRef,
@@ -55,14 +67,15 @@ export function findPorts(
   if (service === undefined) {
     return { reason: "NoMatchingParent", message: `no Service ${key} with a cluster IP` };
   }
+  const wanted = protocolOf(route.kind);
   const ports = service.ports.filter(
     ({ protocol, port, name }) =>
-      protocol === "TCP" &&
+      protocol === wanted &&
       (ref.port === undefined || ref.port === port) &&
       (ref.sectionName === undefined || ref.sectionName === name),
   );
   if (ports.length > 0) return ports.map(({ port }) => `${key}:${port}`);
-  return { reason: "NoMatchingParent", message: `Service ${key} has no such TCP port` };
+  return { reason: "NoMatchingParent", message: `Service ${key} has no such ${wanted} port` };
 }
 
 /** Oldest first, then by namespace and name: the order of the API for every tie. */
@@ -112,7 +125,7 @@ function conflict(kind: RouteKind, winner: RouteKind | undefined): Refusal | und
  * clients; so consumers route requests where requests are read, and where nobody else routes.
  */
 function consumerRefusal(kind: RouteKind, producer: RouteKind | undefined): Refusal | undefined {
-  if (kind === "TCPRoute" || kind === "TLSRoute") {
+  if (kind === "TCPRoute" || kind === "TLSRoute" || kind === "UDPRoute") {
     const message = `want a ${kind} in the namespace of the Service`;
     return { reason: "NotAllowedByListeners", message };
   }

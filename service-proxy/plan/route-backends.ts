@@ -5,6 +5,7 @@ import type { BackendTarget, RouteIdentity } from "../../lib/kube/api/route-fiel
 import { GATEWAY_GROUP } from "../../lib/kube/api/route-fields.ts";
 import type { Service } from "../../lib/kube/api/service.ts";
 import type { ResolvedRefsReason, RouteKind } from "../model/route-status.ts";
+import { protocolOf } from "./route-attachment.ts";
 
 /** A Service port that routes send traffic to. */
 export interface RouteGroup {
@@ -62,10 +63,11 @@ export function makeResolver(source: BackendSource, route: Referrer): ResolveTar
     if (service === undefined) {
       return failure("BackendNotFound", `no Service ${key} with a cluster IP`);
     }
-    const found = service.ports.find((one) => one.port === port && one.protocol === "TCP");
+    const protocol = protocolOf(route.kind);
+    const found = service.ports.find((one) => one.port === port && one.protocol === protocol);
     if (port === undefined) return failure("BackendNotFound", `want a port of Service ${key}`);
     if (found === undefined) {
-      return failure("BackendNotFound", `Service ${key} has no TCP port ${port}`);
+      return failure("BackendNotFound", `Service ${key} has no ${protocol} port ${port}`);
     }
     const http2 = speaksHttp2(route.kind, found.appProtocol);
     if (http2 !== undefined) return { kind: "group", group: { service: key, port, http2 } };
@@ -88,6 +90,7 @@ function failure(reason: RefFailure["reason"], message: string): Resolved {
  * protocols of KEP-3726; others are the user's own words.
  */
 function speaksHttp2(kind: RouteKind, appProtocol: string | undefined): boolean | undefined {
+  if (kind === "UDPRoute") return false;
   if (kind === "TCPRoute" || kind === "TLSRoute") return appProtocol === H2C;
   // WebSocket over TLS: requests would arrive in the clear.
   if (appProtocol === "kubernetes.io/wss") return undefined;

@@ -8,9 +8,10 @@ import type { Problem } from "../../lib/kube/api/parsed.ts";
 import type { BackendTarget, RuleFault } from "../../lib/kube/api/route-fields.ts";
 import type { TcpRoute } from "../../lib/kube/api/tcp-route.ts";
 import type { TlsRoute } from "../../lib/kube/api/tls-route.ts";
-import type { PortKind } from "../model/proxy-plan.ts";
+import type { UdpRoute } from "../../lib/kube/api/udp-route.ts";
+import type { PortKind, WeightedGroup } from "../model/proxy-plan.ts";
 import type { RouteStatus } from "../model/route-status.ts";
-import { assemblePort } from "./route-assembly.ts";
+import { assemblePort, streamBackends } from "./route-assembly.ts";
 import {
   type AnyRoute,
   type Attachment,
@@ -37,6 +38,7 @@ export interface RouteSource extends BackendSource {
   readonly grpcRoutes: ReadonlyMap<string, GrpcRoute>;
   readonly tcpRoutes: ReadonlyMap<string, TcpRoute>;
   readonly tlsRoutes: ReadonlyMap<string, TlsRoute>;
+  readonly udpRoutes: ReadonlyMap<string, UdpRoute>;
 }
 
 export interface RoutesPlan {
@@ -45,7 +47,12 @@ export interface RoutesPlan {
    * the names of `groups`: `renameGroups` gives them the names of one address family.
    */
   readonly ports: ReadonlyMap<string, RoutedPort>;
-  /** Each Service port that some rule sends to, by the name that the rules use. */
+  /**
+   * By UDP port of a Service, `namespace/name:port`: whom its oldest UDPRoute shares it out to, by
+   * names of that form too. These are not among `groups`: no worker is told of them.
+   */
+  readonly udp: ReadonlyMap<string, readonly WeightedGroup[]>;
+  /** Each TCP port of a Service that some rule sends to, by the name that the rules use. */
   readonly groups: ReadonlyMap<string, RouteGroup>;
   /** One for each route that names a Service as its parent. */
   readonly statuses: readonly RouteStatus[];
@@ -87,14 +94,16 @@ function planRoutes(
   };
   const parentsOf = new Map<AnyRoute, readonly Parent[]>();
   const byPort = new Map<string, Attachment[]>();
+  const byUdpPort = new Map<string, Attachment[]>();
   for (const route of routesOf(source)) {
     const faults = faultsOf(route);
     const usable = faults.length === 0 || faults.includes(undefined);
     const parents = attach(route, usable, source);
     if (parents.length > 0) parentsOf.set(route, parents);
     for (const attachment of parents.flatMap((parent) => parent.attachments)) {
-      const others = byPort.get(attachment.port);
-      if (others === undefined) byPort.set(attachment.port, [attachment]);
+      const known = route.kind === "UDPRoute" ? byUdpPort : byPort;
+      const others = known.get(attachment.port);
+      if (others === undefined) known.set(attachment.port, [attachment]);
       else others.push(attachment);
     }
   }
@@ -110,6 +119,14 @@ function planRoutes(
     const kind = assemblePort(decision.routes, { draftOf, groupOf });
     ports.set(port, { ...kind, names: namesOf(decision.routes) });
   }
+  const udp = new Map<string, readonly WeightedGroup[]>();
+  const udpGroupOf = backends.udpGroupOf.bind(backends);
+  for (const [port, attachments] of byUdpPort) {
+    const decision = decidePort(attachments);
+    for (const [attachment, refusal] of decision.refusals) refusals.set(attachment, refusal);
+    const oldest = decision.routes.get("")?.find((route) => route.kind === "UDPRoute");
+    if (oldest !== undefined) udp.set(port, streamBackends(oldest, udpGroupOf));
+  }
 
   const statuses = [...parentsOf].map(([route, parents]) =>
     describeRoute({
@@ -122,7 +139,7 @@ function planRoutes(
       }),
     }),
   );
-  return { ports, groups: backends.groups, statuses, problems: statuses.flatMap(problemsOf) };
+  return { ports, udp, groups: backends.groups, statuses, problems: statuses.flatMap(problemsOf) };
 }
 
 function namesOf(routes: ReadonlyMap<string, readonly AnyRoute[]>): readonly string[] {
@@ -131,11 +148,13 @@ function namesOf(routes: ReadonlyMap<string, readonly AnyRoute[]>): readonly str
     .map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
 }
 
-function* routesOf(source: RouteSource): Iterable<AnyRoute> {
+/** Every route, parents or not, one kind after the other. */
+export function* routesOf(source: RouteSource): Generator<AnyRoute> {
   yield* source.httpRoutes.values();
   yield* source.grpcRoutes.values();
   yield* source.tcpRoutes.values();
   yield* source.tlsRoutes.values();
+  yield* source.udpRoutes.values();
 }
 
 /** A route's parents among the Services; those of other kinds are for others. */
@@ -183,6 +202,11 @@ class BackendBook {
     return name;
   }
 
+  udpGroupOf(route: AnyRoute, target: BackendTarget): string | undefined {
+    const resolved = this.#resolve(route, target);
+    return resolved.kind === "failure" ? undefined : groupName(resolved.group);
+  }
+
   /** The first reference of the route that leads nowhere, in the order of the object. */
   failureOf(route: AnyRoute): RefFailure | undefined {
     for (const target of targetsOf(route)) {
@@ -207,7 +231,7 @@ class BackendBook {
 }
 
 function* targetsOf(route: AnyRoute): Iterable<BackendTarget> {
-  if (route.kind === "TCPRoute" || route.kind === "TLSRoute") {
+  if (route.kind !== "HTTPRoute" && route.kind !== "GRPCRoute") {
     for (const rule of route.rules) yield* rule.backendRefs.map(({ target }) => target);
     return;
   }

@@ -9,7 +9,9 @@ import { parseReferenceGrant } from "../../lib/kube/api/reference-grant.ts";
 import { parseService } from "../../lib/kube/api/service.ts";
 import { parseTcpRoute } from "../../lib/kube/api/tcp-route.ts";
 import { parseTlsRoute } from "../../lib/kube/api/tls-route.ts";
+import { parseUdpRoute } from "../../lib/kube/api/udp-route.ts";
 import { type KubeObject, keyOf } from "../../lib/kube/store.ts";
+import type { RouteKind } from "../model/route-status.ts";
 import type { RouteTable } from "../model/route-table.ts";
 import { makeRoutePlanner, type RouteSource, type RoutesPlan } from "./route-plan.ts";
 
@@ -17,7 +19,7 @@ import { makeRoutePlanner, type RouteSource, type RoutesPlan } from "./route-pla
 export const WEB: JsonRecord = { group: "", kind: "Service", name: "web" };
 
 export interface SampleRoute extends JsonRecord {
-  readonly kind: "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute" | "ReferenceGrant";
+  readonly kind: RouteKind | "ReferenceGrant";
   readonly name: string;
   /** @default "shop" */
   readonly namespace?: string;
@@ -26,7 +28,10 @@ export interface SampleRoute extends JsonRecord {
   readonly spec: JsonRecord;
 }
 
-/** Services: shop/web with ports 80 and 81, shop/a, shop/b, other/c, each with port 80. */
+/**
+ * Services: shop/web with ports 80, 81 and UDP 53, shop/a, shop/b, other/c, each with port 80;
+ * UDP also on shop/a:5353 and other/c:53.
+ */
 export function sampleSource(routes: readonly SampleRoute[]): RouteSource {
   const of = <T extends KubeObject>(
     kind: SampleRoute["kind"],
@@ -42,10 +47,10 @@ export function sampleSource(routes: readonly SampleRoute[]): RouteSource {
   ];
   const services = [
     service("shop/web", ports),
-    service("shop/a", [{ port: 80 }]),
+    service("shop/a", [{ port: 80 }, { name: "dns", port: 5353, protocol: "UDP" }]),
     service("shop/b", [{ port: 80, appProtocol: "kubernetes.io/h2c" }]),
     service("shop/wss", [{ port: 80, appProtocol: "kubernetes.io/wss" }]),
-    service("other/c", [{ port: 80 }]),
+    service("other/c", [{ port: 80 }, { name: "dns", port: 53, protocol: "UDP" }]),
   ];
   return {
     services: byKey(services),
@@ -53,6 +58,7 @@ export function sampleSource(routes: readonly SampleRoute[]): RouteSource {
     grpcRoutes: of("GRPCRoute", parseGrpcRoute),
     tcpRoutes: of("TCPRoute", parseTcpRoute),
     tlsRoutes: of("TLSRoute", parseTlsRoute),
+    udpRoutes: of("UDPRoute", parseUdpRoute),
     referenceGrants: of("ReferenceGrant", parseReferenceGrant),
   };
 }

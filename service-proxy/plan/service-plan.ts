@@ -8,7 +8,7 @@ import type { IpFamily, Service, ServicePort } from "../../lib/kube/api/service.
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Element, Family } from "../../lib/nft/objects.ts";
 import { formatPriority } from "../../lib/nft/priority.ts";
-import { type Endpoint, gatherEndpoints } from "../model/endpoint.ts";
+import type { Endpoint } from "../model/endpoint.ts";
 import type { ProxyFrontend, ProxyGroup, ProxyPort } from "../model/proxy-plan.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
 import { NO_PROXY_PARTS, type ProxyParts } from "./proxy-ledger.ts";
@@ -18,8 +18,9 @@ import {
   type PortLane,
   ProxyPortPlan,
 } from "./proxy-port-plan.ts";
+import { portEndpoints } from "./port-endpoints.ts";
 import { type SetBook, setName } from "./set-book.ts";
-import { type Place, type UsableEndpoints, usableEndpoints } from "./usable-endpoints.ts";
+import type { Place, UsableEndpoints, UsableTargets } from "./usable-endpoints.ts";
 
 /** An element and the set it belongs to. */
 export interface PlannedElement extends Element {
@@ -162,14 +163,14 @@ class Builder {
     const hasNodePort = clusterIp !== undefined && port.nodePort !== 0;
     const external = hasNodePort || externalIps.length > 0 || balancerIps.length > 0;
     if (clusterIp === undefined && !external) return;
-    const endpoints = gatherEndpoints(this.#slices.values(), {
-      portName: port.name,
-      protocol: port.protocol,
-      family: IP_FAMILY[this.#context.family],
-      nodeName: this.#context.place.nodeName,
+    const { family, laneOf, place } = this.#context;
+    const shares = port.protocol === "UDP" ? laneOf(this.#service, port).udpShares : undefined;
+    const from = { port, slices: this.#slices };
+    const { endpoints, usable, own } = portEndpoints(from, shares, {
+      family: IP_FAMILY[family],
+      place,
     });
     this.#note(endpoints);
-    const usable = usableEndpoints(endpoints, this.#context.place);
     const protocol = port.protocol.toLowerCase();
     const addresses: string[] = [];
     const entries: PlannedEntry[] = [];
@@ -192,7 +193,7 @@ class Builder {
       const nodePort = hasNodePort ? port.nodePort : 0;
       this.#udp.push({ port: port.port, addresses, nodePort, endpoints });
     }
-    if (port.protocol === "TCP") this.#lanes(port, usable, entries);
+    if (port.protocol === "TCP") this.#lanes(port, own, entries);
   }
 
   /** What proxy lanes add: where the kernel brings connections to workers, and what they do. */
@@ -220,7 +221,7 @@ class Builder {
 
   #balancer(
     port: ServicePort,
-    usable: UsableEndpoints,
+    usable: UsableTargets,
     addresses: readonly string[],
     vip: (address: string, id: number, kind: EntryPoint["kind"]) => void,
   ): void {
@@ -232,23 +233,23 @@ class Builder {
   }
 
   /** The set behind the ClusterIP. */
-  #internalSet(port: ServicePort, usable: UsableEndpoints): number {
+  #internalSet(port: ServicePort, usable: UsableTargets): number {
     if (this.#service.internalTrafficPolicy === "Cluster") return this.#clusterSet(port, usable);
     if (usable.local.length === 0 && usable.anywhere) this.#noLocalInternal++;
     return this.#localSet(port, usable);
   }
 
-  #clusterSet(port: ServicePort, usable: UsableEndpoints): number {
+  #clusterSet(port: ServicePort, usable: UsableTargets): number {
     return this.#endpointSet(port, "cluster", usable.cluster, "goto refuse");
   }
 
-  #localSet(port: ServicePort, usable: UsableEndpoints): number {
+  #localSet(port: ServicePort, usable: UsableTargets): number {
     const empty = usable.anywhere ? "drop" : "goto refuse";
     return this.#endpointSet(port, "local", usable.local, empty);
   }
 
   /** The id of an external entry point: NodePort and externalIPs share one, as do open VIPs. */
-  #externalId(port: ServicePort, usable: UsableEndpoints, role: "external" | "balancer"): number {
+  #externalId(port: ServicePort, usable: UsableTargets, role: "external" | "balancer"): number {
     const name = setName(this.#key, port, role);
     const id = this.#book.idOf(name);
     if (this.#setNames.includes(name)) return id;

@@ -34,7 +34,7 @@ export class SetBook {
 
   /**
    * Places targets in the set of that name: those that were there keep their positions, a gap is
-   * filled from the end.
+   * filled from the end. A target that is given twice gets two positions.
    * @param name see `setName`
    */
   placePlain(name: string, targets: readonly string[]): PlacedSet {
@@ -44,7 +44,8 @@ export class SetBook {
   }
 
   /**
-   * The same for a set with affinity, whose endpoints also have numbers of their own.
+   * The same for a set with affinity, whose endpoints also have numbers of their own, and one
+   * position each: there, weights are not kept.
    * @returns undefined when there is no room: 32,767 sets with affinity, 65,535 endpoints in one
    */
   placeSticky(name: string, targets: readonly string[]): PlacedSet | undefined {
@@ -52,7 +53,7 @@ export class SetBook {
     const id = this.#entries.get(name)?.id ?? this.#newAffinityId();
     if (id === undefined) return undefined;
     const entry = this.#entry(name, () => id);
-    entry.targets = arrange(entry.targets, targets);
+    entry.targets = arrange(entry.targets, [...new Set(targets)]);
     number(entry);
     return entry;
   }
@@ -162,10 +163,17 @@ function shorten(text: string): string {
 }
 
 function arrange(before: readonly string[], wanted: readonly string[]): string[] {
-  if (before.length === 0) return [...new Set(wanted)];
-  const missing = new Set(wanted);
-  const kept = before.map((target) => (missing.delete(target) ? target : undefined));
-  const fresh = [...missing];
+  if (before.length === 0) return [...wanted];
+  const missing = new Map<string, number>();
+  for (const target of wanted) missing.set(target, (missing.get(target) ?? 0) + 1);
+  const kept = before.map((target) => {
+    const times = missing.get(target) ?? 0;
+    missing.set(target, times - 1);
+    return times > 0 ? target : undefined;
+  });
+  const fresh = [...missing].flatMap(([target, times]) =>
+    Array<string>(Math.max(0, times)).fill(target),
+  );
   const result: (string | undefined)[] = kept;
   for (let i = 0; i < result.length; i++) {
     if (result[i] === undefined && fresh.length > 0) result[i] = fresh.shift();

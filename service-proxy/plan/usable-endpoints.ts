@@ -31,13 +31,17 @@ export type Reach =
   /** No endpoint is ready: hints do not count, those that terminate are used wherever they are. */
   | { readonly kind: "none-ready" };
 
-export interface UsableEndpoints {
+/** Whom a port leads to, by policy. */
+export interface UsableTargets {
   /** For policy Cluster. Empty means no endpoint is usable anywhere. */
   readonly cluster: readonly Endpoint[];
   /** For policy Local. */
   readonly local: readonly Endpoint[];
   /** Some endpoint is usable on some node: an empty `local` then drops instead of rejecting. */
   readonly anywhere: boolean;
+}
+
+export interface UsableEndpoints extends UsableTargets {
   /** What made `cluster`. */
   readonly reach: Reach;
 }

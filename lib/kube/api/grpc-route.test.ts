@@ -1,4 +1,4 @@
-// What GRPCRoutes, TCPRoutes, TLSRoutes, ReferenceGrants and Namespaces say.
+// What GRPCRoutes, TCPRoutes, TLSRoutes, UDPRoutes, ReferenceGrants and Namespaces say.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,6 +7,7 @@ import { type GrpcRoute, parseGrpcRoute } from "./grpc-route.ts";
 import { parseNamespace } from "./namespace.ts";
 import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
+import { parseUdpRoute } from "./udp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
 
 const metadata = { name: "web", namespace: "shop" };
@@ -51,21 +52,25 @@ for (const fields of [
   });
 }
 
-test("a TCPRoute has weighted backends", () => {
-  const backendRefs = [
-    { name: "a", port: 1, weight: 3 },
-    { name: "b", port: 2, namespace: "other" },
-  ];
-  const parsed = parseTcpRoute({ metadata, spec: { rules: [{ backendRefs }] } });
-  assert.ok(parsed.kind === "ok");
-  assert.deepEqual(
-    parsed.object.rules[0]?.backendRefs.map(({ target, weight }) => [target.namespace, weight]),
-    [
-      ["shop", 3],
-      ["other", 1],
-    ],
-  );
-});
+for (const [kind, parse] of [
+  ["TCPRoute", parseTcpRoute],
+  ["UDPRoute", parseUdpRoute],
+] as const)
+  test(`a ${kind} has weighted backends`, () => {
+    const backendRefs = [
+      { name: "a", port: 1, weight: 3 },
+      { name: "b", port: 2, namespace: "other" },
+    ];
+    const parsed = parse({ metadata, spec: { rules: [{ backendRefs }] } });
+    assert.ok(parsed.kind === "ok");
+    assert.deepEqual(
+      parsed.object.rules[0]?.backendRefs.map(({ target, weight }) => [target.namespace, weight]),
+      [
+        ["shop", 3],
+        ["other", 1],
+      ],
+    );
+  });
 
 test("a TLSRoute keeps the hostnames it can read", () => {
   const hostnames = ["a.example", "*.b.example", "*", "A.example", 5, "a..b", "*.*.c"];

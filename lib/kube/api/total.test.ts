@@ -13,6 +13,7 @@ import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseService } from "./service.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
+import { parseUdpRoute } from "./udp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
 import { parseXMesh } from "./x-mesh.ts";
 
@@ -133,6 +134,7 @@ const PARSERS = {
   parseHttpRoute,
   parseGrpcRoute,
   parseTcpRoute,
+  parseUdpRoute,
   parseTlsRoute,
   parseReferenceGrant,
   parseXMesh,

@@ -43,6 +43,7 @@ export const ALL_KINDS: readonly Kind[] = [
   "GRPCRoute",
   "TCPRoute",
   "TLSRoute",
+  "UDPRoute",
   "ReferenceGrant",
 ];
 

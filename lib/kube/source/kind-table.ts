@@ -14,6 +14,7 @@ import { parseService } from "../api/service.ts";
 import { parseServiceCidr } from "../api/service-cidr.ts";
 import { parseTcpRoute } from "../api/tcp-route.ts";
 import { parseTlsRoute } from "../api/tls-route.ts";
+import { parseUdpRoute } from "../api/udp-route.ts";
 import type { Kind, KubeObject } from "../store.ts";
 
 export interface KindFacts {
@@ -79,6 +80,7 @@ export const KIND_TABLE: Readonly<Record<Kind, KindFacts>> = {
   GRPCRoute: gatewayKind("grpcroutes", ["v1"], parseGrpcRoute),
   TCPRoute: gatewayKind("tcproutes", ["v1", "v1alpha2"], parseTcpRoute),
   TLSRoute: gatewayKind("tlsroutes", ["v1", "v1alpha2", "v1alpha3"], parseTlsRoute),
+  UDPRoute: gatewayKind("udproutes", ["v1", "v1alpha2"], parseUdpRoute),
   ReferenceGrant: gatewayKind("referencegrants", ["v1", "v1beta1"], parseReferenceGrant),
   XMesh: {
     scope: "cluster",

@@ -102,6 +102,8 @@ for (const [apiVersion, kind] of [
   ["gateway.networking.k8s.io/v1", "GRPCRoute"],
   ["gateway.networking.k8s.io/v1alpha2", "TCPRoute"],
   ["gateway.networking.k8s.io/v1alpha3", "TLSRoute"],
+  ["gateway.networking.k8s.io/v1", "UDPRoute"],
+  ["gateway.networking.k8s.io/v1alpha2", "UDPRoute"],
   ["gateway.networking.k8s.io/v1beta1", "ReferenceGrant"],
 ] as const) {
   test(`a ${kind} of ${apiVersion} is read`, () => {
