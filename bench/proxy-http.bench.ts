@@ -14,7 +14,7 @@ const CASES: readonly ProxyCase[] = [
     ...keepAlive("64 connections", 64),
     limits: [
       { peer: "haproxy", atMost: 1.6 },
-      { peer: "envoy", atMost: 0.7 },
+      { peer: "envoy", atMost: 0.75 },
     ],
   },
   keepAlive("1,000 connections", 1_000),
