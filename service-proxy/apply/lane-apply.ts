@@ -4,7 +4,7 @@
 import type { Family } from "../../lib/nft/objects.ts";
 import type { ProxyClient, ProxyNode, ProxyPlanDelta } from "../model/proxy-plan.ts";
 import { type LiftWorld, liftEntries } from "../plan/lift-plan.ts";
-import type { ProxyLedger } from "../plan/proxy-ledger.ts";
+import type { LedgerDelta, ProxyLedger } from "../plan/proxy-ledger.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 export interface LaneApplyParts {
@@ -26,14 +26,9 @@ export interface LanePlan {
   })[];
 }
 
-type Gone = Pick<ProxyPlanDelta, "frontends" | "ports" | "groups">;
-
-const NOTHING: ProxyPlanDelta = { frontends: [], ports: [], groups: [], clients: [] };
-
 export class LaneApply {
   readonly #parts: LaneApplyParts;
   #plan: LanePlan | undefined;
-  #gone: Gone[] = [];
   #node = "";
   #clients: ReadonlyMap<string, ProxyClient> = new Map();
 
@@ -45,13 +40,9 @@ export class LaneApply {
   async prepare(plan: LanePlan): Promise<void> {
     const isFirst = this.#plan === undefined;
     this.#plan = plan;
-    const differences = plan.families.map((family) => family.proxy.takeDifference());
-    this.#gone.push(...differences.map(({ gone }) => gone));
     const delta: ProxyPlanDelta = {
       ...this.#nodeDifference(),
-      frontends: differences.flatMap(({ fresh }) => fresh.frontends),
-      ports: differences.flatMap(({ fresh }) => fresh.ports),
-      groups: differences.flatMap(({ fresh }) => fresh.groups),
+      ...this.#gather((ledger) => ledger.takeFresh()),
       clients: this.#clientDifference(),
     };
     if (!plan.families.every((family) => family.proxy.isEmpty)) this.#parts.pool.start();
@@ -63,30 +54,7 @@ export class LaneApply {
   /** The kernel sends nothing any more to what is gone. */
   release(): void {
     this.#parts.onInstalled();
-    if (this.#gone.length === 0) return;
-    const wanted = this.whole();
-    const still = (list: readonly (readonly [string, unknown])[]): ReadonlySet<string> =>
-      new Set(list.map(([key]) => key));
-    const without = <T extends readonly [string, unknown]>(
-      gone: readonly T[],
-      kept: ReadonlySet<string>,
-    ): readonly T[] => gone.filter(([key]) => !kept.has(key));
-    const delta: ProxyPlanDelta = {
-      ...NOTHING,
-      frontends: without(
-        this.#gone.flatMap((one) => one.frontends),
-        still(wanted.frontends),
-      ),
-      ports: without(
-        this.#gone.flatMap((one) => one.ports),
-        still(wanted.ports),
-      ),
-      groups: without(
-        this.#gone.flatMap((one) => one.groups),
-        still(wanted.groups),
-      ),
-    };
-    this.#gone = [];
+    const delta = { ...this.#gather((ledger) => ledger.takeGone()), clients: [] };
     if (!isEmpty(delta)) void this.#parts.pool.update(delta);
   }
 
@@ -101,13 +69,20 @@ export class LaneApply {
 
   /** Everything, for a worker that starts. */
   whole(): ProxyPlanDelta {
-    const families = this.#plan?.families.map(({ proxy }) => proxy.whole()) ?? [];
     return {
       node: this.#parts.node(),
-      frontends: families.flatMap(({ frontends }) => frontends),
-      ports: families.flatMap(({ ports }) => ports),
-      groups: families.flatMap(({ groups }) => groups),
+      ...this.#gather((ledger) => ledger.whole()),
       clients: [...this.#parts.clients()],
+    };
+  }
+
+  /** The same part of both families' ledgers. */
+  #gather(take: (ledger: ProxyLedger) => LedgerDelta): LedgerDelta {
+    const parts = (this.#plan?.families ?? []).map(({ proxy }) => take(proxy));
+    return {
+      frontends: parts.flatMap(({ frontends }) => frontends),
+      ports: parts.flatMap(({ ports }) => ports),
+      groups: parts.flatMap(({ groups }) => groups),
     };
   }
 

@@ -19,7 +19,8 @@ function ledger(...claims: readonly (readonly [name: string, createdMs: number])
   for (const [name, createdMs] of claims) {
     made.replace({ name, createdMs }, NO_PROXY_PARTS, asks(name));
   }
-  made.takeDifference();
+  made.takeFresh();
+  made.takeGone();
   return made;
 }
 
@@ -36,7 +37,7 @@ test("the older of two Services has the frontend, and of two of one age the firs
 test("when the older one goes the other has it, and workers are told", () => {
   const made = ledger(["old", 1], ["young", 2]);
   made.replace({ name: "old", createdMs: 1 }, asks("old"), NO_PROXY_PARTS);
-  const { fresh, gone } = made.takeDifference();
+  const [fresh, gone] = [made.takeFresh(), made.takeGone()];
   assert.deepEqual(fresh.frontends, [[KEY, frontend("young")]]);
   assert.deepEqual(gone.frontends, []);
 });
@@ -50,8 +51,8 @@ test("a Service that was made anew is as young as it says", () => {
 test("what nobody asks for any more is gone; what stays the same is not told again", () => {
   const made = ledger(["a", 1]);
   made.replace({ name: "a", createdMs: 1 }, asks("a"), asks("a"));
-  assert.deepEqual(made.takeDifference().fresh.frontends, []);
+  assert.deepEqual(made.takeFresh().frontends, []);
   made.replace({ name: "a", createdMs: 1 }, asks("a"), NO_PROXY_PARTS);
-  assert.deepEqual(made.takeDifference().gone.frontends, [[KEY, null]]);
+  assert.deepEqual(made.takeGone().frontends, [[KEY, null]]);
   assert.equal(made.isEmpty, true);
 });

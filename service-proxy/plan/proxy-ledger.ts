@@ -20,6 +20,9 @@ export interface ProxyParts {
   readonly groups: ReadonlyMap<GroupKey, ProxyGroup>;
 }
 
+/** The part of a plan that Services ask for. */
+export type LedgerDelta = Pick<ProxyPlanDelta, "frontends" | "ports" | "groups">;
+
 export const NO_PROXY_PARTS: ProxyParts = {
   frontends: new Map(),
   ports: new Map(),
@@ -42,20 +45,26 @@ export class ProxyLedger {
     return this.#frontends.wanted.size === 0;
   }
 
-  /** What is new or differs since the last call, and, apart, what is gone. */
-  takeDifference(): { readonly fresh: ProxyPlanDelta; readonly gone: ProxyPlanDelta } {
-    const frontends = this.#frontends.take();
-    const ports = this.#ports.take();
-    const groups = this.#groups.take();
-    const none = { clients: [] };
+  /** What is new or differs since the last call. */
+  takeFresh(): LedgerDelta {
     return {
-      fresh: { frontends: frontends.fresh, ports: ports.fresh, groups: groups.fresh, ...none },
-      gone: { frontends: frontends.gone, ports: ports.gone, groups: groups.gone, ...none },
+      frontends: this.#frontends.takeFresh(),
+      ports: this.#ports.takeFresh(),
+      groups: this.#groups.takeFresh(),
+    };
+  }
+
+  /** What is gone since the last call, and did not come back. */
+  takeGone(): LedgerDelta {
+    return {
+      frontends: this.#frontends.takeGone(),
+      ports: this.#ports.takeGone(),
+      groups: this.#groups.takeGone(),
     };
   }
 
   /** Everything, for a worker that knows nothing. */
-  whole(): Omit<ProxyPlanDelta, "node" | "clients"> {
+  whole(): LedgerDelta {
     return {
       frontends: [...this.#frontends.wanted],
       ports: [...this.#ports.wanted],
@@ -73,7 +82,9 @@ interface Claim<V> {
 class ClaimTable<V> {
   readonly wanted = new Map<string, V>();
   readonly #claims = new Map<string, readonly Claim<V>[]>();
-  readonly #touched = new Set<string>();
+  /** Keys to be told, and keys to be taken back; a key is in one of them at most. */
+  readonly #fresh = new Set<string>();
+  readonly #gone = new Set<string>();
 
   replace(owner: Owner, before: ReadonlyMap<string, V>, after: ReadonlyMap<string, V>): void {
     for (const key of before.keys()) if (!after.has(key)) this.#settle(key, owner, undefined);
@@ -85,19 +96,19 @@ class ClaimTable<V> {
     }
   }
 
-  take(): {
-    readonly fresh: readonly (readonly [string, V])[];
-    readonly gone: readonly (readonly [string, null])[];
-  } {
-    const fresh: (readonly [string, V])[] = [];
-    const gone: (readonly [string, null])[] = [];
-    for (const key of this.#touched) {
+  takeFresh(): (readonly [string, V])[] {
+    const fresh = [...this.#fresh].flatMap((key) => {
       const value = this.wanted.get(key);
-      if (value === undefined) gone.push([key, null]);
-      else fresh.push([key, value]);
-    }
-    this.#touched.clear();
-    return { fresh, gone };
+      return value === undefined ? [] : [[key, value] as const];
+    });
+    this.#fresh.clear();
+    return fresh;
+  }
+
+  takeGone(): (readonly [string, null])[] {
+    const gone = [...this.#gone].map((key) => [key, null] as const);
+    this.#gone.clear();
+    return gone;
   }
 
   #settle(key: string, owner: Owner, value: V | undefined): void {
@@ -109,9 +120,12 @@ class ClaimTable<V> {
       (best, claim) => (best === undefined || isOlder(claim.owner, best.owner) ? claim : best),
       undefined,
     );
+    const [now, before] =
+      winner === undefined ? [this.#gone, this.#fresh] : [this.#fresh, this.#gone];
     if (winner === undefined) this.wanted.delete(key);
     else this.wanted.set(key, winner.value);
-    this.#touched.add(key);
+    before.delete(key);
+    now.add(key);
   }
 }
 
