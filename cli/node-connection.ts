@@ -3,8 +3,19 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import type { AdminAnswer, AdminRequest } from "../service-proxy/model/admin-protocol.ts";
+import {
+  ADMIN_SOCKET,
+  type AdminAnswer,
+  type AdminRequest,
+} from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable } from "./exit.ts";
+
+/** `--socket`, of every verb that asks. */
+export const SOCKET_OPTION = {
+  type: "string",
+  default: ADMIN_SOCKET,
+  describe: "The node process's socket",
+} as const;
 
 export interface NodeConnection {
   ask(request: AdminRequest): void;

@@ -2,14 +2,13 @@
 
 import type { CommandModule } from "yargs";
 import {
-  ADMIN_SOCKET,
   parseTapFilter,
   TAP_FIELDS,
   type TapFilter,
   type TappedRequest,
 } from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
-import { connectNode } from "./node-connection.ts";
+import { connectNode, SOCKET_OPTION } from "./node-connection.ts";
 
 type TapOutput = "table" | "json";
 
@@ -40,11 +39,7 @@ export const tapCommand: CommandModule<object, TapArguments> = {
       .option("path", { type: "string", describe: "What the path begins with" })
       .option("status", { type: "string", describe: "404, or a class: 5xx" })
       .option("count", { type: "number", describe: "End after so many requests" })
-      .option("socket", {
-        type: "string",
-        default: ADMIN_SOCKET,
-        describe: "The node process's socket",
-      })
+      .option("socket", SOCKET_OPTION)
       .option("output", {
         alias: "o",
         choices: OUTPUTS,

@@ -2,9 +2,9 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandModule } from "yargs";
-import { ADMIN_SOCKET, type TopAnswer } from "../service-proxy/model/admin-protocol.ts";
+import type { TopAnswer } from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
-import { connectNode, type NodeConnection } from "./node-connection.ts";
+import { connectNode, type NodeConnection, SOCKET_OPTION } from "./node-connection.ts";
 import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { edgeRates, formatEdgeRates } from "./top/edge-rates.ts";
 
@@ -39,11 +39,7 @@ export const topCommand: CommandModule<object, TopArguments> = {
         default: false,
         describe: "A row for each endpoint",
       })
-      .option("socket", {
-        type: "string",
-        default: ADMIN_SOCKET,
-        describe: "The node process's socket",
-      })
+      .option("socket", SOCKET_OPTION)
       .option("output", {
         alias: "o",
         choices: OUTPUT_FORMATS,

@@ -9,7 +9,7 @@ import { inClusterConfig, KubeconfigError, loadKubeconfig } from "../lib/kube/ku
 import { type Leadership, runElection } from "../lib/kube/lease.ts";
 import { runApiSource } from "../lib/kube/source/api-source.ts";
 import { StatusBook } from "../lib/kube/status-book.ts";
-import { type Kind, type KubeStore, makeStore } from "../lib/kube/store.ts";
+import { type Kind, type KubeStore, makeStore, ROUTE_KINDS } from "../lib/kube/store.ts";
 import { type Logger, levelOfVerbosity, makeLogger } from "../lib/log/logger.ts";
 import {
   type ControllerMetrics,
@@ -35,17 +35,7 @@ export interface ControllerSettings {
 
 /** Of the lease, and of what runs as it. */
 const LEASE = "innermesh-controller";
-const KINDS: readonly Kind[] = [
-  "Service",
-  "Namespace",
-  "HTTPRoute",
-  "GRPCRoute",
-  "TCPRoute",
-  "TLSRoute",
-  "UDPRoute",
-  "ReferenceGrant",
-  "XMesh",
-];
+const KINDS: readonly Kind[] = ["Service", "Namespace", ...ROUTE_KINDS, "XMesh"];
 /** Exit codes of every Innermesh program. */
 const FINE = 0;
 const PROBLEM = 1;

@@ -56,7 +56,7 @@ function serve(): void {
   };
   const beat = (): void => {
     if (worker === undefined || !isRead()) return;
-    tell({ kind: "beat", connections: worker.connections, telemetry: worker.telemetry() });
+    tell({ kind: "beat", telemetry: worker.telemetry() });
   };
   let isDraining = false;
   const drain = (times: { readonly acceptMs: number; readonly limitMs: number }): void => {

@@ -1,8 +1,8 @@
 // What `innermesh explain address` says: which Services own an address, and what a packet to it
 // meets on this node. Pure.
 
-import { cidrContains } from "../../lib/ip/cidr.ts";
 import { parseAddress } from "../../lib/ip/address.ts";
+import { cidrContains } from "../../lib/ip/cidr.ts";
 import type { FamilyPlan } from "../../service-proxy/plan/family-plan.ts";
 import { formatTable } from "../output.ts";
 import type { PlannedNode } from "./planned-node.ts";

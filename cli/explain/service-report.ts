@@ -3,8 +3,8 @@
 import type { Service, ServicePort, TrafficPolicy } from "../../lib/kube/api/service.ts";
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Family } from "../../lib/nft/objects.ts";
-import { primaryAddress } from "../../service-proxy/model/node-facts.ts";
 import type { EndpointQuery } from "../../service-proxy/model/endpoint.ts";
+import { primaryAddress } from "../../service-proxy/model/node-facts.ts";
 import { familyFacts } from "../../service-proxy/plan/family-facts.ts";
 import type { LaneChoice } from "../../service-proxy/plan/lane.ts";
 import { IP_FAMILY } from "../../service-proxy/plan/service-plan.ts";

@@ -4,8 +4,8 @@
 import type { RequestHead } from "../../lib/http/message.ts";
 import { familyOf } from "../../lib/ip/address.ts";
 import type { FrontendSide } from "../../service-proxy/model/proxy-plan.ts";
-import type { RouteTable } from "../../service-proxy/model/route-table.ts";
 import { normalisePath } from "../../service-proxy/model/route-path.ts";
+import type { RouteTable } from "../../service-proxy/model/route-table.ts";
 import type { FamilyPlan } from "../../service-proxy/plan/family-plan.ts";
 import { IP_FAMILY } from "../../service-proxy/plan/service-plan.ts";
 import { type Client, sideFor, sourceAddress } from "../../service-proxy/proxy/client.ts";
@@ -14,8 +14,8 @@ import {
   type BackendReport,
   type ProxyReading,
   ProxyView,
-  readingOf,
   type RuleReport,
+  readingOf,
 } from "../explain/proxy-report.ts";
 
 export interface LaneConnection {

@@ -10,8 +10,8 @@ import { test } from "node:test";
 import { TLSSocket } from "node:tls";
 import { makeFakeClock } from "../clock/fake-clock.ts";
 import { HEAD_TIMEOUT_MS, type KubeClient, makeKubeClient } from "./client.ts";
-import { type FakeApiOptions, FakeApiServer } from "./fake-api-server.ts";
 import { SERVICES, serviceNamed } from "./fake-api-rig.ts";
+import { type FakeApiOptions, FakeApiServer } from "./fake-api-server.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import type { ClientConfig } from "./kubeconfig.ts";
 

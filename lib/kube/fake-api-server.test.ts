@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asList, asRecord, asText } from "./api/fields.ts";
+import { SERVICES, serviceNamed } from "./fake-api-rig.ts";
 import { parseFieldSelector, parseLabelSelector } from "./fake-api-selectors.ts";
 import { FakeApiServer } from "./fake-api-server.ts";
-import { SERVICES, serviceNamed } from "./fake-api-rig.ts";
 
 async function get(server: FakeApiServer, query: Record<string, string>): Promise<Response> {
   const url = new URL(`${SERVICES}?${new URLSearchParams(query).toString()}`, server.url);

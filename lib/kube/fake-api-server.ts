@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { asRecord, type JsonRecord } from "./api/fields.ts";
-import { parseFieldSelector, parseLabelSelector, type Selects } from "./fake-api-selectors.ts";
 import { answerObject, namesObject, type ObjectVerb } from "./fake-api-objects.ts";
+import { parseFieldSelector, parseLabelSelector, type Selects } from "./fake-api-selectors.ts";
 import { COLLECTION_PATHS, FakeApiState, type ObjectRef } from "./fake-api-state.ts";
 import { FakeWatch } from "./fake-api-watch.ts";
 

@@ -10,8 +10,8 @@ import { FakeApiState } from "./fake-api-state.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import {
   type ElectionEvent,
-  type Leadership,
   LEASE_SECONDS,
+  type Leadership,
   RETRY_MS,
   runElection,
   TRUST_MS,

@@ -1,15 +1,15 @@
 // Statuses kept against a fake API server's state, without HTTP: what is written, and when not.
 
 import assert from "node:assert/strict";
-import { isDeepStrictEqual } from "node:util";
 import { test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { type FakeClock, makeFakeClock } from "../clock/fake-clock.ts";
 import { asRecord, type JsonRecord } from "./api/fields.ts";
 import { answerObject, type ObjectRequest } from "./fake-api-objects.ts";
 import { FakeApiState } from "./fake-api-state.ts";
 import { KubeApiError } from "./kube-api-error.ts";
 import { ECHO_PATIENCE_MS, type StatusEvent, StatusKeeper } from "./status-keeper.ts";
-import { CONFLICT_LIMIT, statusTargetOf, type StatusTarget } from "./status-writer.ts";
+import { CONFLICT_LIMIT, type StatusTarget, statusTargetOf } from "./status-writer.ts";
 
 const COLLECTION = "/api/v1/services";
 const PATH = "/api/v1/namespaces/default/services/web";

@@ -1,8 +1,8 @@
 // What readers of the store may rely on: indexes, marks, one announcement a turn.
 
 import assert from "node:assert/strict";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import { type HttpRoute, parseHttpRoute } from "./api/http-route.ts";
 import type { Node } from "./api/node.ts";

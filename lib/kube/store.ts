@@ -6,7 +6,6 @@ import { isDeepStrictEqual } from "node:util";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import type { GrpcRoute } from "./api/grpc-route.ts";
 import type { HttpRoute } from "./api/http-route.ts";
-import type { XMesh } from "./api/x-mesh.ts";
 import type { Namespace } from "./api/namespace.ts";
 import type { Node } from "./api/node.ts";
 import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/parsed.ts";
@@ -17,6 +16,7 @@ import type { ServiceCidr } from "./api/service-cidr.ts";
 import type { TcpRoute } from "./api/tcp-route.ts";
 import type { TlsRoute } from "./api/tls-route.ts";
 import type { UdpRoute } from "./api/udp-route.ts";
+import type { XMesh } from "./api/x-mesh.ts";
 import { ObjectTable, type Versioned } from "./object-table.ts";
 
 export type KubeObject =
@@ -105,7 +105,8 @@ export function makeStore(kinds: readonly Kind[]): KubeStore {
 
 const NO_SLICES: ReadonlyMap<string, EndpointSlice> = new Map();
 const NO_KEYS: ReadonlySet<ObjectKey> = new Set();
-const ROUTE_KINDS: readonly Kind[] = [
+/** Kinds that say how requests are routed. */
+export const ROUTE_KINDS: readonly Kind[] = [
   "HTTPRoute",
   "GRPCRoute",
   "TCPRoute",

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FakeApiServer } from "./fake-api-server.ts";
 import { SERVICES, serviceNamed, withReflector } from "./fake-api-rig.ts";
+import type { FakeApiServer } from "./fake-api-server.ts";
 import { FORBIDDEN_PATIENCE_MS } from "./watch.ts";
 
 const CIDRS = "/apis/networking.k8s.io/v1/servicecidrs";

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FakeApiServer } from "./fake-api-server.ts";
 import { type ReflectorRig, SERVICES, serviceNamed, withReflector } from "./fake-api-rig.ts";
+import type { FakeApiServer } from "./fake-api-server.ts";
 import { RENEW_AFTER_MS, RENEW_JITTER_MS, RETRY } from "./watch.ts";
 
 const twoServices = (server: FakeApiServer): void => {

@@ -7,13 +7,13 @@
 // a reconnect, even on a server that answers only after half a minute.
 
 import type { Clock } from "../clock/clock.ts";
+import { retryDelayMs } from "../clock/retry-delay.ts";
 import type { KubeClient } from "./client.ts";
 import { KubeApiError, toKubeApiError } from "./kube-api-error.ts";
 import { listPages, PAGE_LIMIT } from "./list-pages.ts";
-import { type Listing, makeResourceSink, type ResourceSink } from "./resource-sink.ts";
 import type { WatchedResource } from "./resource-sink.ts";
+import { type Listing, makeResourceSink, type ResourceSink } from "./resource-sink.ts";
 import { isOlder } from "./resource-version.ts";
-import { retryDelayMs } from "../clock/retry-delay.ts";
 import type { KubeStore } from "./store.ts";
 import { WatchPosition } from "./watch-position.ts";
 import type { WatchReport } from "./watch-report.ts";

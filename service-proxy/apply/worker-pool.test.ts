@@ -10,7 +10,6 @@ const NOTHING: ProxyPlanDelta = { frontends: [], ports: [], groups: [], clients:
 const NEWS: ProxyPlanDelta = { ...NOTHING, frontends: [["10.96.0.1 80", null]] };
 const BEAT: FromWorker = {
   kind: "beat",
-  connections: 0,
   telemetry: { edges: [], ejected: [], accessLogLost: 0 },
 };
 const FILTER = { source: "shop/cart" } as const;

@@ -2,8 +2,8 @@
 // IPVS, Windows, leftovers. They are read, so that the file stays valid, and named in a warning.
 
 import { declined, ignored, type Setting } from "./setting.ts";
-import { anyType, booleanType, durationType, listType, textType } from "./value-type.ts";
 import type { ValueType } from "./value-type.ts";
+import { anyType, booleanType, durationType, listType, textType } from "./value-type.ts";
 
 const IPVS = "has no effect: there is no IPVS mode; remove it";
 const WINDOWS = "has no effect: it is for kube-proxy on Windows; remove it";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   type Arbitrary,
-  assert as check,
   boolean,
+  assert as check,
   constantFrom,
   integer,
   nat,

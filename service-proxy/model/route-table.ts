@@ -2,6 +2,7 @@
 // in the order of precedence, references resolved, regular expressions checked.
 // Gateway API 1.6.3, GEP-1324 (mesh).
 
+import type { HttpCorsPolicy } from "../../lib/kube/api/http-route-cors.ts";
 import type { GroupKey } from "./proxy-plan.ts";
 
 /** The first rule that matches serves the request; when none does, the answer is 404. */
@@ -76,17 +77,7 @@ export type RouteFilter =
   | { readonly kind: "rewrite"; readonly hostname?: string; readonly path?: PathChange }
   /** `share` of the requests, 0–1, are sent there too; what it answers is thrown away. */
   | { readonly kind: "mirror"; readonly group: GroupKey; readonly share: number }
-  | { readonly kind: "cors"; readonly policy: CorsPolicy };
-
-export interface CorsPolicy {
-  /** `*`, or origins with `*` as first label of the host. */
-  readonly allowOrigins: readonly string[];
-  readonly allowCredentials: boolean;
-  readonly allowMethods: readonly string[];
-  readonly allowHeaders: readonly string[];
-  readonly exposeHeaders: readonly string[];
-  readonly maxAgeSeconds: number;
-}
+  | { readonly kind: "cors"; readonly policy: HttpCorsPolicy };
 
 export interface RouteBackend {
   /** Undefined where the reference leads nowhere or is not granted: that share answers 500. */

@@ -36,8 +36,6 @@ export type FromWorker =
   /** Every second: it is alive, and what it did. */
   | {
       readonly kind: "beat";
-      /** Open ones of clients. */
-      readonly connections: number;
       readonly telemetry: TelemetryMessage;
     }
   | { readonly kind: "tapped"; readonly id: number; readonly request: TappedRequest };

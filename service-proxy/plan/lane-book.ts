@@ -5,7 +5,7 @@ import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
 import { isUnknownLane, LANE_LABEL, type LaneChoice, laneOf, type ProxyMode } from "./lane.ts";
 import { annotationProblems, KERNEL_LANE, type PortLane } from "./proxy-port-plan.ts";
-import { makeRoutePlanner, routesOf, type RouteSource, type RoutesPlan } from "./route-plan.ts";
+import { makeRoutePlanner, type RouteSource, type RoutesPlan, routesOf } from "./route-plan.ts";
 import type { UdpShare } from "./udp-shares.ts";
 
 /** What lanes depend on; a KubeStore is one. */
@@ -61,13 +61,14 @@ export class LaneBook {
 
   /** The lane of a port, and why. */
   choice(service: Service, port: ServicePort): LaneChoice {
+    const name = nameOf(service, port);
     return laneOf({
       protocol: port.protocol,
       proxyMode: this.#proxyMode,
       serviceLabel: service.labels[LANE_LABEL],
       namespaceLabel: this.#labels.get(service.namespace),
-      routes: this.#routes.ports.get(nameOf(service, port)),
-      hasUdpRoute: this.#routes.udp.has(nameOf(service, port)),
+      routes: this.#routes.ports.get(name),
+      hasUdpRoute: this.#routes.udp.has(name),
     });
   }
 

@@ -43,7 +43,7 @@ export interface EntryPoint {
   readonly kind: "internal" | "external";
 }
 
-export const CONNECTION_LIMITS: ConnectionLimits = {
+const CONNECTION_LIMITS: ConnectionLimits = {
   maxConnections: 16_384,
   maxConnectionsPerClient: 4_096,
   connectTimeoutMs: 5_000,

@@ -11,6 +11,7 @@ import { formatPriority } from "../../lib/nft/priority.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import type { ProxyFrontend, ProxyGroup, ProxyPort } from "../model/proxy-plan.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
+import { portEndpoints } from "./port-endpoints.ts";
 import { NO_PROXY_PARTS, type ProxyParts } from "./proxy-ledger.ts";
 import {
   type EntryPoint,
@@ -18,7 +19,6 @@ import {
   type PortLane,
   ProxyPortPlan,
 } from "./proxy-port-plan.ts";
-import { portEndpoints } from "./port-endpoints.ts";
 import { type SetBook, setName } from "./set-book.ts";
 import type { Place, UsableEndpoints, UsableTargets } from "./usable-endpoints.ts";
 

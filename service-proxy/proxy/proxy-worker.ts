@@ -92,10 +92,6 @@ export class ProxyWorker {
     }, SWEEP_PERIOD_MS);
   }
 
-  get connections(): number {
-    return this.#served.size;
-  }
-
   apply(delta: ProxyPlanDelta): void {
     const { reactor, pools } = this.#parts;
     this.tables.apply(delta, reactor.nowMs);

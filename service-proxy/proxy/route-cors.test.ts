@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FieldLines, fieldValue } from "../../lib/http/message.ts";
-import type { CorsPolicy } from "../model/route-table.ts";
+import type { HttpCorsPolicy } from "../../lib/kube/api/http-route-cors.ts";
 import { answerPreflight, applyCors } from "./route-cors.ts";
 import { sampleHead } from "./sample-rules.ts";
 
-const POLICY: CorsPolicy = {
+const POLICY: HttpCorsPolicy = {
   allowOrigins: ["https://www.foo.com", "https://*.bar.com"],
   allowCredentials: true,
   allowMethods: ["GET", "OPTIONS"],
@@ -15,7 +15,7 @@ const POLICY: CorsPolicy = {
   exposeHeaders: ["x-3", "x-4"],
   maxAgeSeconds: 3_600,
 };
-const ANY: CorsPolicy = {
+const ANY: HttpCorsPolicy = {
   allowOrigins: ["*"],
   allowCredentials: false,
   allowMethods: ["*"],
@@ -25,7 +25,7 @@ const ANY: CorsPolicy = {
 };
 
 function preflight(
-  policy: CorsPolicy,
+  policy: HttpCorsPolicy,
   origin: string,
   more: FieldLines = [],
 ): ReadonlyMap<string, string> {
@@ -115,7 +115,7 @@ test("an OPTIONS that asks for nothing goes to the backend", () => {
 
 test("responses carry the policy, and nothing that the backend said of CORS", () => {
   const response = { status: 200, fields: ["access-control-allow-origin", "*", "a", "1"] };
-  const to = (origin: string | undefined, policy: CorsPolicy): FieldLines => {
+  const to = (origin: string | undefined, policy: HttpCorsPolicy): FieldLines => {
     const fields = origin === undefined ? [] : ["origin", origin];
     return applyCors(response, sampleHead("/", { fields }), policy).fields;
   };

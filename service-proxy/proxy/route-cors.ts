@@ -7,10 +7,13 @@ import {
   type RequestHead,
   type ResponseHead,
 } from "../../lib/http/message.ts";
-import type { CorsPolicy } from "../model/route-table.ts";
+import type { HttpCorsPolicy } from "../../lib/kube/api/http-route-cors.ts";
 
 /** The answer to a preflight; undefined when the request is none, and goes to the backend. */
-export function answerPreflight(head: RequestHead, policy: CorsPolicy): ResponseHead | undefined {
+export function answerPreflight(
+  head: RequestHead,
+  policy: HttpCorsPolicy,
+): ResponseHead | undefined {
   if (head.method !== "OPTIONS") return undefined;
   const origin = fieldValue(head.fields, "origin");
   const method = fieldValue(head.fields, "access-control-request-method");
@@ -35,7 +38,7 @@ export function answerPreflight(head: RequestHead, policy: CorsPolicy): Response
 export function applyCors(
   response: ResponseHead,
   request: RequestHead,
-  policy: CorsPolicy,
+  policy: HttpCorsPolicy,
 ): ResponseHead {
   const fields = withoutCors(response.fields);
   const origin = fieldValue(request.fields, "origin");
@@ -51,7 +54,7 @@ export function applyCors(
 const VARY_PREFLIGHT = "origin, access-control-request-method, access-control-request-headers";
 const DEFAULT_PORT: Readonly<Record<string, string>> = { http: "80", https: "443" };
 
-function allowsOrigin({ allowOrigins }: CorsPolicy, origin: string): boolean {
+function allowsOrigin({ allowOrigins }: HttpCorsPolicy, origin: string): boolean {
   const given = splitOrigin(origin.toLowerCase());
   if (given === undefined) return allowOrigins.includes("*");
   return allowOrigins.some((allowed) => {
@@ -76,11 +79,11 @@ function splitOrigin(
   return { scheme, host, port: port ?? DEFAULT_PORT[scheme] ?? "" };
 }
 
-function answersByOrigin(policy: CorsPolicy): boolean {
+function answersByOrigin(policy: HttpCorsPolicy): boolean {
   return policy.allowCredentials || !policy.allowOrigins.includes("*");
 }
 
-function answeredOrigin(policy: CorsPolicy, origin: string): string {
+function answeredOrigin(policy: HttpCorsPolicy, origin: string): string {
   return answersByOrigin(policy) ? origin : "*";
 }
 
@@ -89,7 +92,7 @@ function listOr(allowed: readonly string[], requested: string | undefined): stri
   return allowed.includes("*") ? requested : allowed.join(", ");
 }
 
-function exposed({ exposeHeaders, allowCredentials }: CorsPolicy): string | undefined {
+function exposed({ exposeHeaders, allowCredentials }: HttpCorsPolicy): string | undefined {
   if (exposeHeaders.length === 0) return undefined;
   if (exposeHeaders.includes("*") && allowCredentials) return undefined;
   return exposeHeaders.join(", ");

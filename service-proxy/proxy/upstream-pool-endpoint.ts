@@ -6,15 +6,15 @@ import type { Expiring } from "./deadlines.ts";
 import type { OutputBuffer } from "./http-output.ts";
 import { UpstreamDialling, type UpstreamDialParts } from "./upstream-pool-dial.ts";
 import { UpstreamH1 } from "./upstream-pool-h1.ts";
-import type {
-  UpstreamOwner,
-  UpstreamStream,
-  UpstreamTarget,
-  UpstreamWait,
+import {
+  refusedWait,
+  UPSTREAM_IDLE_MS,
+  type UpstreamOwner,
+  type UpstreamStream,
+  type UpstreamTarget,
+  type UpstreamWait,
 } from "./upstream-pool-stream.ts";
 
-/** Below the 60 s after which servers commonly close. */
-const IDLE_MS = 50_000;
 /** Below the 5 s of others: what may not be sent twice is not sent where the end may be near. */
 const YOUNG_MS = 4_000;
 const MOST_IDLE = 1_024;
@@ -49,11 +49,11 @@ export class UpstreamPool implements Expiring {
   /** When the oldest idle connection is to be closed. */
   get deadlineMs(): number {
     const [oldest] = this.#idle;
-    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.sinceMs + IDLE_MS;
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.sinceMs + UPSTREAM_IDLE_MS;
   }
 
   onDeadline(nowMs: number): void {
-    this.#closeSince(nowMs - IDLE_MS);
+    this.#closeSince(nowMs - UPSTREAM_IDLE_MS);
   }
 
   closeIdle(): void {
@@ -136,12 +136,7 @@ export class UpstreamPool implements Expiring {
   }
 
   #refused(owner: UpstreamOwner): UpstreamWait {
-    let wanted = true;
-    this.#parts.reactor.later(() => {
-      this.#endIfEmpty();
-      if (wanted) owner.onUpstreamFailed("limit");
-    });
-    return { kind: "wait", cancel: () => (wanted = false) };
+    return refusedWait(this.#parts.reactor, owner, () => this.#endIfEmpty());
   }
 
   #gone(): void {

@@ -7,16 +7,16 @@ import type { ServedGroup } from "./proxy-tables.ts";
 import { UpstreamDialling } from "./upstream-pool-dial.ts";
 import type { PoolParts } from "./upstream-pool-endpoint.ts";
 import { UpstreamH2 } from "./upstream-pool-h2.ts";
-import type {
-  UpstreamFailure,
-  UpstreamOwner,
-  UpstreamStream,
-  UpstreamTarget,
-  UpstreamWait,
+import {
+  refusedWait,
+  UPSTREAM_IDLE_MS,
+  type UpstreamFailure,
+  type UpstreamOwner,
+  type UpstreamStream,
+  type UpstreamTarget,
+  type UpstreamWait,
 } from "./upstream-pool-stream.ts";
 
-/** Below the 60 s after which servers commonly close. */
-const IDLE_MS = 50_000;
 /** Requests that may wait for one connection that is being opened. */
 const MOST_WAITING = 100;
 
@@ -75,7 +75,7 @@ export class SharedUpstreamPool implements Expiring {
 
   /** What the plan no longer names is left after its last request. */
   get #idleMs(): number {
-    return this.#endpoint.planned ? IDLE_MS : 0;
+    return this.#endpoint.planned ? UPSTREAM_IDLE_MS : 0;
   }
 
   #dial(target: UpstreamTarget): Dial {
@@ -116,12 +116,7 @@ export class SharedUpstreamPool implements Expiring {
   }
 
   #refused(owner: UpstreamOwner): UpstreamWait {
-    let wanted = true;
-    this.#parts.reactor.later(() => {
-      this.#endIfEmpty();
-      if (wanted) owner.onUpstreamFailed("limit");
-    });
-    return { kind: "wait", cancel: () => (wanted = false) };
+    return refusedWait(this.#parts.reactor, owner, () => this.#endIfEmpty());
   }
 
   #gone({ circuit }: ServedGroup): void {

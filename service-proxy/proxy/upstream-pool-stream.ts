@@ -3,6 +3,7 @@
 
 import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
+import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
@@ -41,6 +42,26 @@ export interface UpstreamOwner {
 export interface UpstreamWait {
   readonly kind: "wait";
   cancel(): void;
+}
+
+/** An idle connection is closed then: below the 60 s after which servers commonly close theirs. */
+export const UPSTREAM_IDLE_MS = 50_000;
+
+/**
+ * The answer where a limit is reached: the owner is told soon, unless it cancels.
+ * @param before called first, whatever the owner does
+ */
+export function refusedWait(
+  reactor: Pick<Reactor, "later">,
+  owner: UpstreamOwner,
+  before: () => void,
+): UpstreamWait {
+  let wanted = true;
+  reactor.later(() => {
+    before();
+    if (wanted) owner.onUpstreamFailed("limit");
+  });
+  return { kind: "wait", cancel: () => (wanted = false) };
 }
 
 export interface UpstreamStream {

@@ -1,6 +1,6 @@
 // Reading fields of unknown JSON: total, and frugal with the problems it collects.
 
-import { parseAddress, isReservedAddress } from "../../ip/address.ts";
+import { isReservedAddress, parseAddress } from "../../ip/address.ts";
 import type { Problem } from "./parsed.ts";
 
 export type JsonRecord = Readonly<Record<string, unknown>>;

@@ -7,8 +7,8 @@ import { type GrpcRoute, parseGrpcRoute } from "./grpc-route.ts";
 import { parseNamespace } from "./namespace.ts";
 import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
-import { parseUdpRoute } from "./udp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
+import { parseUdpRoute } from "./udp-route.ts";
 
 const metadata = { name: "web", namespace: "shop" };
 

@@ -6,15 +6,15 @@ import { type HttpBackendRef, makeMatchReader } from "./http-route.ts";
 import { type HttpRouteFilter, readFilters } from "./http-route-filter.ts";
 import type { Parsed } from "./parsed.ts";
 import {
+  type RouteIdentity,
+  type RouteRuleBase,
+  type RuleReader,
   readBackendRefs,
   readRouteIdentity,
   readRuleList,
   readRules,
-  type RouteIdentity,
-  type RouteRuleBase,
-  type RuleReader,
 } from "./route-fields.ts";
-import { readSessionPersistence, type RouteSessionPersistence } from "./route-session.ts";
+import { type RouteSessionPersistence, readSessionPersistence } from "./route-session.ts";
 import { type NameMatch, readHeaderMatches, readMatchType } from "./route-values.ts";
 
 export interface GrpcRoute extends RouteIdentity {

@@ -1,7 +1,14 @@
 // The part that all objects share: kind, name, namespace, uid, resourceVersion.
 
-import { asRecord, asText, formatValue, isRecord, type JsonRecord } from "./fields.ts";
-import { makeProblemList, type ProblemList } from "./fields.ts";
+import {
+  asRecord,
+  asText,
+  formatValue,
+  isRecord,
+  type JsonRecord,
+  makeProblemList,
+  type ProblemList,
+} from "./fields.ts";
 import type { Invalid, ObjectKey } from "./parsed.ts";
 
 /** Cluster-scoped kinds have namespace "". */

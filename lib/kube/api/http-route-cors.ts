@@ -1,7 +1,7 @@
 // The CORS filter of an HTTPRoute (GEP-1767).
 
 import { formatValue, type JsonRecord } from "./fields.ts";
-import { readRuleList, type RuleReader } from "./route-fields.ts";
+import { type RuleReader, readRuleList } from "./route-fields.ts";
 import { asHeaderName } from "./route-values.ts";
 
 export interface HttpCorsPolicy {

@@ -2,12 +2,12 @@
 // rewrite, mirror, CORS (GEP-1767). Filters that nothing here implements are faults of the rule.
 
 import { asPort, asRecord, formatValue, type JsonRecord } from "./fields.ts";
-import { readCorsPolicy, type HttpCorsPolicy } from "./http-route-cors.ts";
+import { type HttpCorsPolicy, readCorsPolicy } from "./http-route-cors.ts";
 import {
   type BackendTarget,
+  type RuleReader,
   readBackendTarget,
   readRuleList,
-  type RuleReader,
 } from "./route-fields.ts";
 import { asHeaderName, isFieldValue, isHostname, isRoutePath } from "./route-values.ts";
 

@@ -6,15 +6,15 @@ import { type HttpRouteFilter, readFilters } from "./http-route-filter.ts";
 import type { Parsed } from "./parsed.ts";
 import {
   type BackendRef,
+  type RouteIdentity,
+  type RouteRuleBase,
+  type RuleReader,
   readBackendRefs,
   readRouteIdentity,
   readRuleList,
   readRules,
-  type RouteIdentity,
-  type RouteRuleBase,
-  type RuleReader,
 } from "./route-fields.ts";
-import { readSessionPersistence, type RouteSessionPersistence } from "./route-session.ts";
+import { type RouteSessionPersistence, readSessionPersistence } from "./route-session.ts";
 import {
   isRoutePath,
   type NameMatch,

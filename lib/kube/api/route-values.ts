@@ -3,7 +3,7 @@
 // requests and responses is checked here, so that no object can smuggle a line into one.
 
 import { asRecord, formatValue } from "./fields.ts";
-import { readRuleList, type RuleReader } from "./route-fields.ts";
+import { type RuleReader, readRuleList } from "./route-fields.ts";
 
 /** All that is given must match; of one name only the first counts. */
 export interface NameMatch {

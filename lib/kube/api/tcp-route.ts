@@ -4,11 +4,11 @@ import { invalidObject, readHead } from "./head.ts";
 import type { Parsed } from "./parsed.ts";
 import {
   type BackendRef,
+  type RouteIdentity,
+  type RouteRuleBase,
   readBackendRefs,
   readRouteIdentity,
   readRules,
-  type RouteIdentity,
-  type RouteRuleBase,
 } from "./route-fields.ts";
 
 export interface TcpRoute extends RouteIdentity {

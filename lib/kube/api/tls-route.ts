@@ -4,11 +4,11 @@ import { formatValue } from "./fields.ts";
 import { type Head, invalidObject, readHead } from "./head.ts";
 import type { Parsed } from "./parsed.ts";
 import {
+  type RouteIdentity,
   readBackendRefs,
   readBounded,
   readRouteIdentity,
   readRules,
-  type RouteIdentity,
 } from "./route-fields.ts";
 import { isRouteHostname } from "./route-values.ts";
 import { MAX_STREAM_RULES, type StreamRouteRule } from "./tcp-route.ts";

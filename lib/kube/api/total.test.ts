@@ -13,8 +13,8 @@ import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseService } from "./service.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
-import { parseUdpRoute } from "./udp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
+import { parseUdpRoute } from "./udp-route.ts";
 import { parseXMesh } from "./x-mesh.ts";
 
 const anything = fc.jsonValue();

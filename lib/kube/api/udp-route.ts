@@ -3,10 +3,10 @@
 import { invalidObject, readHead } from "./head.ts";
 import type { Parsed } from "./parsed.ts";
 import {
+  type RouteIdentity,
   readBackendRefs,
   readRouteIdentity,
   readRules,
-  type RouteIdentity,
 } from "./route-fields.ts";
 import { MAX_STREAM_RULES, type StreamRouteRule } from "./tcp-route.ts";
 

@@ -2,7 +2,7 @@
 
 import { systemClock } from "../../clock/system-clock.ts";
 import { makeKubeClient } from "../client.ts";
-import { FakeApiServer, type FakeApiOptions } from "../fake-api-server.ts";
+import { type FakeApiOptions, FakeApiServer } from "../fake-api-server.ts";
 import { runApiSource } from "./api-source.ts";
 import { CONTRACT_NODE, type SourceHarness, testSource } from "./source-contract.ts";
 

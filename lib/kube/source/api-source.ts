@@ -6,7 +6,7 @@ import { parseEndpointSlice } from "../api/endpoint-slice.ts";
 import { makeIntern } from "../api/intern.ts";
 import type { KubeClient } from "../client.ts";
 import type { WatchedResource } from "../resource-sink.ts";
-import type { Kind, KubeStore } from "../store.ts";
+import { type Kind, type KubeStore, ROUTE_KINDS } from "../store.ts";
 import { runReflector } from "../watch.ts";
 import type { WatchReport } from "../watch-report.ts";
 import { KIND_TABLE } from "./kind-table.ts";
@@ -39,12 +39,7 @@ export const ALL_KINDS: readonly Kind[] = [
   "ServiceCIDR",
   "Namespace",
   "Pod",
-  "HTTPRoute",
-  "GRPCRoute",
-  "TCPRoute",
-  "TLSRoute",
-  "UDPRoute",
-  "ReferenceGrant",
+  ...ROUTE_KINDS,
 ];
 
 /** Fills the store until `signal` aborts. Never rejects: what fails is told and tried again. */

@@ -6,7 +6,6 @@ import type { Scope } from "../api/head.ts";
 import { parseHttpRoute } from "../api/http-route.ts";
 import { parseNamespace } from "../api/namespace.ts";
 import { parseNode } from "../api/node.ts";
-import { parseXMesh } from "../api/x-mesh.ts";
 import type { Parsed } from "../api/parsed.ts";
 import { parsePod } from "../api/pod.ts";
 import { parseReferenceGrant } from "../api/reference-grant.ts";
@@ -15,6 +14,7 @@ import { parseServiceCidr } from "../api/service-cidr.ts";
 import { parseTcpRoute } from "../api/tcp-route.ts";
 import { parseTlsRoute } from "../api/tls-route.ts";
 import { parseUdpRoute } from "../api/udp-route.ts";
+import { parseXMesh } from "../api/x-mesh.ts";
 import type { Kind, KubeObject } from "../store.ts";
 
 export interface KindFacts {
