@@ -5,7 +5,8 @@ import { after, test } from "node:test";
 import { Reactor } from "./reactor.ts";
 import { listenOnLoopback, loopbackDialer } from "./sample-loopback.ts";
 import { decodeSocketAddress, encodeSocketAddress } from "./socket-address.ts";
-import { type StreamOwner, TcpStream } from "./tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "./byte-stream.ts";
+import { TcpStream } from "./tcp-stream.ts";
 
 const reactor = new Reactor(() => performance.now());
 const dialer = loopbackDialer(reactor);
@@ -42,7 +43,7 @@ class Listening implements StreamOwner {
   }
 }
 
-function dial(port: number, owner: StreamOwner): TcpStream {
+function dial(port: number, owner: StreamOwner): ByteStream {
   const stream = dialer.dial({ to: { address: "127.0.0.1", port } }, owner);
   assert(typeof stream !== "string");
   return stream;

@@ -13,22 +13,9 @@ import {
   trySend,
   tryShutdownWrite,
 } from "../sys/ffi.ts";
+import type { ByteStream, StreamOwner } from "./byte-stream.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "./reactor.ts";
 import type { SocketAddress } from "./socket-address.ts";
-
-/** What a connection tells its owner. After `onClosed` it tells nothing more. */
-export interface StreamOwner {
-  /** A connection that was dialled stands. */
-  onOpen?(): void;
-  /** @param bytes valid from `start` to `end` during the call only */
-  onData(bytes: Buffer, start: number, end: number): void;
-  /** The peer will send no more; this side may go on. Not told where this side ended before. */
-  onEnd(): void;
-  /** Everything that had to wait is with the kernel. */
-  onDrained(): void;
-  /** It is gone. @param code errno name; undefined when both sides ended in order */
-  onClosed(code: string | undefined): void;
-}
 
 export const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
@@ -51,7 +38,7 @@ export interface StreamEnds {
 
 type State = "connecting" | "open" | "closed";
 
-export class TcpStream implements Watcher {
+export class TcpStream implements ByteStream, Watcher {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly #reactor: Reactor;

@@ -21,7 +21,8 @@ import {
 import type { Reactor } from "./reactor.ts";
 import { domainOf, encodeSocketAddress, type SocketAddress } from "./socket-address.ts";
 import { acceptFrom, type Listener, type OnConnection } from "./tcp-listener.ts";
-import { IPPROTO_TCP, limitSilence, type StreamOwner, TcpStream } from "./tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "./byte-stream.ts";
+import { IPPROTO_TCP, limitSilence, TcpStream } from "./tcp-stream.ts";
 
 /** SO_MARK of every socket of the proxy: its packets are not caught again. */
 export const PROXY_SOCKET_MARK = 0x800;
@@ -78,6 +79,8 @@ export interface DialOptions {
   readonly to: SocketAddress;
   /** The address to connect from; the node's own when undefined. */
   readonly from?: Address;
+  /** A pod of this node, on whose behalf this is: it is known by where its packets entered. */
+  readonly client?: Address;
 }
 
 /** Opens connections. */
@@ -86,7 +89,7 @@ export interface Dialer {
    * Starts to connect; the owner hears `onOpen` or `onClosed`.
    * @returns the stream, or an errno name when it could not even start
    */
-  dial(options: DialOptions, owner: StreamOwner): TcpStream | string;
+  dial(options: DialOptions, owner: StreamOwner): ByteStream | string;
 }
 
 /** Dials from any address. Remembers, per source address, which port it used last. */

@@ -1,7 +1,7 @@
 // A client's connection to a port that speaks HTTP: its first bytes say which version. Clients
 // speak first in both.
 
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import { H1Server } from "./http-h1-server.ts";
 import { H2Server } from "./http-h2-server.ts";
@@ -19,7 +19,7 @@ export class HttpConnection implements StreamOwner, Expiring {
   deadlineMs: number;
   readonly #parts: HttpParts;
   readonly #door: HttpDoor;
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
   readonly #onEnd: () => void;
   #seen: Buffer = Buffer.alloc(0);
   #server: H1Server | H2Server | undefined;
@@ -30,7 +30,7 @@ export class HttpConnection implements StreamOwner, Expiring {
    * @param stream accepted, and paused
    * @param onEnd called once, when the connection is gone
    */
-  constructor(parts: HttpParts, door: HttpDoor, stream: TcpStream, onEnd: () => void) {
+  constructor(parts: HttpParts, door: HttpDoor, stream: ByteStream, onEnd: () => void) {
     this.#parts = parts;
     this.#door = door;
     this.#stream = stream;

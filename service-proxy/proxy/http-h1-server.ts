@@ -17,7 +17,7 @@ import {
 import { DEFAULT_H1_LIMITS } from "../../lib/http/h1-limits.ts";
 import { H1Parser, REQUESTS } from "../../lib/http/h1-parser.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import { countUnsent } from "./http-attempt.ts";
 import type { ClientResponse, ClientStream } from "./http-client-stream.ts";
@@ -56,7 +56,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   deadlineMs: number;
   readonly #parts: HttpParts;
   readonly #door: HttpDoor;
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
   readonly #output: HttpOutput;
   readonly #onOver: () => void;
   readonly #parser = new H1Parser<H1RequestHead>(
@@ -89,7 +89,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #pieceBytes = 0;
 
   /** @param stream its events are told to this object from now on; nothing has been read of it */
-  constructor(parts: HttpParts, door: HttpDoor, stream: TcpStream, onOver: () => void) {
+  constructor(parts: HttpParts, door: HttpDoor, stream: ByteStream, onOver: () => void) {
     this.#parts = parts;
     this.#door = door;
     this.#stream = stream;

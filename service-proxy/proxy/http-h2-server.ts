@@ -5,7 +5,7 @@ import { H2_ERROR, type H2Problem } from "../../lib/http/h2-frame.ts";
 import type { H2ServerHandler } from "../../lib/http/h2-handler.ts";
 import type { H2RequestHead } from "../../lib/http/h2-head.ts";
 import { DEFAULT_H2_LIMITS } from "../../lib/http/h2-limits.ts";
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import { type H2Congestion, H2ServerStream } from "./http-h2-server-stream.ts";
 import { HttpOutput } from "./http-output.ts";
@@ -25,7 +25,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
   deadlineMs: number;
   readonly #parts: HttpParts;
   readonly #door: HttpDoor;
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
   readonly #output: HttpOutput;
   readonly #connection: H2Connection;
   readonly #onOver: () => void;
@@ -34,7 +34,7 @@ export class H2Server implements StreamOwner, H2Congestion, Expiring {
   #state: "open" | "draining" | "lingering" | "over" = "open";
 
   /** @param stream its events are told to this object from now on; nothing has been read of it */
-  constructor(parts: HttpParts, door: HttpDoor, stream: TcpStream, onOver: () => void) {
+  constructor(parts: HttpParts, door: HttpDoor, stream: ByteStream, onOver: () => void) {
     this.#parts = parts;
     this.#door = door;
     this.#stream = stream;

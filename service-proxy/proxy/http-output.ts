@@ -2,7 +2,7 @@
 // connection in one round of events become one system call. One buffer serves a whole worker.
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
-import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 
 const GATHERED_BYTES = 65_536;
 /** From here on a write of its own costs less than a copy. */
@@ -46,9 +46,9 @@ export class OutputBuffer {
 /** What is written to one connection. */
 export class HttpOutput {
   readonly #buffer: OutputBuffer;
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
 
-  constructor(buffer: OutputBuffer, stream: TcpStream) {
+  constructor(buffer: OutputBuffer, stream: ByteStream) {
     this.#buffer = buffer;
     this.#stream = stream;
   }

@@ -3,7 +3,8 @@
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
-import { type StreamEnds, type StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import { listenTransparent, TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
 import { resetOnClose, tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";

@@ -1,7 +1,7 @@
 // Carries bytes between a client and an endpoint without reading them: backpressure both ways,
 // half-close as it comes, a reset for a reset, and an end to connections where nothing moves.
 
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Result } from "../model/edge.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
 import { type Client, countRefusal, edgeService } from "./client.ts";
@@ -24,14 +24,14 @@ export interface TcpRelayRequest {
   readonly onEnd: () => void;
 }
 
-/** Some reader may be slow: see TcpStream.awaitReader. Shorter than any idle timeout. */
+/** Some reader may be slow: see ByteStream.awaitReader. Shorter than any idle timeout. */
 const STALLED_AFTER_MS = 10_000;
 
 export class TcpRelay implements Expiring {
   deadlineMs = Number.POSITIVE_INFINITY;
   readonly #parts: StreamParts;
   readonly #request: TcpRelayRequest;
-  readonly #down: TcpStream;
+  readonly #down: ByteStream;
   readonly #downSide: Direction;
   #dial: UpstreamDial | undefined;
   #dialled: Dialled | undefined;
@@ -42,7 +42,7 @@ export class TcpRelay implements Expiring {
   #open = 2;
 
   /** @param down accepted, and paused */
-  constructor(parts: StreamParts, down: TcpStream, request: TcpRelayRequest) {
+  constructor(parts: StreamParts, down: ByteStream, request: TcpRelayRequest) {
     this.#parts = parts;
     this.#request = request;
     this.#down = down;
@@ -164,7 +164,7 @@ export class TcpRelay implements Expiring {
     this.deadlineMs = this.#movedMs + STALLED_AFTER_MS;
   }
 
-  #sourceOf(side: Direction): TcpStream | undefined {
+  #sourceOf(side: Direction): ByteStream | undefined {
     return side === this.#downSide ? this.#down : this.#dialled?.stream;
   }
 }
@@ -172,7 +172,7 @@ export class TcpRelay implements Expiring {
 /** One of the two connections of a relay. */
 class Direction implements StreamOwner {
   /** The connection that gets what comes from this one. */
-  other: TcpStream | undefined;
+  other: ByteStream | undefined;
   readonly #relay: TcpRelay;
 
   constructor(relay: TcpRelay) {

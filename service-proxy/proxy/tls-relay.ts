@@ -1,7 +1,7 @@
 // Passes TLS through unopened, to whom its server name leads: reads the ClientHello, within a limit
 // of bytes and time, then relays it and all that follows.
 
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { readClientHello } from "../../lib/tls/client-hello.ts";
 import type { Failure, Result } from "../model/edge.ts";
 import type { ServerNameRoute } from "../model/proxy-plan.ts";
@@ -24,12 +24,12 @@ export class TlsRelay implements StreamOwner, Expiring {
   readonly deadlineMs: number;
   readonly #parts: StreamParts;
   readonly #request: TlsRelayRequest;
-  readonly #down: TcpStream;
+  readonly #down: ByteStream;
   #read = Buffer.alloc(0);
   #relay: TcpRelay | undefined;
 
   /** @param down accepted, and paused */
-  constructor(parts: StreamParts, down: TcpStream, request: TlsRelayRequest) {
+  constructor(parts: StreamParts, down: ByteStream, request: TlsRelayRequest) {
     this.#parts = parts;
     this.#request = request;
     this.#down = down;

@@ -1,7 +1,7 @@
 // From a group to a connection: picks an endpoint, dials it, and tries others when it cannot be
 // reached, or not soon. Every attempt counts at its endpoint, but for what this machine lacks.
 
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
 import { type Client, sourceAddress } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
@@ -18,7 +18,7 @@ export interface DialRequest {
 
 /** An open connection, and the endpoint at the other end. */
 export interface Dialled {
-  readonly stream: TcpStream;
+  readonly stream: ByteStream;
   /** Was told `started`; whoever takes it must tell it `finished`. */
   readonly endpoint: EndpointState;
   readonly connectMs: number;
@@ -44,7 +44,7 @@ export class UpstreamDial implements StreamOwner, Expiring {
   readonly #failed: EndpointState[] = [];
   readonly #endMs: number;
   deadlineMs = Number.POSITIVE_INFINITY;
-  #stream: TcpStream | undefined;
+  #stream: ByteStream | undefined;
   #endpoint: EndpointState | undefined;
   #startedMs: number;
   #over = false;

@@ -1,7 +1,7 @@
 // A connection to an endpoint while it is being opened: stands, fails, or takes too long.
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
@@ -17,7 +17,7 @@ export interface UpstreamDialParts {
 /** Hears one of the two, once, never from within the constructor's call. */
 export interface UpstreamDialOwner {
   /** The stream's events must be taken over at once. */
-  onOpened(stream: TcpStream): void;
+  onOpened(stream: ByteStream): void;
   onDialFailed(why: UpstreamFailure): void;
 }
 
@@ -26,7 +26,7 @@ export class UpstreamDialling implements StreamOwner, Expiring {
   readonly #parts: UpstreamDialParts;
   readonly #target: UpstreamTarget;
   readonly #owner: UpstreamDialOwner;
-  #stream: TcpStream | undefined;
+  #stream: ByteStream | undefined;
   #over = false;
 
   constructor(parts: UpstreamDialParts, target: UpstreamTarget, owner: UpstreamDialOwner) {

@@ -1,7 +1,7 @@
 // The connections to one endpoint from one source address: idle ones of HTTP/1.1, the last used
 // first, so that those not needed grow old; and shared ones of HTTP/2.
 
-import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { OutputBuffer } from "./http-output.ts";
 import { UpstreamDialling, type UpstreamDialParts } from "./upstream-pool-dial.ts";
@@ -116,7 +116,7 @@ export class UpstreamPool implements Expiring {
   }
 
   /** The circuit counts connections in use: idle ones of one client must not keep others out. */
-  #connected(stream: TcpStream, { group, endpoint }: UpstreamTarget): UpstreamH1 {
+  #connected(stream: ByteStream, { group, endpoint }: UpstreamTarget): UpstreamH1 {
     const { circuit } = group;
     const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts.output, {
       onIdle: () => {

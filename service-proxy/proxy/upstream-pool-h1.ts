@@ -11,7 +11,7 @@ import type { H1Body, H1ResponseHead } from "../../lib/http/h1-head.ts";
 import { DEFAULT_H1_LIMITS } from "../../lib/http/h1-limits.ts";
 import { H1Parser, RESPONSES } from "../../lib/http/h1-parser.ts";
 import type { FieldLines, RequestHead } from "../../lib/http/message.ts";
-import type { TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 import type { ClientRequest } from "./http-client-stream.ts";
 import { HttpOutput, type OutputBuffer } from "./http-output.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
@@ -26,7 +26,7 @@ export interface UpstreamKeeper {
 
 export class UpstreamH1 implements UpstreamStream {
   readonly kind = "stream";
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
   readonly #output: HttpOutput;
   readonly #keeper: UpstreamKeeper;
   readonly #parser = new H1Parser<H1ResponseHead>(
@@ -51,7 +51,7 @@ export class UpstreamH1 implements UpstreamStream {
   #closed = false;
 
   /** @param stream open, its events told to this object */
-  constructor(stream: TcpStream, buffer: OutputBuffer, keeper: UpstreamKeeper) {
+  constructor(stream: ByteStream, buffer: OutputBuffer, keeper: UpstreamKeeper) {
     this.#stream = stream;
     this.#output = new HttpOutput(buffer, stream);
     this.#keeper = keeper;

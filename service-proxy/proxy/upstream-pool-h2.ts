@@ -8,7 +8,7 @@ import type { H2ResponseHead } from "../../lib/http/h2-head.ts";
 import { DEFAULT_H2_LIMITS } from "../../lib/http/h2-limits.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
-import type { StreamOwner, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import { H2Flow } from "./http-h2-flow.ts";
 import { HttpOutput, type OutputBuffer } from "./http-output.ts";
@@ -27,7 +27,7 @@ export class UpstreamH2 implements StreamOwner {
   idleSinceMs: number;
   readonly reactor: Reactor;
   readonly connection: H2Connection;
-  readonly #stream: TcpStream;
+  readonly #stream: ByteStream;
   readonly #output: HttpOutput;
   readonly #onGone: () => void;
   readonly #streams = new Map<number, UpstreamH2Stream>();
@@ -41,7 +41,7 @@ export class UpstreamH2 implements StreamOwner {
    * @param stream open, its events told to this object
    * @param onGone called once, when the connection is closed
    */
-  constructor(stream: TcpStream, { reactor, output }: UpstreamH2Parts, onGone: () => void) {
+  constructor(stream: ByteStream, { reactor, output }: UpstreamH2Parts, onGone: () => void) {
     this.reactor = reactor;
     this.#stream = stream;
     const gathered = new HttpOutput(output, stream);
