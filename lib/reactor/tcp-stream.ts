@@ -1,6 +1,7 @@
 // One TCP connection on a reactor. Bytes come as views of the reactor's one read buffer; writes go
 // to the kernel at once, and only what it does not take is copied and kept.
 
+import assert from "node:assert/strict";
 import {
   errnoName,
   getSocketOption,
@@ -198,6 +199,14 @@ export class TcpStream implements ByteStream, Watcher {
     if (this.#state === "closed") return;
     resetOnClose(this.#fd);
     this.close();
+  }
+
+  /** Gives the descriptor to somebody else, who watches and closes it from here on. */
+  takeDescriptor(): number {
+    assert(this.#state === "open" && this.#queuedBytes === 0, "an idle connection is handed on");
+    this.#state = "closed";
+    this.#reactor.release(this.#fd);
+    return this.#fd;
   }
 
   onReady(events: number): void {
