@@ -22,6 +22,7 @@ import { runSyncLoop } from "./apply/sync-loop.ts";
 import { NodeObserver } from "./apply/sync-observer.ts";
 import { toKubeProxyConfiguration } from "./config/kube-proxy-configuration.ts";
 import type { NodeSettings } from "./config/node-settings.ts";
+import type { IdentityPart } from "./model/identity-part.ts";
 import { isNodeEligible } from "./model/proxy-health.ts";
 import type { UdpTargets } from "./model/udp-targets.ts";
 import { IP_FAMILY } from "./plan/service-plan.ts";
@@ -52,6 +53,8 @@ export interface ServiceProxyParts {
   readonly onFirstSync: () => void;
   readonly succession: Succession;
   readonly leave: Leave;
+  /** Missing where identities are off. */
+  readonly identity?: IdentityPart;
 }
 
 const CONNTRACK_INTERVAL_MS = 1_000;
@@ -66,7 +69,7 @@ export async function runServiceProxy(
   parts: ServiceProxyParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { settings, clock, log, metrics, events, families, nodeName, store } = parts;
+  const { settings, clock, log, metrics, events, families, nodeName, store, identity } = parts;
   const observer = new NodeObserver({
     ...parts,
     makeConntrackCleaner: (previous) => conntrackCleaner(parts, previous),
@@ -77,7 +80,10 @@ export async function runServiceProxy(
   events.report(starting(nodeReference(nodeName)));
   const loop = runSyncLoop(
     {
-      settings: tableSettings(settings, nodeName, parts.apiServerAddresses),
+      settings: {
+        ...tableSettings(settings, nodeName, parts.apiServerAddresses),
+        ...(identity && { hasIdentities: (service) => identity.hasIdentities(service) }),
+      },
       families,
       minSyncPeriodMs: settings.minSyncPeriodMs,
       auditPeriodMs: settings.auditPeriodMs,

@@ -6,6 +6,7 @@ import { Reactor } from "./reactor.ts";
 import { listenOnLoopback, loopbackDialer } from "./sample-loopback.ts";
 import { decodeSocketAddress, encodeSocketAddress } from "./socket-address.ts";
 import type { ByteStream, StreamOwner } from "./byte-stream.ts";
+import { copyToKeep, restOf } from "./kept-bytes.ts";
 import { TcpStream } from "./tcp-stream.ts";
 
 const reactor = new Reactor(() => performance.now());
@@ -131,4 +132,28 @@ test("a listener hands over connections with both addresses; a paused one reads 
   stream.end();
   await once(client, "close");
   listener.close();
+});
+
+test("reads are small while much is kept for slow readers, until it is sent or forgotten", async () => {
+  const peer = await server((socket) => void socket.on("error", () => {}).pause());
+  const owner = new Listening();
+  const stream = dial(peer.port, owner);
+  await owner.opened.promise;
+  const { length } = reactor.readBuffer;
+  const big = Buffer.alloc(64 << 20);
+  assert.equal(stream.write(big, 0, big.length), false);
+  assert(reactor.readBuffer.length < length / 4);
+  stream.close();
+  assert.equal(reactor.readBuffer.length, length);
+  peer.server.close();
+});
+
+test("what is left of kept bytes holds on to little else", () => {
+  const bytes = copyToKeep(Buffer.from("0123456789"), 2, 10);
+  assert.equal(bytes.buffer.byteLength, 8);
+  for (let start = 0; start < bytes.length; start++) {
+    const rest = restOf(bytes, start);
+    assert.equal(rest.toString(), "23456789".slice(start));
+    assert(rest.buffer.byteLength <= 2 * rest.length);
+  }
 });

@@ -24,6 +24,9 @@ const EVENT_BYTES = process.arch === "x64" ? 12 : 16;
 const DATA_AT = EVENT_BYTES - 8;
 const MAXIMUM_EVENTS = 256;
 const READ_BUFFER_BYTES = 262_144;
+/** While much is kept for slow readers: so much more at most for each that stops reading then. */
+const SMALL_READ_BYTES = 16_384;
+export const MUCH_KEPT_BYTES = 16 << 20;
 
 interface Watch {
   /** Grows: an event of a descriptor that was closed and given out again is recognised. */
@@ -33,8 +36,8 @@ interface Watch {
 
 /** Watches descriptors and calls their owners, as long as the process lives. */
 export class Reactor {
-  /** Everybody reads into this one; it is overwritten by the next read. */
-  readonly readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  readonly #smallReadBuffer = this.#readBuffer.subarray(0, SMALL_READ_BYTES);
   readonly #epoll = epollCreate();
   readonly #watches: (Watch | undefined)[] = [];
   readonly #event = Buffer.alloc(EVENT_BYTES);
@@ -42,6 +45,7 @@ export class Reactor {
   readonly #now: () => number;
   readonly #loop: { close(): void };
   #generation = 0;
+  #keptBytes = 0;
   #nowMs: number;
   #inTick = false;
   #afterTick: (() => void)[] = [];
@@ -56,6 +60,19 @@ export class Reactor {
   /** The time at which this round of events began; cheap, for deadlines and latencies. */
   get nowMs(): number {
     return this.#inTick ? this.#nowMs : this.#now();
+  }
+
+  /**
+   * Everybody reads into this one; it is overwritten by the next read. Small while much is kept:
+   * what is read then is likely to be kept, too.
+   */
+  get readBuffer(): Buffer {
+    return this.#keptBytes < MUCH_KEPT_BYTES ? this.#readBuffer : this.#smallReadBuffer;
+  }
+
+  /** Who keeps bytes for a slow reader says so: how many more, or (negative) fewer. */
+  kept(lengthBytes: number): void {
+    this.#keptBytes += lengthBytes;
   }
 
   add(fd: number, events: number, watcher: Watcher): void {

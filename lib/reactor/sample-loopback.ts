@@ -23,5 +23,6 @@ export function loopbackDialer(reactor: Reactor): Dialer {
       const encoded = encodeSocketAddress(to.address, to.port);
       return TcpStream.connecting(reactor, streamSocket(AF_INET), { remote: to, encoded }, owner);
     },
+    isPersonal: () => false,
   };
 }

@@ -15,6 +15,7 @@ import {
   tryShutdownWrite,
 } from "../sys/ffi.ts";
 import type { ByteStream, StreamOwner } from "./byte-stream.ts";
+import { copyToKeep, restOf } from "./kept-bytes.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "./reactor.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
@@ -131,7 +132,7 @@ export class TcpStream implements ByteStream, Watcher {
       }
       sent = Math.max(0, sent);
     }
-    this.#keep(Buffer.from(bytes.subarray(start + sent, end)));
+    this.#keep(copyToKeep(bytes, start + sent, end));
     this.#watch();
     return false;
   }
@@ -190,7 +191,7 @@ export class TcpStream implements ByteStream, Watcher {
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#queue = [];
+    this.#setQueue([], 0);
     this.#reactor.close(this.#fd);
   }
 
@@ -244,7 +245,13 @@ export class TcpStream implements ByteStream, Watcher {
 
   #keep(bytes: Buffer): void {
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
+    this.#setQueue(this.#queue, this.#queuedBytes + bytes.length);
+  }
+
+  #setQueue(queue: Buffer[], lengthBytes: number): void {
+    this.#reactor.kept(lengthBytes - this.#queuedBytes);
+    this.#queue = queue;
+    this.#queuedBytes = lengthBytes;
   }
 
   #flush(): void {
@@ -258,13 +265,11 @@ export class TcpStream implements ByteStream, Watcher {
         limitSilence(this.#fd);
       }
       if (sent < bytes.length) {
-        const rest = bytes.subarray(Math.max(0, sent));
-        this.#queue = [rest];
-        this.#queuedBytes = rest.length;
+        const rest = restOf(bytes, Math.max(0, sent));
+        this.#setQueue([rest], rest.length);
         return this.#watch();
       }
-      this.#queue = [];
-      this.#queuedBytes = 0;
+      this.#setQueue([], 0);
     }
     if (this.#ending) return this.#finish();
     this.#watch();

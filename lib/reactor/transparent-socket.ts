@@ -90,6 +90,8 @@ export interface Dialer {
    * @returns the stream, or an errno name when it could not even start
    */
   dial(options: DialOptions, owner: StreamOwner): ByteStream | string;
+  /** True when what is dialled for this client shows who it is, and may serve nobody else. */
+  isPersonal(client: Address): boolean;
 }
 
 /** Dials from any address. Remembers, per source address, which port it used last. */
@@ -114,6 +116,10 @@ export class TransparentDialer implements Dialer {
       result = this.#connect(to, owner, { address: from, port: this.#takePort(from) });
     }
     return result;
+  }
+
+  isPersonal(): boolean {
+    return false;
   }
 
   #connect(to: SocketAddress, owner: StreamOwner, from?: SocketAddress): TcpStream | string {

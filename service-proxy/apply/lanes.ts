@@ -9,6 +9,7 @@ import type { NodeMetrics } from "../../lib/metrics/node-metrics.ts";
 import { proxySeries } from "../../lib/metrics/proxy-series.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { type NodeSettings, workerCount } from "../config/node-settings.ts";
+import type { IdentityPart } from "../model/identity-part.ts";
 import type { TappedRequest } from "../model/admin-protocol.ts";
 import { ZONE_LABEL } from "../model/node-facts.ts";
 import type { WorkerSettings } from "../model/worker-messages.ts";
@@ -46,6 +47,8 @@ export interface LanesParts {
   readonly hostAddresses: () => readonly string[];
   readonly succession: Succession;
   readonly leave: Leave;
+  /** Missing where identities are off. */
+  readonly identity?: IdentityPart;
 }
 
 /**
@@ -73,6 +76,7 @@ export interface Lanes {
 /** Workers start with the first Service that needs one. */
 export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   const { settings, clock, log, metrics, families, apply, succession, store, nodeName } = parts;
+  const { identity } = parts;
   const stats = new ProxyStats();
   exposeProxyStats(metrics.page, stats);
   collectGauge(metrics.page, proxySeries.workers, () => [{ labels: {}, value: pool.listening }]);
@@ -85,6 +89,8 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
     settings: workerSettings(parts),
     start: (listener) => new WorkerProcess(listener),
     wholePlan: () => late.whole?.whole() ?? NOTHING,
+    wholeIdentity: () => identity?.whole(),
+    onIdentityTelemetry: (worker, telemetry) => identity?.onTelemetry(worker, telemetry),
     onHealth: () => late.heartbeat?.beat(),
     onTelemetry: (worker, telemetry) => stats.add(worker, telemetry, clock.monotonicMs()),
     onTapped: (id, tapped) => taps.get(id)?.(tapped),
@@ -92,6 +98,11 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
     clock,
     random: parts.random,
     log,
+  });
+  identity?.share({
+    start: () => pool.start(),
+    update: (delta) => pool.updateIdentity(delta),
+    healthy: () => pool.healthy,
   });
   const lanes = new LaneApply({
     pool,

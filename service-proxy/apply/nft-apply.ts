@@ -23,7 +23,7 @@ import {
   wholeTransaction,
 } from "../plan/changes.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
-import type { Chain } from "../plan/rule-parts.ts";
+import type { Chain } from "../../lib/nft/rule-parts.ts";
 import { demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
 
 /** What one sync did. */

@@ -66,6 +66,8 @@ function rig(count = 1) {
       return worker;
     },
     wholePlan: () => NOTHING,
+    wholeIdentity: () => undefined,
+    onIdentityTelemetry: () => {},
     onHealth: () => events.push(pool.healthy ? "healthy" : "unhealthy"),
     onTelemetry: (worker) => events.push(`telemetry of ${worker}`),
     onTapped: (tap) => events.push(`tapped ${tap}`),

@@ -26,10 +26,13 @@ export interface WorkerPoolParts {
   }) => WorkerHandle;
   /** The whole plan of the moment, for a worker that starts. */
   readonly wholePlan: () => ProxyPlanDelta;
+  /** What the part that carries identities needs, whole. Missing where identities are off. */
+  readonly wholeIdentity: () => unknown;
   /** `healthy` may have changed. */
   readonly onHealth: () => void;
   /** @param worker a number of its own for each process that was ever started */
   readonly onTelemetry: (worker: number, telemetry: TelemetryMessage) => void;
+  readonly onIdentityTelemetry: (worker: number, telemetry: unknown) => void;
   readonly onTapped: (tap: number, request: TappedRequest) => void;
   /** It will say nothing more. */
   readonly onEnded: (worker: number) => void;
@@ -102,9 +105,18 @@ export class WorkerPool {
   }
 
   /** Tells every worker what changed. Resolves when it is in force, or a second has passed. */
-  async update(delta: ProxyPlanDelta): Promise<void> {
+  update(delta: ProxyPlanDelta): Promise<void> {
+    return this.#tellAll((sequence) => ({ kind: "plan", sequence, delta }));
+  }
+
+  /** The same for the part that carries identities. */
+  updateIdentity(delta: unknown): Promise<void> {
+    return this.#tellAll((sequence) => ({ kind: "identity", sequence, delta }));
+  }
+
+  async #tellAll(message: (sequence: number) => ToWorker): Promise<void> {
     const sequence = ++this.#sequence;
-    for (const { handle } of this.#slots) handle?.tell({ kind: "plan", sequence, delta });
+    for (const { handle } of this.#slots) handle?.tell(message(sequence));
     const isApplied = ({ listening, applied }: Slot): boolean => !listening || applied >= sequence;
     await this.#until(() => this.#slots.every(isApplied), APPLIED_WITHIN_MS);
   }
@@ -195,7 +207,9 @@ export class WorkerPool {
       onExit: (how) => this.#ended(index, slot, how),
     });
     log.info("proxy worker starts", { worker: index, pid: slot.handle.pid });
-    slot.handle.tell({ kind: "start", settings, plan: this.#parts.wholePlan() });
+    const { wholePlan, wholeIdentity } = this.#parts;
+    const identity = wholeIdentity();
+    slot.handle.tell({ kind: "start", settings, plan: wholePlan(), identity });
     for (const [id, filter] of this.#taps) slot.handle.tell({ kind: "tap", id, filter });
   }
 
@@ -218,6 +232,9 @@ export class WorkerPool {
       case "beat":
         slot.beats++;
         this.#wake();
+        if (message.identity !== undefined) {
+          this.#parts.onIdentityTelemetry(slot.worker, message.identity);
+        }
         return this.#parts.onTelemetry(slot.worker, message.telemetry);
       case "tapped":
         return this.#parts.onTapped(message.id, message.request);

@@ -7,6 +7,7 @@ import { formatGoDuration } from "./duration.ts";
 import { toKubeProxyConfiguration } from "./kube-proxy-configuration.ts";
 import { sourceType } from "./network-type.ts";
 import type { NodeSettings } from "./node-settings.ts";
+import { formatAuthority } from "./resolve-identity.ts";
 import { settingsByNodeField } from "./settings-table.ts";
 
 export const nodeConfigurationKind: DocumentKind = {
@@ -36,6 +37,15 @@ export function toNodeConfiguration(settings: NodeSettings) {
       drainTimeout: formatGoDuration(settings.proxy.drainTimeoutMs),
       accessLogShare: settings.proxy.accessLogShare,
       adminSocket: settings.proxy.adminSocket ?? "",
+    },
+    identity: {
+      mode: settings.identity.mode,
+      trustDomain: settings.identity.trustDomain,
+      certificateAuthority: formatAuthority(settings.identity.authority),
+      tokenFile: settings.identity.tokenFile,
+      certificateLifetime: formatGoDuration(settings.identity.lifetimeMs),
+      tunnelPort: settings.identity.tunnelPort,
+      directPort: settings.identity.directPort,
     },
   };
 }

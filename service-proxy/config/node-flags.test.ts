@@ -55,6 +55,15 @@ test("without any flag the node runs with kube-proxy's defaults, but syncs after
         accessLogShare: 0,
         adminSocket: "/run/innermesh/node.sock",
       },
+      identity: {
+        mode: "none",
+        trustDomain: "cluster.local",
+        authority: { kind: "service", service: "innermesh-system/innermesh-ca", port: 15_012 },
+        tokenFile: "/var/run/secrets/innermesh-ca/token",
+        lifetimeMs: 86_400_000,
+        tunnelPort: 15_008,
+        directPort: 15_003,
+      },
       conntrack: {
         maxPerCore: 32_768,
         minEntries: 131_072,
@@ -167,6 +176,20 @@ for (const mode of ["nftables", "iptables", "ipvs"]) {
 test("modes kernel and userspace are taken as they are", () => {
   assert.equal(flags("--proxy-mode=kernel").proxyMode, "kernel");
   assert.equal(flags("--proxy-mode=userspace").proxyMode, "userspace");
+});
+
+test("identities need a trust domain, a lifetime and an authority that can be", () => {
+  const { identity } = flags("--identity=strict", "--certificate-authority=dir:/etc/ca");
+  assert.deepEqual(
+    [identity.mode, identity.authority],
+    ["strict", { kind: "directory", path: "/etc/ca" }],
+  );
+  assert.match(
+    parse(["--trust-domain=Cluster.Local"]).errors[0] ?? "",
+    /"Cluster.Local" is no trust domain/,
+  );
+  assert.match(parse(["--certificate-lifetime=5m"]).errors[0] ?? "", /use 10m to 168h/);
+  assert.match(parse(["--certificate-authority=ca.example"]).errors[0] ?? "", /names no authority/);
 });
 
 test("proxy workers need two doors, and a share of requests to log", () => {

@@ -38,6 +38,23 @@ export interface ProxySettings {
   readonly adminSocket?: string;
 }
 
+export type AuthoritySettings =
+  | { readonly kind: "service"; readonly service: string; readonly port: number }
+  | { readonly kind: "url"; readonly url: string }
+  /** This node signs for itself, with what the directory holds. */
+  | { readonly kind: "directory"; readonly path: string };
+
+export interface IdentitySettings {
+  /** Of pods about which no label says anything; none: nobody has an identity, nor asks for one. */
+  readonly mode: "none" | "off" | "permissive" | "strict";
+  readonly trustDomain: string;
+  readonly authority: AuthoritySettings;
+  readonly tokenFile: string;
+  readonly lifetimeMs: number;
+  readonly tunnelPort: number;
+  readonly directPort: number;
+}
+
 export interface NodeSettings {
   readonly action: NodeAction;
   /** To be watched: kube-proxy exits when its file changes, and so do we. */
@@ -66,6 +83,7 @@ export interface NodeSettings {
   readonly metricsAddress?: HostPort;
   readonly bindAddressHardFail: boolean;
   readonly proxy: ProxySettings;
+  readonly identity: IdentitySettings;
   readonly conntrack: ConntrackSettings;
   /** -1000–1000 */
   readonly oomScoreAdj: number;

@@ -4,6 +4,7 @@
 import type { DetectLocal } from "../model/local-traffic.ts";
 import { formatGoDuration } from "./duration.ts";
 import type { HostPort } from "./host-port.ts";
+import { resolveIdentity } from "./resolve-identity.ts";
 import type { ListenChoice } from "./network-type.ts";
 import type { NodeAction, NodeSettings, ProxySettings, SourceSettings } from "./node-settings.ts";
 import type { Setting } from "./setting.ts";
@@ -51,6 +52,7 @@ export function resolveSettings(values: SettingValues): ResolvedSettings {
     masqueradeBit: resolveMasqueradeBit(values, mode, errors),
     bindAddressHardFail: values.value(table.bindAddressHardFail),
     proxy: resolveProxy(values, errors),
+    identity: resolveIdentity(values, errors),
     conntrack: resolveConntrack(values),
     oomScoreAdj: values.value(table.oomScoreAdj),
     log: { verbosity: values.value(table.verbosity), format: values.value(table.logFormat) },

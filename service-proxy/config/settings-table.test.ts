@@ -23,6 +23,11 @@ const OWN_FLAGS = [
   "access-log-share",
   "admin-socket",
   "audit-period",
+  "certificate-authority",
+  "certificate-authority-token",
+  "certificate-lifetime",
+  "direct-port",
+  "identity",
   "min-sync-period",
   "nft-backend",
   "proxy-drain-timeout",
@@ -32,6 +37,8 @@ const OWN_FLAGS = [
   "proxy-workers",
   "source",
   "sync-period",
+  "trust-domain",
+  "tunnel-port",
 ];
 
 test("every flag of kube-proxy is known, and ours are the only others", () => {

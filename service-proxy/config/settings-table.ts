@@ -2,6 +2,7 @@
 // explains or documents settings walks this.
 
 import { foreignSettings } from "./foreign-settings.ts";
+import { identitySettings } from "./identity-settings.ts";
 import { laneSettings } from "./lane-settings.ts";
 import { actionSettings, loggingSettings, serverSettings, sourceSettings } from "./run-settings.ts";
 import type { Setting } from "./setting.ts";
@@ -13,6 +14,7 @@ export const settingsTable = {
   ...syncSettings,
   ...serviceSettings,
   ...laneSettings,
+  ...identitySettings,
   ...conntrackSettings,
   ...serverSettings,
   ...loggingSettings,
@@ -31,6 +33,7 @@ export const settingGroups: readonly SettingGroup[] = [
   { title: "Programming the kernel", settings: Object.values(syncSettings) },
   { title: "Service traffic", settings: Object.values(serviceSettings) },
   { title: "Userspace lanes", settings: Object.values(laneSettings) },
+  { title: "Identities", settings: Object.values(identitySettings) },
   { title: "Connection tracking", settings: Object.values(conntrackSettings) },
   { title: "Servers and process", settings: Object.values(serverSettings) },
   { title: "Logging", settings: Object.values(loggingSettings) },

@@ -16,8 +16,16 @@ export interface WorkerSettings {
 
 export type ToWorker =
   /** First of all: where to listen. The plan follows, then the doors open. */
-  | { readonly kind: "start"; readonly settings: WorkerSettings; readonly plan: ProxyPlanDelta }
+  | {
+      readonly kind: "start";
+      readonly settings: WorkerSettings;
+      readonly plan: ProxyPlanDelta;
+      /** Missing where identities are off. */
+      readonly identity?: unknown;
+    }
   | { readonly kind: "plan"; readonly sequence: number; readonly delta: ProxyPlanDelta }
+  /** For the part of a worker that carries identities: what that needs, and answers as a plan does. */
+  | { readonly kind: "identity"; readonly sequence: number; readonly delta: unknown }
   /** Beats now. */
   | { readonly kind: "report" }
   /** Shows requests that pass the filter, until it is closed. */
@@ -37,5 +45,7 @@ export type FromWorker =
   | {
       readonly kind: "beat";
       readonly telemetry: TelemetryMessage;
+      /** What the part that carries identities counted. */
+      readonly identity?: unknown;
     }
   | { readonly kind: "tapped"; readonly id: number; readonly request: TappedRequest };

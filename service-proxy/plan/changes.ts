@@ -3,7 +3,7 @@
 import type { Change, Element, Family, TableContents, Transaction } from "../../lib/nft/objects.ts";
 import type { Difference } from "./element-ledger.ts";
 import type { FamilyPlan } from "./family-plan.ts";
-import type { Chain } from "./rule-parts.ts";
+import type { Chain } from "../../lib/nft/rule-parts.ts";
 import { demandedChains, fixedChains, SETS, setSpec, TABLE } from "./ruleset.ts";
 
 /**

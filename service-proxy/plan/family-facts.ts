@@ -24,6 +24,8 @@ export interface TableSettings {
   readonly detectLocal: DetectLocal;
   readonly masqueradeAll: boolean;
   readonly proxyMode: ProxyMode;
+  /** See LaneSettings. */
+  readonly hasIdentities?: (service: string) => boolean;
   readonly lane: LaneOptions;
   /** 0–31 */
   readonly masqueradeBit: number;

@@ -44,7 +44,7 @@ function lane(book: LaneBook, { services }: LaneSource, key = "shop/web") {
 }
 
 test("a route moves its parent to the proxy, and makes its backend one", () => {
-  const book = new LaneBook("auto");
+  const book = new LaneBook({ proxyMode: "auto" });
   const before = source([]);
   book.update(before);
   assert.equal(lane(book, before).lane, "kernel");
@@ -57,7 +57,7 @@ test("a route moves its parent to the proxy, and makes its backend one", () => {
 });
 
 test("a route that goes takes both back", () => {
-  const book = new LaneBook("auto");
+  const book = new LaneBook({ proxyMode: "auto" });
   book.update(source([TCP_ROUTE]));
   const after = source([]);
   const again = [...book.update(after, { ...NO_CHANGES, routes: true })];
@@ -66,7 +66,7 @@ test("a route that goes takes both back", () => {
 });
 
 test("a namespace's label moves every Service of it, once", () => {
-  const book = new LaneBook("auto");
+  const book = new LaneBook({ proxyMode: "auto" });
   book.update(source([]));
   const after = source([], { "innermesh.io/lane": "l4" });
   const again = [...book.update(after, { ...NO_CHANGES, namespaces: true })];
@@ -81,7 +81,7 @@ test("labels and annotations that mean nothing are told on their Service", () =>
     labels: { "innermesh.io/lane": "fast" },
     annotations: { "innermesh.io/balancing": "fast", "innermesh.io/proxy-protocol": "yes" },
   });
-  const book = new LaneBook("auto");
+  const book = new LaneBook({ proxyMode: "auto" });
   book.update({ ...source([]), services: new Map([["shop/web", strange]]) });
   assert.deepEqual(
     book
@@ -106,7 +106,7 @@ function service(metadata: Readonly<Record<string, unknown>>): Service {
 }
 
 test("a route that waits for its parent takes it as soon as it comes", () => {
-  const book = new LaneBook("auto");
+  const book = new LaneBook({ proxyMode: "auto" });
   const all = source([TCP_ROUTE]);
   const without = new Map([...all.services].filter(([key]) => key !== "shop/web"));
   book.update({ ...all, services: without });

@@ -19,8 +19,19 @@ const NO_ROUTES: RoutesPlan = {
   problems: [],
 };
 
+/** What decides lanes beside objects. */
+export interface LaneSettings {
+  readonly proxyMode: ProxyMode;
+  /**
+   * Whether a pod of this node that has an identity may call an endpoint of this Service that has
+   * one. Whoever answers differently from now on marks the Service as changed.
+   * @default never
+   */
+  readonly hasIdentities?: (service: string) => boolean;
+}
+
 export class LaneBook {
-  readonly #proxyMode: ProxyMode;
+  readonly #settings: LaneSettings;
   readonly #planRoutes = makeRoutePlanner();
   /** What labels and annotations say wrongly, by Service. */
   readonly #troubled = new Map<string, readonly Problem[]>();
@@ -32,8 +43,8 @@ export class LaneBook {
   #udpParents = new Map<string, Set<string>>();
   #source: LaneSource | undefined;
 
-  constructor(proxyMode: ProxyMode) {
-    this.#proxyMode = proxyMode;
+  constructor(settings: LaneSettings) {
+    this.#settings = settings;
   }
 
   /**
@@ -62,9 +73,11 @@ export class LaneBook {
   /** The lane of a port, and why. */
   choice(service: Service, port: ServicePort): LaneChoice {
     const name = nameOf(service, port);
+    const { proxyMode, hasIdentities } = this.#settings;
     return laneOf({
       protocol: port.protocol,
-      proxyMode: this.#proxyMode,
+      proxyMode,
+      hasIdentities: hasIdentities?.(`${service.namespace}/${service.name}`) ?? false,
       serviceLabel: service.labels[LANE_LABEL],
       namespaceLabel: this.#labels.get(service.namespace),
       routes: this.#routes.ports.get(name),

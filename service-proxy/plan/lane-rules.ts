@@ -16,7 +16,7 @@ import {
   priority,
   setPriority,
   verdict,
-} from "./rule-parts.ts";
+} from "../../lib/nft/rule-parts.ts";
 
 /** A match that can be turned round. */
 export type OriginMatch = Extract<Statement, { kind: "in-set" | "iifname" }>;

@@ -9,6 +9,7 @@ const plain: LaneFacts = {
   serviceLabel: undefined,
   namespaceLabel: undefined,
   routes: undefined,
+  hasIdentities: false,
   hasUdpRoute: false,
 };
 const http: PortKind = { kind: "http", routes: { rules: [] } };
@@ -55,4 +56,12 @@ test("a label that is no lane is found out", () => {
   for (const value of [undefined, "auto", "kernel", "l4", "l7"]) {
     assert.equal(isUnknownLane(value), false);
   }
+});
+
+test("identities take TCP out of the kernel, whatever a label says, and leave UDP there", () => {
+  const hasIdentities = true;
+  assert.equal(laneOf({ ...plain, hasIdentities }).lane, "l4");
+  assert.equal(laneOf({ ...plain, hasIdentities, serviceLabel: "kernel" }).lane, "l4");
+  assert.equal(laneOf({ ...plain, hasIdentities, serviceLabel: "l7" }).lane, "l7");
+  assert.equal(laneOf({ ...plain, hasIdentities, protocol: "UDP" }).lane, "kernel");
 });

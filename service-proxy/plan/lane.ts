@@ -24,12 +24,23 @@ export interface LaneFacts {
   readonly namespaceLabel: string | undefined;
   /** Routes whose parent is this port. */
   readonly routes: PortKind | undefined;
+  /** A pod of this node that has an identity may call an endpoint that has one. */
+  readonly hasIdentities: boolean;
   /** A UDPRoute has this port. */
   readonly hasUdpRoute: boolean;
 }
 
-/** The nearest wins: the Service's label, the namespace's, routes, the node's mode. */
+/**
+ * The nearest wins: the Service's label, the namespace's, routes, identities, the node's mode. The
+ * kernel can prove no identity, so where there are some nothing leaves TCP to it.
+ */
 export function laneOf(facts: LaneFacts): LaneChoice {
+  const choice = chosenLane(facts);
+  if (!facts.hasIdentities || facts.protocol !== "TCP" || choice.lane !== "kernel") return choice;
+  return { lane: "l4", rule: "clients here and endpoints have identities to prove" };
+}
+
+function chosenLane(facts: LaneFacts): LaneChoice {
   const { protocol, proxyMode, routes, hasUdpRoute } = facts;
   if (protocol !== "TCP") {
     const rule = `${protocol} is always served by the kernel`;

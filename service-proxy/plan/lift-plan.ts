@@ -7,7 +7,7 @@ import type { Link } from "../../lib/netlink/link.ts";
 import type { Change, Family, Rule, SetSpec, Transaction } from "../../lib/nft/objects.ts";
 import type { FamilyPlan } from "./family-plan.ts";
 import { DELIVERED_MARK } from "./lane-marks.ts";
-import { accept, type Chain, field, goto, inSet, plain } from "./rule-parts.ts";
+import { accept, type Chain, field, goto, inSet, plain } from "../../lib/nft/rule-parts.ts";
 import { TABLE } from "./ruleset.ts";
 
 /** A bridge with pods on it. */

@@ -42,7 +42,7 @@ export class NodePlan {
     { families = ["ip", "ip6"], otherNodes = [] }: NodePlanOptions = {},
   ) {
     this.#settings = settings;
-    this.lanes = new LaneBook(settings.proxyMode);
+    this.lanes = new LaneBook(settings);
     this.lanes.update(source);
     const situation = situationOf(settings, source, { hostAddresses, otherNodes });
     this.families = families.map(

@@ -12,6 +12,10 @@ const pod = (name: string, ...addresses: string[]): Pod => ({
   nodeName: "node-1",
   serviceAccount: "default",
   addresses,
+  labels: {},
+  hostNetwork: false,
+  isOver: false,
+  ambientRedirection: false,
 });
 
 test("pods of this node are known by each of their addresses, others are not", () => {

@@ -17,7 +17,7 @@ import {
   priority,
   random,
   setPriority,
-} from "./rule-parts.ts";
+} from "../../lib/nft/rule-parts.ts";
 
 export const TABLE = "innermesh";
 

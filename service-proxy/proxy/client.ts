@@ -2,6 +2,7 @@
 // pod of this node has its address.
 
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
+import type { DialOptions } from "../../lib/reactor/transparent-socket.ts";
 import { type Failure, SOURCES } from "../model/edge.ts";
 import type { FrontendSide, ProxyFrontend, ProxyGroup } from "../model/proxy-plan.ts";
 import type { ProxyTables } from "./proxy-tables.ts";
@@ -46,6 +47,21 @@ export function sourceAddress(
   if (client.address === endpoint.address) return undefined;
   const returns = side.source === "client-always" || client.kind === "pod" || endpoint.local;
   return returns ? client.address : undefined;
+}
+
+/**
+ * What an upstream connection says of the client: the address it comes from, and the pod of this
+ * node whose identity it may show.
+ */
+export function dialOptions(
+  client: Pick<Client, "address" | "kind">,
+  { to, from }: { readonly to: SocketAddress; readonly from: string | undefined },
+): DialOptions {
+  return {
+    to,
+    ...(from === undefined ? {} : { from }),
+    ...(client.kind === "pod" ? { client: client.address } : {}),
+  };
 }
 
 /** What counts and logs call the Service port of a group. */

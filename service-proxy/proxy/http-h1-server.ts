@@ -24,6 +24,7 @@ import type { ClientResponse, ClientStream } from "./http-client-stream.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { plainAnswer } from "./http-failure.ts";
 import { frameResponse } from "./http-h1-framing.ts";
+import { HeldBytes } from "./http-held-bytes.ts";
 import { HttpOutput } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import type { HttpDoor } from "./http-routing.ts";
@@ -82,7 +83,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #blocked = false;
   #feeding = false;
   #draining = false;
-  #held: Buffer | undefined;
+  readonly #held: HeldBytes;
   #requests = 0;
   #discardedBytes = 0;
   /** Of the body, since its deadline moved. */
@@ -94,6 +95,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     this.#door = door;
     this.#stream = stream;
     this.#output = new HttpOutput(parts.output, stream);
+    this.#held = new HeldBytes(parts.reactor);
     this.#onOver = onOver;
     this.deadlineMs = parts.reactor.nowMs + IDLE_MS;
     parts.deadlines.add(this);
@@ -247,7 +249,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     const { problem, state } = this.#parser;
     if (problem !== undefined) return this.#onProblem(problem);
     if (start < end) {
-      this.#held = Buffer.from(bytes.subarray(start, end));
+      this.#held.hold(bytes, start, end);
       this.#stream.pause();
     }
     if (state === "head") this.#setPhase("head");
@@ -280,11 +282,10 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
     else {
       this.#parser.resume();
       if (this.#feeding) return;
-      const held = this.#held;
-      this.#held = undefined;
+      const held = this.#held.take();
       if (held !== undefined) this.onData(held, 0, held.length);
     }
-    if (this.#blocked || this.#held !== undefined) this.#stream.pause();
+    if (this.#blocked || !this.#held.isEmpty) this.#stream.pause();
     else this.#stream.resume();
   }
 
@@ -321,7 +322,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #linger(): void {
     if (this.#phase === "lingering" || this.#phase === "closed") return;
     this.#setPhase("lingering");
-    this.#held = undefined;
+    this.#held.take();
     this.#parser.pause();
     this.#output.end();
     this.#stream.resume();
@@ -337,6 +338,7 @@ export class H1Server implements StreamOwner, ClientStream, Expiring {
   #over(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
+    this.#held.take();
     this.#parts.deadlines.remove(this);
     this.#onOver();
   }

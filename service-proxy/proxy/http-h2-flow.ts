@@ -3,10 +3,13 @@
 
 import type { H2Connection } from "../../lib/http/h2-connection.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
+import { copyToKeep, restOf } from "../../lib/reactor/kept-bytes.ts";
+import type { Reactor } from "../../lib/reactor/reactor.ts";
 
 const NOTHING = Buffer.alloc(0);
 
 export class H2Flow {
+  readonly #reactor: Reactor;
   readonly #connection: H2Connection;
   readonly #streamId: number;
   #waiting: Buffer[] = [];
@@ -14,7 +17,8 @@ export class H2Flow {
   #paused = false;
   #owedBytes = 0;
 
-  constructor(connection: H2Connection, streamId: number) {
+  constructor(reactor: Reactor, connection: H2Connection, streamId: number) {
+    this.#reactor = reactor;
     this.#connection = connection;
     this.#streamId = streamId;
   }
@@ -35,7 +39,8 @@ export class H2Flow {
       at += this.#connection.data(this.#streamId, bytes, start, end, false);
       if (at === end) return true;
     }
-    this.#waiting.push(Buffer.from(bytes.subarray(at, end)));
+    this.#waiting.push(copyToKeep(bytes, at, end));
+    this.#reactor.kept(end - at);
     return false;
   }
 
@@ -49,8 +54,9 @@ export class H2Flow {
   onWindow(): boolean {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const taken = this.#connection.data(this.#streamId, first, 0, first.length, false);
+      this.#reactor.kept(-taken);
       if (taken < first.length) {
-        this.#waiting[0] = first.subarray(taken);
+        this.#waiting[0] = restOf(first, taken);
         return false;
       }
       this.#waiting.shift();
@@ -75,6 +81,13 @@ export class H2Flow {
     const owed = this.#owedBytes;
     this.#owedBytes = 0;
     this.#connection.consumed(this.#streamId, owed);
+  }
+
+  /** The stream is over: forgets what waits. */
+  close(): void {
+    this.resume();
+    for (const { length } of this.#waiting) this.#reactor.kept(-length);
+    this.#waiting = [];
   }
 
   #finish(trailers: FieldLines): void {

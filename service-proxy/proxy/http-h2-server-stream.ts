@@ -51,7 +51,7 @@ export class H2ServerStream implements ClientStream {
     this.#connection = connection;
     this.#id = id;
     this.#congestion = congestion;
-    this.#flow = new H2Flow(connection, id);
+    this.#flow = new H2Flow(parts.reactor, connection, id);
     this.#bodyMs = parts.reactor.nowMs;
   }
 
@@ -172,7 +172,7 @@ export class H2ServerStream implements ClientStream {
   }
 
   #over(): void {
-    this.#flow.resume();
+    this.#flow.close();
     // Nobody reads the rest of this request (RFC 9113 §8.1).
     if (!this.#requestWhole) this.#connection.reset(this.#id, H2_ERROR.noError);
     this.#congestion.onStreamOver(this.#id, this);

@@ -30,6 +30,7 @@ async function dial(options: {
   const attempts: number[] = [];
   const { dialer } = rig.parts;
   const watched: Dialer = {
+    isPersonal: () => false,
     dial(to, owner) {
       attempts.push(to.to.port);
       if (own.includes(to.to.port)) return "EMFILE";

@@ -3,7 +3,7 @@
 
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
-import { type Client, sourceAddress } from "./client.ts";
+import { type Client, dialOptions, sourceAddress } from "./client.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
@@ -109,8 +109,7 @@ export class UpstreamDial implements StreamOwner, Expiring {
     endpoint.started();
     const { address, port } = endpoint.endpoint;
     const from = sourceAddress(client, side, endpoint.endpoint);
-    const to = { address, port };
-    const stream = dialer.dial(from === undefined ? { to } : { to, from }, this);
+    const stream = dialer.dial(dialOptions(client, { to: { address, port }, from }), this);
     if (typeof stream === "string") reactor.later(() => this.#attemptFailed(stream));
     else this.#stream = stream;
   }

@@ -3,6 +3,7 @@
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
+import { dialOptions } from "./client.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
 import { OWN_FAILURES } from "./upstream-dial.ts";
@@ -35,9 +36,8 @@ export class UpstreamDialling implements StreamOwner, Expiring {
     this.#owner = owner;
     this.deadlineMs = parts.reactor.nowMs + target.connectTimeoutMs;
     const { address, port } = target.endpoint.endpoint;
-    const to = { address, port };
-    const { from } = target;
-    const stream = parts.dialer.dial(from === undefined ? { to } : { to, from }, this);
+    const { from, client } = target;
+    const stream = parts.dialer.dial(dialOptions(client, { to: { address, port }, from }), this);
     if (typeof stream === "string") {
       parts.reactor.later(() => this.onClosed(stream));
       return;

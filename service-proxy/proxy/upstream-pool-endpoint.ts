@@ -118,7 +118,7 @@ export class UpstreamPool implements Expiring {
   /** The circuit counts connections in use: idle ones of one client must not keep others out. */
   #connected(stream: ByteStream, { group, endpoint }: UpstreamTarget): UpstreamH1 {
     const { circuit } = group;
-    const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts.output, {
+    const connection: UpstreamH1 = new UpstreamH1(stream, this.#parts, {
       onIdle: () => {
         if (this.#idle.length >= MOST_IDLE || !endpoint.planned) return connection.close();
         circuit.release("connections");

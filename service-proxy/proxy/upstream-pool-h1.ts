@@ -12,7 +12,9 @@ import { DEFAULT_H1_LIMITS } from "../../lib/http/h1-limits.ts";
 import { H1Parser, RESPONSES } from "../../lib/http/h1-parser.ts";
 import type { FieldLines, RequestHead } from "../../lib/http/message.ts";
 import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
+import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ClientRequest } from "./http-client-stream.ts";
+import { HeldBytes } from "./http-held-bytes.ts";
 import { HttpOutput, type OutputBuffer } from "./http-output.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
 
@@ -22,6 +24,12 @@ export interface UpstreamKeeper {
   onIdle(connection: UpstreamH1): void;
   /** It is closed, or is about to be: it must not be used again. */
   onGone(): void;
+}
+
+/** What connections to endpoints share. */
+export interface UpstreamParts {
+  readonly reactor: Reactor;
+  readonly output: OutputBuffer;
 }
 
 export class UpstreamH1 implements UpstreamStream {
@@ -47,13 +55,14 @@ export class UpstreamH1 implements UpstreamStream {
   #answering = false;
   #keepAlive = true;
   #paused = false;
-  #held: Buffer | undefined;
+  readonly #held: HeldBytes;
   #closed = false;
 
   /** @param stream open, its events told to this object */
-  constructor(stream: ByteStream, buffer: OutputBuffer, keeper: UpstreamKeeper) {
+  constructor(stream: ByteStream, { reactor, output }: UpstreamParts, keeper: UpstreamKeeper) {
     this.#stream = stream;
-    this.#output = new HttpOutput(buffer, stream);
+    this.#output = new HttpOutput(output, stream);
+    this.#held = new HeldBytes(reactor);
     this.#keeper = keeper;
   }
 
@@ -102,8 +111,7 @@ export class UpstreamH1 implements UpstreamStream {
     if (!this.#paused || this.#closed) return;
     this.#paused = false;
     this.#parser.resume();
-    const held = this.#held;
-    this.#held = undefined;
+    const held = this.#held.take();
     if (held !== undefined) this.onData(held, 0, held.length);
     if (this.#paused || this.#closed) return;
     this.#stream.resume();
@@ -113,6 +121,7 @@ export class UpstreamH1 implements UpstreamStream {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#held.take();
     this.#stream.close();
     this.#keeper.onGone();
   }
@@ -123,7 +132,7 @@ export class UpstreamH1 implements UpstreamStream {
     if (this.#closed) return;
     if (this.#ended !== undefined) return this.#finish(this.#ended, taken === end - start);
     if (this.#parser.problem !== undefined) return this.#fail("protocol");
-    if (start + taken < end) this.#held = Buffer.from(bytes.subarray(start + taken, end));
+    if (start + taken < end) this.#held.hold(bytes, start + taken, end);
   }
 
   onEnd(): void {

@@ -11,16 +11,12 @@ import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import { H2Flow } from "./http-h2-flow.ts";
-import { HttpOutput, type OutputBuffer } from "./http-output.ts";
+import { HttpOutput } from "./http-output.ts";
 import { toExtendedConnect, toSwitch } from "./http-websocket.ts";
+import type { UpstreamParts } from "./upstream-pool-h1.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
 
 const NO_FIELDS: FieldLines = [];
-
-export interface UpstreamH2Parts {
-  readonly reactor: Reactor;
-  readonly output: OutputBuffer;
-}
 
 export class UpstreamH2 implements StreamOwner {
   /** When the last stream ended; meaningless while there is one. */
@@ -41,7 +37,7 @@ export class UpstreamH2 implements StreamOwner {
    * @param stream open, its events told to this object
    * @param onGone called once, when the connection is closed
    */
-  constructor(stream: ByteStream, { reactor, output }: UpstreamH2Parts, onGone: () => void) {
+  constructor(stream: ByteStream, { reactor, output }: UpstreamParts, onGone: () => void) {
     this.reactor = reactor;
     this.#stream = stream;
     const gathered = new HttpOutput(output, stream);
@@ -198,7 +194,7 @@ class UpstreamH2Stream implements UpstreamStream {
     if (id === undefined) return reactor.later(() => this.fail(why));
     this.#request = request;
     this.#id = id;
-    this.#flow = new H2Flow(connection, id);
+    this.#flow = new H2Flow(reactor, connection, id);
     this.#shared.opened(id, this);
   }
 
@@ -269,6 +265,7 @@ class UpstreamH2Stream implements UpstreamStream {
   fail(why: UpstreamFailure): void {
     const owner = this.#owner;
     this.#owner = undefined;
+    this.#flow?.close();
     this.#shared.ended(this.#id, this);
     owner?.onUpstreamFailed(why);
   }
@@ -279,10 +276,11 @@ class UpstreamH2Stream implements UpstreamStream {
 
   /** The rest of a request that is answered, or given up, is not sent. */
   #over(errorCode: number): void {
-    this.#flow?.resume();
     if (this.#id === 0) return;
     const isClean = errorCode === H2_ERROR.noError && this.#requestEnded;
-    if (!isClean || this.#flow?.waits === true) this.#shared.connection.reset(this.#id, errorCode);
+    const isUnsent = this.#flow?.waits === true;
+    this.#flow?.close();
+    if (!isClean || isUnsent) this.#shared.connection.reset(this.#id, errorCode);
     this.#shared.ended(this.#id, this);
   }
 }

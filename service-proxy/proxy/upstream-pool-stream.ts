@@ -5,6 +5,7 @@ import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
+import type { Client } from "./client.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
@@ -83,7 +84,7 @@ export interface UpstreamTarget {
   /** The address to connect from; the node's own when undefined. */
   readonly from: string | undefined;
   /** Whom the PROXY protocol tells of, where it is spoken, and the address that was dialled. */
-  readonly client: SocketAddress;
+  readonly client: Pick<Client, "address" | "port" | "kind">;
   readonly dialled: SocketAddress;
   readonly connectTimeoutMs: number;
 }

@@ -58,8 +58,10 @@ export class UpstreamPools {
 
   #pool({ endpoint, from, group, client }: UpstreamTarget): Pool {
     const { protocol, proxyProtocol } = group.plan;
-    // The PROXY protocol's header names a client: its connections are for nobody else.
-    const key = proxyProtocol ? `for ${client.address}` : (from ?? "");
+    // The PROXY protocol's header names a client, and a tunnel proves one: those connections are
+    // for nobody else.
+    const isPersonal = proxyProtocol || this.#parts.dialer.isPersonal(client.address);
+    const key = isPersonal ? `for ${client.address}` : (from ?? "");
     const byEndpoint = this.#pools[protocol];
     const pools = byEndpoint.get(endpoint) ?? new Map<string, Pool>();
     const known = pools.get(key);

@@ -1,0 +1,27 @@
+// What the lanes ask of the part of the node that proves identities, and give to it. Both live in
+// the same workers; a composition root joins them.
+
+/** Proxy workers, as the part that proves identities sees them. */
+export interface SharedWorkers {
+  /** Starts them, unless they run. */
+  start(): void;
+  /** Tells each of them. Resolves when it is in force, or soon. */
+  update(delta: unknown): Promise<void>;
+  /** True while some worker takes connections. */
+  healthy(): boolean;
+}
+
+export interface IdentityPart {
+  /** Called once, before any worker runs. */
+  share(workers: SharedWorkers): void;
+  /** All that a worker needs that starts now. */
+  whole(): unknown;
+  /** What a worker counted since it last said. */
+  onTelemetry(worker: number, telemetry: unknown): void;
+  /**
+   * Whether a pod of this node that has an identity may call an endpoint of this Service that has
+   * one. When the answer changes, the Service is marked as changed in the store.
+   * @param service `namespace/name`
+   */
+  hasIdentities(service: string): boolean;
+}
