@@ -52,7 +52,7 @@ export const DIRECTIONS: readonly Direction[] = [
     example: ["netpol-identity/plan/rules.ts", "netpol-identity/apply/sync.ts"],
   },
   {
-    from: pattern("^FEATURE/(apply|proxy|ca)/"),
+    from: pattern("^FEATURE/(apply|proxy|ca|tunnel)/"),
     mustNot: pattern("^FEATURE/main\\.ts"),
     why: "model ← plan ← apply ← main: wiring is the top",
     example: ["multicluster/apply/sync.ts", "multicluster/main.ts"],
@@ -88,23 +88,23 @@ export const DIRECTIONS: readonly Direction[] = [
     example: ["cli/main.ts", "test/cluster/etcd.ts"],
   },
   {
-    from: /^(?!lib\/sys\/ffi\.ts$)/,
+    from: /^(?!lib\/sys\/(ffi|openssl)\.ts$)/,
     mustNot: /^node:ffi$/,
-    why: "a wrong signature crashes the process: libc is called in lib/sys/ffi.ts only",
+    why: "a wrong signature crashes the process: libc and OpenSSL are called in lib/sys only",
     example: ["lib/nft/kernel.ts", "node:ffi"],
   },
 ];
 
 /** The files that touch the world: I/O, clock, chance, process. A new one is a line here. */
 export const DOORS: readonly RegExp[] = [
-  /^lib\/sys\/ffi\.ts$/,
+  /^lib\/sys\/(ffi|openssl)\.ts$/,
   /^lib\/netlink\/(socket|event-socket|conntrack|dump|dump-worker)\.ts$/,
   /^lib\/nft\/(kernel|nft-session|session-thread|commit-worker|nft-command)\.ts$/,
   /^lib\/kube\/(client|kubeconfig|bearer-token)\.ts$/,
   /^lib\/kube\/source\//,
   /^lib\/clock\/system-clock\.ts$/,
   // Sockets, and a pause when descriptors run out.
-  /^lib\/reactor\//,
+  /^lib\/(reactor|tls)\//,
   /^lib\/log\//,
   pattern("^FEATURE/(apply|proxy|ca)/"),
   pattern("^FEATURE/main\\.ts$"),

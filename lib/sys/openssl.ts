@@ -61,6 +61,7 @@ const { lib, functions: ssl } = ffi.dlopen(null, {
   SSL_get1_peer_certificate: { arguments: ["pointer"], return: "pointer" },
   SSL_get_peer_cert_chain: { arguments: ["pointer"], return: "pointer" },
   ERR_get_error: { arguments: [], return: "uint64" },
+  ERR_peek_error: { arguments: [], return: "uint64" },
   ERR_clear_error: { arguments: [], return: "void" },
   ERR_error_string_n: { arguments: ["uint64", "buffer", "uint64"], return: "void" },
 });
@@ -86,6 +87,8 @@ const CIPHERSUITES = Buffer.from("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384\
 const ALERT_FATAL = 2;
 const ALPN_CHOSEN = 0;
 const NULL = 0n;
+const REASON_MASK = 0x7f_ffffn;
+const UNEXPECTED_EOF = 294n;
 const MOST_ERRORS = 8;
 
 /** Address of a `SSL_CTX`. */
@@ -295,7 +298,9 @@ function orReason(session: SessionHandle, result: number): number {
       ssl.ERR_clear_error();
       return TLS_BROKEN;
     default:
-      return TLS_FAILED;
+      if ((ssl.ERR_peek_error() & REASON_MASK) !== UNEXPECTED_EOF) return TLS_FAILED;
+      ssl.ERR_clear_error();
+      return TLS_BROKEN;
   }
 }
 
