@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { ensureEnvoy } from "./proxy-envoy-binary.ts";
+import { ensureEnvoy } from "../test/interop/envoy-binary.ts";
 import { envoyConfig } from "./proxy-envoy-config.ts";
 import { haproxyConfig } from "./proxy-haproxy-config.ts";
 import { nginxConfig } from "./proxy-nginx-config.ts";

@@ -27,6 +27,7 @@ const resources: Readonly<Record<string, string>> = {
   ConfigMap: "configmaps",
   DaemonSet: "daemonsets",
   Deployment: "deployments",
+  Service: "services",
 };
 
 /** Files that are for kustomize and Helm themselves. */

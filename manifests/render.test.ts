@@ -16,6 +16,7 @@ import { renderTemplate } from "./helm-template.ts";
 import { manifestFiles } from "./manifest-text.ts";
 import { staleFiles, writeFiles } from "./render.ts";
 import { accessManifests } from "./source/access.ts";
+import { caManifests } from "./source/ca.ts";
 import { nodeCapabilities } from "./source/capabilities.ts";
 import { controllerManifests } from "./source/controller.ts";
 import { controllerAccessManifests } from "./source/controller-access.ts";
@@ -140,6 +141,46 @@ test("the controller may read what it judges, patch statuses, and hold its lease
   assert.deepEqual(rules, [
     ["ClusterRole", undefined, clusterRules],
     ["Role", "innermesh-system", ownRules],
+  ]);
+});
+
+test("the CA may review tokens, read pods, and touch five objects by name: nothing else", () => {
+  const rules = caManifests
+    .filter(({ object }) => /^(Cluster)?Role$/.test(object.kind))
+    .map(({ object: { kind, metadata, ...object } }) => [kind, metadata.name, object["rules"]]);
+  const trustBundles = { apiGroups: ["certificates.k8s.io"], resources: ["clustertrustbundles"] };
+  const secrets = { apiGroups: [""], resources: ["secrets"] };
+  const configMaps = { apiGroups: [""], resources: ["configmaps"] };
+  const reviews = { apiGroups: ["authentication.k8s.io"], resources: ["tokenreviews"] };
+  const [bundle, write] = [["innermesh-trust-bundle"], ["get", "update"]];
+  assert.deepEqual(rules, [
+    [
+      "ClusterRole",
+      "innermesh-ca",
+      [
+        { ...reviews, verbs: ["create"] },
+        { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+        { ...trustBundles, verbs: ["create"] },
+        { ...trustBundles, resourceNames: bundle, verbs: write },
+      ],
+    ],
+    [
+      "Role",
+      "innermesh-ca",
+      [
+        { ...secrets, verbs: ["create"] },
+        { ...secrets, resourceNames: ["innermesh-ca"], verbs: write },
+        { ...secrets, resourceNames: ["innermesh-ca-user"], verbs: ["get"] },
+        { ...configMaps, verbs: ["create"] },
+        { ...configMaps, resourceNames: bundle, verbs: write },
+        { ...configMaps, resourceNames: ["innermesh-bans"], verbs: ["get"] },
+      ],
+    ],
+    [
+      "Role",
+      "innermesh-trust-bundle",
+      [{ ...configMaps, resourceNames: bundle, verbs: ["get", "list", "watch"] }],
+    ],
   ]);
 });
 

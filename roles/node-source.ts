@@ -5,9 +5,9 @@ import { type Address, parseAddress } from "../lib/ip/address.ts";
 import { type AnswerReport, type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
 import { type ClientConfig, inClusterConfig, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
 import { type NodeAddressBook, openNodeAddressBook } from "../lib/kube/node-address-book.ts";
-import { runApiSource } from "../lib/kube/source/api-source.ts";
+import { ALL_KINDS, IDENTITY_KINDS, runApiSource } from "../lib/kube/source/api-source.ts";
 import { runDirectorySource } from "../lib/kube/source/directory-source.ts";
-import type { KubeStore } from "../lib/kube/store.ts";
+import type { Kind, KubeStore } from "../lib/kube/store.ts";
 import type { WatchReport } from "../lib/kube/watch-report.ts";
 import type { Logger } from "../lib/log/logger.ts";
 import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
@@ -16,6 +16,9 @@ import type { NodeSettings } from "../service-proxy/config/node-settings.ts";
 
 /** A source that is ready to run. */
 export interface Source {
+  /** Missing where objects come from a directory. */
+  readonly client?: KubeClient;
+  readonly onWatchEvent: (report: WatchReport) => void;
   readonly run: () => Promise<void>;
   readonly close: () => void;
   readonly events: EventSink;
@@ -32,6 +35,11 @@ export interface SourceContext {
   readonly signal: AbortSignal;
 }
 
+/** What a node has to know: more where pods have identities. */
+export function kindsOf({ identity }: NodeSettings): readonly Kind[] {
+  return identity.mode === "none" ? ALL_KINDS : IDENTITY_KINDS;
+}
+
 /** @throws KubeconfigError */
 export async function openSource(settings: NodeSettings, context: SourceContext): Promise<Source> {
   const { nodeName, store, signal } = context;
@@ -41,6 +49,7 @@ export async function openSource(settings: NodeSettings, context: SourceContext)
     const { path } = source;
     const options = { path, store, clock: systemClock, nodeName, signal, onEvent };
     return {
+      onWatchEvent: onEvent,
       run: () => runDirectorySource(options),
       close: () => {},
       events: { report: () => {} },
@@ -54,8 +63,12 @@ export async function openSource(settings: NodeSettings, context: SourceContext)
   });
   const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
   const options = { client, nodeName, store, clock: systemClock, random: Math.random };
+  const kinds = kindsOf(settings);
+  const pods = settings.identity.mode === "none" ? "of-node" : "all";
   return {
-    run: () => runApiSource({ ...options, signal, onEvent }),
+    client,
+    onWatchEvent: onEvent,
+    run: () => runApiSource({ ...options, kinds, pods, signal, onEvent }),
     close: () => client.close(),
     events: eventSink(client, context),
     apiServerAddresses: host === undefined ? [] : [host],

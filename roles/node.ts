@@ -6,7 +6,6 @@ import { availableParallelism, hostname } from "node:os";
 import { systemClock } from "../lib/clock/system-clock.ts";
 import type { Address } from "../lib/ip/address.ts";
 import { KubeconfigError } from "../lib/kube/kubeconfig.ts";
-import { ALL_KINDS } from "../lib/kube/source/api-source.ts";
 import { makeStore } from "../lib/kube/store.ts";
 import { type Logger, levelOfVerbosity, makeLogger } from "../lib/log/logger.ts";
 import { makeNodeMetrics, type NodeMetrics } from "../lib/metrics/node-metrics.ts";
@@ -27,7 +26,8 @@ import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
 import { runServiceProxy } from "../service-proxy/main.ts";
 import { IP_FAMILY } from "../service-proxy/plan/service-plan.ts";
 import { collectGarbage } from "./collect-garbage.ts";
-import { openSource } from "./node-source.ts";
+import { openNodeIdentity } from "./node-identity.ts";
+import { kindsOf, openSource } from "./node-source.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes of every Innermesh program. */
@@ -134,11 +134,24 @@ async function runParts(
   const families: readonly Family[] = existsSync("/proc/net/if_inet6") ? ["ip", "ip6"] : ["ip"];
   const metrics = makeNodeMetrics();
   metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
-  const store = makeStore(ALL_KINDS);
+  const store = makeStore(kindsOf(settings));
   const source = await openSource(settings, { nodeName, store, metrics, log, signal });
   const addresses = await hostAddresses(log, signal);
   const kernel = await openKernel(settings, metrics);
   const conntrack = openConntrackTable(systemClock);
+  const identity = await openNodeIdentity(
+    {
+      ...source,
+      settings: settings.identity,
+      nodeName,
+      store,
+      kernel,
+      metrics,
+      held: succession.held,
+      log,
+    },
+    signal,
+  );
   const serviceProxy = runServiceProxy(
     {
       settings,
@@ -159,6 +172,7 @@ async function runParts(
       hostAddresses: addresses.current,
       succession,
       leave,
+      ...(identity && { identity: identity.part }),
       onHostChange: (listener) => {
         const stops = [addresses.onChange(listener), source.nodes.onChange(listener)];
         return () => stops.forEach((stopOne) => stopOne());
@@ -173,7 +187,8 @@ async function runParts(
   );
   try {
     // Whichever part fails ends the others.
-    await Promise.all([serviceProxy, source.run()].map((part) => part.catch(abortAll(stop))));
+    const parts = [serviceProxy, source.run(), identity?.run(signal) ?? Promise.resolve()];
+    await Promise.all(parts.map((part) => part.catch(abortAll(stop))));
   } finally {
     conntrack.close();
     await kernel.close();

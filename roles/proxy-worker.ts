@@ -9,6 +9,10 @@ import { keepCapabilities, keepOnExec, setNoNewPrivileges } from "../lib/sys/ffi
 import { readLines } from "../service-proxy/apply/read-lines.ts";
 import type { FromWorker, ToWorker } from "../service-proxy/model/worker-messages.ts";
 import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
+import { TransparentDialer } from "../lib/reactor/transparent-socket.ts";
+import type { TunnelPlanDelta } from "../netpol-identity/model/tunnel-plan.ts";
+import { TunnelWorker } from "../netpol-identity/tunnel/tunnel-worker.ts";
+import { makeTunnelLog } from "./tunnel-log.ts";
 
 const PARENT = 3;
 const CAP_NET_ADMIN = 12;
@@ -50,34 +54,37 @@ function serve(): void {
   const parent = new Socket({ fd: PARENT });
   const reactor = new Reactor(() => performance.now());
   let worker: ProxyWorker | undefined;
+  let tunnels: TunnelWorker | undefined;
   const isRead = (): boolean => parent.writable && parent.writableLength <= MOST_UNREAD_BYTES;
   const tell = (message: FromWorker): void => {
     if (isRead()) parent.write(`${JSON.stringify(message)}\n`);
   };
   const beat = (): void => {
     if (worker === undefined || !isRead()) return;
-    tell({ kind: "beat", telemetry: worker.telemetry() });
+    tell({ kind: "beat", telemetry: worker.telemetry(), identity: tunnels?.telemetry() });
   };
   let isDraining = false;
   const drain = (times: { readonly acceptMs: number; readonly limitMs: number }): void => {
     if (worker === undefined) process.exit(0);
     if (isDraining) return;
     isDraining = true;
-    worker.drain({
-      ...times,
-      onClosed: () => tell({ kind: "closed" }),
-      onIdle: () => {
-        beat();
-        parent.end(() => process.exit(0));
-      },
-    });
+    let busy = tunnels === undefined ? 1 : 2;
+    const onIdle = (): void => {
+      if (--busy > 0) return;
+      beat();
+      parent.end(() => process.exit(0));
+    };
+    worker.drain({ ...times, onClosed: () => tell({ kind: "closed" }), onIdle });
+    tunnels?.drain({ ...times, onIdle });
   };
   readLines(parent, (line) => {
     const message = JSON.parse(line) as ToWorker;
     switch (message.kind) {
       case "start":
+        tunnels = openTunnels(message, reactor);
         worker = new ProxyWorker({
           reactor,
+          dialer: tunnels?.dialer ?? new TransparentDialer(reactor, Math.random),
           settings: message.settings,
           random: Math.random,
           tell,
@@ -86,6 +93,10 @@ function serve(): void {
         worker.listen();
         setInterval(beat, BEAT_MS);
         return tell({ kind: "listening" });
+      case "identity":
+        // Of our own control process: it has this shape.
+        tunnels?.apply(message.delta as TunnelPlanDelta);
+        return tell({ kind: "applied", sequence: message.sequence });
       case "plan":
         worker?.apply(message.delta);
         return tell({ kind: "applied", sequence: message.sequence });
@@ -104,6 +115,25 @@ function serve(): void {
   parent.once("close", () => drain(ORPHAN));
   // The parent decides when a worker ends: a signal to the whole group is not for it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});
+}
+
+/** Undefined where identities are off. */
+function openTunnels(
+  { settings, identity }: Extract<ToWorker, { kind: "start" }>,
+  reactor: Reactor,
+): TunnelWorker | undefined {
+  if (identity === undefined || settings.tunnelDoors === undefined) return undefined;
+  const tunnels = new TunnelWorker({
+    reactor,
+    inner: new TransparentDialer(reactor, Math.random),
+    authorize: () => ({ kind: "allow" }),
+    onFinished: makeTunnelLog(settings.accessLogShare),
+    wallMs: Date.now,
+    random: Math.random,
+  });
+  tunnels.apply(identity as TunnelPlanDelta);
+  tunnels.listen({ families: settings.families, ...settings.tunnelDoors });
+  return tunnels;
 }
 
 if (process.argv.includes(UNPRIVILEGED)) serve();

@@ -3,7 +3,13 @@
 // h2-frame-reader, h2-inbound, h2-message-reader and h2-head; h2-session holds what they share.
 
 import assert from "node:assert/strict";
-import { H2_ERROR, INITIAL_WINDOW_BYTES, MAX_STREAM_ID, SETTING } from "./h2-frame.ts";
+import {
+  H2_ERROR,
+  INITIAL_WINDOW_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_STREAM_ID,
+  SETTING,
+} from "./h2-frame.ts";
 import {
   H2FrameWriter,
   type H2Output,
@@ -45,6 +51,9 @@ export class H2Connection {
         : [SETTING.maxConcurrentStreams, limits.streams],
       [SETTING.initialWindowSize, limits.streamWindowBytes],
       [SETTING.maxHeaderListSize, limits.headerListBytes],
+      ...(limits.frameBytes > MAX_FRAME_BYTES
+        ? [[SETTING.maxFrameSize, limits.frameBytes] as const]
+        : []),
       ...(role.kind === "server" && limits.extendedConnect === "allowed"
         ? [[SETTING.enableConnectProtocol, 1] as const]
         : []),

@@ -1,15 +1,7 @@
 // Cuts what arrives into frames, whatever its pieces. DATA is passed on piece by piece as it comes,
 // other frames whole; only what is cut off in the middle of those is copied.
 
-import {
-  FLAG,
-  FRAME,
-  FRAME_HEAD_BYTES,
-  H2_ERROR,
-  MAX_FRAME_BYTES,
-  PREFACE,
-  readUint31,
-} from "./h2-frame.ts";
+import { FLAG, FRAME, FRAME_HEAD_BYTES, H2_ERROR, PREFACE, readUint31 } from "./h2-frame.ts";
 
 /** Takes frames. Views are good during the call. */
 export interface FrameSink {
@@ -41,6 +33,7 @@ type Phase = "preface" | "head" | "payload" | "pad-length" | "data" | "padding" 
 
 export class H2FrameReader {
   readonly #sink: FrameSink;
+  readonly #limitBytes: number;
   readonly #head = { type: 0, flags: 0, streamId: 0, lengthBytes: 0 };
   #phase: Phase;
   /** Bytes of the preface, data or padding still to come. */
@@ -50,9 +43,13 @@ export class H2FrameReader {
   #partial: Buffer = Buffer.alloc(0);
   #partialBytes = 0;
 
-  /** @param preface whether the bytes begin with what a client sends first */
-  constructor(sink: FrameSink, preface: "expected" | "absent") {
+  /**
+   * @param preface whether the bytes begin with what a client sends first
+   * @param limitBytes of a frame's payload
+   */
+  constructor(sink: FrameSink, preface: "expected" | "absent", limitBytes: number) {
     this.#sink = sink;
+    this.#limitBytes = limitBytes;
     this.#phase = preface === "expected" ? "preface" : "head";
     this.#left = PREFACE.length;
   }
@@ -126,7 +123,7 @@ export class H2FrameReader {
     head.type = bytes[at + 3] ?? 0;
     head.flags = bytes[at + 4] ?? 0;
     head.streamId = readUint31(bytes, at + 5);
-    if (lengthBytes > MAX_FRAME_BYTES) {
+    if (lengthBytes > this.#limitBytes) {
       this.#break(H2_ERROR.frameSize, "Frame is longer than SETTINGS_MAX_FRAME_SIZE");
     } else if (head.type !== FRAME.data) {
       this.#phase = "payload";

@@ -31,6 +31,8 @@ export class H2FrameWriter {
   readonly #encoder = new HpackEncoder();
   /** Room for the head of a frame and eight bytes. */
   readonly #small: Buffer = Buffer.alloc(FRAME_HEAD_BYTES + 8);
+  /** The longest DATA frame that the peer takes and we would send. */
+  dataBytes = MAX_FRAME_BYTES;
 
   constructor(output: H2Output) {
     this.#output = output;
@@ -89,7 +91,7 @@ export class H2FrameWriter {
   data(streamId: number, bytes: Buffer, from: number, to: number, endStream: boolean): void {
     let start = from;
     do {
-      const end = Math.min(to, start + MAX_FRAME_BYTES);
+      const end = Math.min(to, start + this.dataBytes);
       const flags = endStream && end === to ? FLAG.endStream : 0;
       const head = { type: FRAME.data, flags, streamId, lengthBytes: end - start };
       writeFrameHead(this.#small, 0, head);

@@ -1,7 +1,7 @@
 // Frames of HTTP/2: their numbers and their nine-byte heads (RFC 9113 §4, §6, §7).
 
 export const FRAME_HEAD_BYTES = 9;
-/** What SETTINGS_MAX_FRAME_SIZE is when nobody raises it. We never do, and never send more. */
+/** What SETTINGS_MAX_FRAME_SIZE is when nobody raises it, and the least it may be. */
 export const MAX_FRAME_BYTES = 16_384;
 export const MAX_STREAM_ID = 0x7fff_ffff;
 export const MAX_WINDOW_BYTES = 0x7fff_ffff;

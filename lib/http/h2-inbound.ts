@@ -33,7 +33,8 @@ export class H2Inbound implements FrameSink {
 
   constructor(session: H2Session, onPong: PongSink) {
     this.#session = session;
-    this.#reader = new H2FrameReader(this, session.role.kind === "server" ? "expected" : "absent");
+    const preface = session.role.kind === "server" ? "expected" : "absent";
+    this.#reader = new H2FrameReader(this, preface, session.limits.frameBytes);
     this.#messages = new H2MessageReader(session);
     this.#onPong = onPong;
   }
@@ -211,7 +212,9 @@ export class H2Inbound implements FrameSink {
       case SETTING.initialWindowSize:
         return this.#setWindow(value);
       case SETTING.maxFrameSize:
-        return value < MAX_FRAME_BYTES || value > 0xff_ffff ? H2_ERROR.protocol : H2_ERROR.noError;
+        if (value < MAX_FRAME_BYTES || value > 0xff_ffff) return H2_ERROR.protocol;
+        session.writer.dataBytes = Math.min(value, session.limits.frameBytes);
+        return H2_ERROR.noError;
       case SETTING.enableConnectProtocol:
         if (value > 1) return H2_ERROR.protocol;
         session.peerExtendedConnect = value === 1;

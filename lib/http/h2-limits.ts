@@ -1,6 +1,8 @@
 // What of an HTTP/2 peer is borne. Every frame that costs us more than it costs the peer draws on a
 // bucket; work that a peer lets us finish fills it again, so busy honest peers never run dry.
 
+import { MAX_FRAME_BYTES } from "./h2-frame.ts";
+
 /** Tokens that a bucket holds at first and at most, and how many come back by themselves. */
 export interface FloodLimit {
   readonly burst: number;
@@ -38,6 +40,8 @@ export interface H2Limits {
   /** At least 65,535, as is the next: what a peer may send before it has read our settings. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
+  /** The longest frame to take, and to send where the peer takes it; at least 16,384. */
+  readonly frameBytes: number;
   /** A head or trailer section, counted as RFC 9113 §6.5.2 does; also the bound of its block. */
   readonly headerListBytes: number;
   /** CONTINUATION frames of one block. */
@@ -57,6 +61,7 @@ export const DEFAULT_H2_LIMITS: H2Limits = {
   streams: 100,
   streamWindowBytes: 64 * 1024,
   connectionWindowBytes: 1024 * 1024,
+  frameBytes: MAX_FRAME_BYTES,
   headerListBytes: 64 * 1024,
   continuations: 16,
   extendedConnect: "allowed",

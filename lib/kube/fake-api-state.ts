@@ -31,6 +31,7 @@ export const COLLECTION_PATHS: Readonly<Record<string, string>> = {
   ServiceCIDR: "/apis/networking.k8s.io/v1/servicecidrs",
   Namespace: "/api/v1/namespaces",
   Pod: "/api/v1/pods",
+  ServiceAccount: "/api/v1/serviceaccounts",
   HTTPRoute: "/apis/gateway.networking.k8s.io/v1/httproutes",
   GRPCRoute: "/apis/gateway.networking.k8s.io/v1/grpcroutes",
   TCPRoute: "/apis/gateway.networking.k8s.io/v1/tcproutes",

@@ -7,6 +7,7 @@ import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import { type HttpRoute, parseHttpRoute } from "./api/http-route.ts";
 import type { Node } from "./api/node.ts";
 import { parseService, type Service } from "./api/service.ts";
+import { parseServiceAccount, type ServiceAccount } from "./api/service-account.ts";
 import { type KubeStore, makeStore } from "./store.ts";
 
 function service(name: string, resourceVersion = "1"): Service {
@@ -142,6 +143,27 @@ test("routes and Namespaces are marked, and a status that somebody wrote is no c
   store.put({ kind: "Namespace", name: "shop", uid: "n", resourceVersion: "1", labels: {} });
   assert.deepEqual(marks(), [false, true]);
   assert.deepEqual([store.httpRoutes.size, store.namespaces.size], [0, 1]);
+});
+
+test("a kind's revision counts its changes, whoever took the marks", () => {
+  const store = makeStore([]);
+  const web = (resourceVersion: string, labels = {}): ServiceAccount => {
+    const metadata = { name: "web", uid: "u", resourceVersion, labels };
+    const parsed = parseServiceAccount({ metadata });
+    return parsed.kind === "ok" ? parsed.object : assert.fail();
+  };
+  store.put(web("1"));
+  store.takeChanges();
+  const before = store.revisionOf("ServiceAccount");
+  store.put(web("2"));
+  assert.equal(store.revisionOf("ServiceAccount"), before, "its version alone is no change");
+  store.put(web("3", { a: "b" }));
+  assert.equal(store.revisionOf("ServiceAccount"), before + 1);
+  assert.deepEqual([...store.serviceAccounts.keys()], ["default/web"]);
+  assert.equal(store.revisionOf("Service"), 0);
+  store.put(service("web"));
+  store.put(slice("web-a", "web"));
+  assert.deepEqual([store.revisionOf("Service"), store.revisionOf("EndpointSlice")], [1, 1]);
 });
 
 test("listeners hear of many changes once a turn, and no more after they left", async () => {

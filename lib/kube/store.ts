@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
+import type { ConfigMap } from "./api/config-map.ts";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import type { GrpcRoute } from "./api/grpc-route.ts";
 import type { HttpRoute } from "./api/http-route.ts";
@@ -12,6 +13,7 @@ import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/par
 import type { Pod } from "./api/pod.ts";
 import type { ReferenceGrant } from "./api/reference-grant.ts";
 import type { Service } from "./api/service.ts";
+import type { ServiceAccount } from "./api/service-account.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
 import type { TcpRoute } from "./api/tcp-route.ts";
 import type { TlsRoute } from "./api/tls-route.ts";
@@ -26,6 +28,8 @@ export type KubeObject =
   | ServiceCidr
   | Namespace
   | Pod
+  | ServiceAccount
+  | ConfigMap
   | HttpRoute
   | GrpcRoute
   | TcpRoute
@@ -62,6 +66,8 @@ export interface KubeStore {
   readonly serviceCidrs: ReadonlyMap<string, ServiceCidr>;
   readonly namespaces: ReadonlyMap<string, Namespace>;
   readonly pods: ReadonlyMap<ObjectKey, Pod>;
+  readonly serviceAccounts: ReadonlyMap<ObjectKey, ServiceAccount>;
+  readonly configMaps: ReadonlyMap<ObjectKey, ConfigMap>;
   readonly httpRoutes: ReadonlyMap<ObjectKey, HttpRoute>;
   readonly grpcRoutes: ReadonlyMap<ObjectKey, GrpcRoute>;
   readonly tcpRoutes: ReadonlyMap<ObjectKey, TcpRoute>;
@@ -87,6 +93,13 @@ export interface KubeStore {
   replace(kind: Kind, objects: readonly KubeObject[], keep?: ReadonlySet<ObjectKey>): void;
   /** Records or, with an empty list, clears what is wrong with one object or file. */
   report(subject: string, problems: readonly Problem[]): void;
+  /**
+   * How often objects of a kind changed. For readers beside the one that takes the marks: the same
+   * number twice means that nothing changed in between.
+   */
+  revisionOf(kind: Kind): number;
+  /** Marks Services as changed, for what is decided about them elsewhere changed. */
+  touch(services: Iterable<ObjectKey>): void;
   /** Returns and forgets the marks. */
   takeChanges(): StoreChanges;
   /** Calls `listener` after each change, never more than once per turn of the event loop. */
@@ -128,6 +141,7 @@ class MemoryStore implements KubeStore {
   #changedServices = new Set<ObjectKey>();
   /** Kinds beside Services and slices that changed. */
   #changedKinds = new Set<Kind>();
+  readonly #revisions = new Map<Kind, number>();
   #serviceEvents = 0;
   #sliceEvents = 0;
 
@@ -135,17 +149,19 @@ class MemoryStore implements KubeStore {
     Service: new ObjectTable<Service>(keyOf, (before, after) => {
       for (const object of [before, after]) if (object) this.#changedServices.add(keyOf(object));
       this.#serviceEvents++;
-      this.#announce();
+      this.#noteChange("Service");
     }),
     EndpointSlice: new ObjectTable<EndpointSlice>(keyOf, (before, after) => {
       this.#indexSlice(before, after);
       this.#sliceEvents++;
-      this.#announce();
+      this.#noteChange("EndpointSlice");
     }),
     Node: this.#makeTable("Node"),
     ServiceCIDR: this.#makeTable("ServiceCIDR"),
     Namespace: this.#makeTable("Namespace"),
     Pod: this.#makeTable("Pod"),
+    ServiceAccount: this.#makeTable("ServiceAccount"),
+    ConfigMap: this.#makeTable("ConfigMap"),
     HTTPRoute: this.#makeTable("HTTPRoute"),
     GRPCRoute: this.#makeTable("GRPCRoute"),
     TCPRoute: this.#makeTable("TCPRoute"),
@@ -177,6 +193,10 @@ class MemoryStore implements KubeStore {
 
   get pods(): ReadonlyMap<ObjectKey, Pod> {
     return this.#tables.Pod.objects;
+  }
+
+  get serviceAccounts(): ReadonlyMap<ObjectKey, ServiceAccount> {
+    return this.#tables.ServiceAccount.objects;
   }
 
   get httpRoutes(): ReadonlyMap<ObjectKey, HttpRoute> {
@@ -239,6 +259,19 @@ class MemoryStore implements KubeStore {
     this.#announce();
   }
 
+  get configMaps(): ReadonlyMap<ObjectKey, ConfigMap> {
+    return this.#tables.ConfigMap.objects;
+  }
+
+  touch(services: Iterable<ObjectKey>): void {
+    for (const service of services) this.#changedServices.add(service);
+    this.#announce();
+  }
+
+  revisionOf(kind: Kind): number {
+    return this.#revisions.get(kind) ?? 0;
+  }
+
   takeChanges(): StoreChanges {
     const kinds = this.#changedKinds;
     const changes: StoreChanges = {
@@ -270,7 +303,7 @@ class MemoryStore implements KubeStore {
       // what we read of them hardly ever changes.
       if (before && after && isDeepStrictEqual(before, withVersionOf(before, after))) return;
       this.#changedKinds.add(kind);
-      this.#announce();
+      this.#noteChange(kind);
     });
   }
 
@@ -305,6 +338,11 @@ class MemoryStore implements KubeStore {
     if (slices === undefined) this.#slicesByService.set(service, new Map([[after.name, after]]));
     else slices.set(after.name, after);
     this.#changedServices.add(service);
+  }
+
+  #noteChange(kind: Kind): void {
+    this.#revisions.set(kind, this.revisionOf(kind) + 1);
+    this.#announce();
   }
 
   #announce(): void {

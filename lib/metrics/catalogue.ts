@@ -1,6 +1,7 @@
 // Every series this node exports, in one place. kube-proxy's names keep kube-proxy's meaning, so
 // that its dashboards and alerts go on working; ours begin with innermesh_.
 
+import { identitySeries } from "./identity-series.ts";
 import { proxySeries } from "./proxy-series.ts";
 import {
   counter,
@@ -191,6 +192,7 @@ const groups: readonly { readonly title: string; readonly series: readonly Serie
   { title: "kube-proxy's series", series: Object.values(kubeProxySeries) },
   { title: "Innermesh's own", series: Object.values(ownSeries) },
   { title: "Proxy lanes", series: Object.values(proxySeries) },
+  { title: "Identities and tunnels", series: Object.values(identitySeries) },
   { title: "On /metrics/slis", series: Object.values(healthSeries) },
 ];
 

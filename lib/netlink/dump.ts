@@ -11,9 +11,12 @@ import {
   SOCK_RAW,
   SystemError,
   send,
+  setSocketOption,
   socket,
 } from "../sys/ffi.ts";
 
+const SOL_NETLINK = 270;
+const NETLINK_GET_STRICT_CHK = 12;
 /** The kernel makes dump messages of at most 32 KiB, as long as there is room for one. */
 const RECEIVE_BYTES = 65_536;
 const THREAD_MEMORY = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 };
@@ -22,6 +25,8 @@ const THREAD_MEMORY = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 
 export interface DumpOrder {
   readonly protocol: number;
   readonly request: Uint8Array;
+  /** The kernel looks at every attribute of the request: without, it overlooks what it can. */
+  readonly isStrict?: true;
 }
 
 /** One part of the answer, or why there is none; `code` is an errno name. */
@@ -39,13 +44,14 @@ export interface Dump {
 }
 
 /** Dumps on this thread, in its network namespace. @throws SystemError when there is no socket */
-export function dumpHere({ protocol, request }: DumpOrder): Dump {
+export function dumpHere({ protocol, request, isStrict }: DumpOrder): Dump {
   const fd = socket(AF_NETLINK, SOCK_RAW, protocol);
   const buffer = new Uint8Array(RECEIVE_BYTES);
   try {
     const address = new Uint8Array(12);
     address[0] = AF_NETLINK;
     bind(fd, address);
+    if (isStrict === true) setSocketOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     send(fd, request);
   } catch (error) {
     close(fd);

@@ -20,14 +20,18 @@ export interface Link {
   readonly address: string;
   /** The index of the bridge or bond that it is a port of. */
   readonly master?: number;
+  /** Its other end, in another network namespace: that namespace's number here, and its own. */
+  readonly peer?: { readonly namespace: number; readonly index: number };
 }
 
 /** Numbers of include/uapi/linux/rtnetlink.h and if_link.h */
 const RTM_NEWLINK = 16;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
 const LINK_BYTES = 16; // struct ifinfomsg
 const ETHERNET_BYTES = 6;
@@ -69,6 +73,9 @@ function decodeLink(view: DataView, { start, end }: Range): Link | undefined {
   if (name === "") return undefined;
   const info = attributeRange(view, attributes, IFLA_LINKINFO);
   const kind = info === undefined ? undefined : attributeRange(view, info, IFLA_INFO_KIND);
+  const number = (at: number): number => view.getInt32(at, true);
+  const namespace = attributeAt(view, attributes, IFLA_LINK_NETNSID, 4);
+  const far = attributeAt(view, attributes, IFLA_LINK, 4);
   const master = attributeAt(view, attributes, IFLA_MASTER, 4);
   return {
     index: view.getInt32(start + 4, true),
@@ -76,6 +83,9 @@ function decodeLink(view: DataView, { start, end }: Range): Link | undefined {
     kind: textAt(view, kind),
     address: ethernetAddress(view, attributeRange(view, attributes, IFLA_ADDRESS)),
     ...(master < 0 ? {} : { master: view.getUint32(master, true) }),
+    ...(namespace < 0 || far < 0
+      ? {}
+      : { peer: { namespace: number(namespace), index: number(far) } }),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { errnoName, SystemError } from "../sys/ffi.ts";
 import type { DumpProgress } from "./dump-reader.ts";
-import { dumpHere } from "./dump.ts";
+import { dumpHere, type DumpOrder } from "./dump.ts";
 import { RouteError } from "./route-error.ts";
 
 const NETLINK_ROUTE = 0;
@@ -19,11 +19,12 @@ export async function dumpWhole<Chunk extends DumpProgress>(
   what: string,
   encode: (sequence: number) => Uint8Array,
   decode: (bytes: Uint8Array, sequence: number) => Chunk,
+  options: Pick<DumpOrder, "isStrict"> = {},
 ): Promise<readonly Chunk[]> {
   const action = `list ${what}`;
   for (let sequence = 1; sequence <= LIST_ATTEMPTS; sequence++) {
     const read = (bytes: Uint8Array): Chunk => decode(bytes, sequence);
-    const chunks = await dumpOnce(action, encode(sequence), read);
+    const chunks = await dumpOnce(action, { request: encode(sequence), ...options }, read);
     if (chunks.every((chunk) => !chunk.interrupted)) return chunks;
   }
   throw new RouteError(action, "EINTR");
@@ -31,10 +32,10 @@ export async function dumpWhole<Chunk extends DumpProgress>(
 
 async function dumpOnce<Chunk extends DumpProgress>(
   action: string,
-  request: Uint8Array,
+  order: Omit<DumpOrder, "protocol">,
   decode: (bytes: Uint8Array) => Chunk,
 ): Promise<readonly Chunk[]> {
-  const dump = start(action, request);
+  const dump = start(action, order);
   const chunks: Chunk[] = [];
   try {
     for (;;) {
@@ -51,9 +52,9 @@ async function dumpOnce<Chunk extends DumpProgress>(
   }
 }
 
-function start(action: string, request: Uint8Array): ReturnType<typeof dumpHere> {
+function start(action: string, order: Omit<DumpOrder, "protocol">): ReturnType<typeof dumpHere> {
   try {
-    return dumpHere({ protocol: NETLINK_ROUTE, request });
+    return dumpHere({ protocol: NETLINK_ROUTE, ...order });
   } catch (error) {
     throw new RouteError(action, error instanceof SystemError ? error.code : "EIO", error);
   }

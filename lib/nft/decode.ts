@@ -14,12 +14,14 @@ import { formatHex, previousKey, readFields, readRange } from "./element-codec.t
 import { decodeUserData, parseTypeof } from "./field.ts";
 import {
   CHAIN,
+  COUNTER,
   DATA,
   ELEMENT,
   ELEMENT_FLAG_INTERVAL_END,
   ELEMENT_USER_DATA,
   ELEMENTS,
   EXPRESSION,
+  OBJECT,
   POLICY,
   RULE,
   SET,
@@ -28,11 +30,12 @@ import {
   TABLE,
   TABLE_DORMANT,
 } from "./nftables-abi.ts";
-import type { Element, Family, Field } from "./objects.ts";
+import type { Element, Family, Field, Place } from "./objects.ts";
 import { decodeVerdict } from "./verdict-codec.ts";
 
 /** A set as the kernel describes it; fields are undefined where they are not ours to know. */
 export interface SetDescription {
+  /** Whose addresses its fields are. */
   readonly family: Family;
   readonly name: string;
   readonly isAnonymous: boolean;
@@ -44,7 +47,13 @@ export interface SetDescription {
 }
 
 /** Decodes NEWSET; undefined when it has no name. Never throws. */
-export function decodeSet(family: Family, payload: Uint8Array): SetDescription | undefined {
+export function decodeSet(place: Place, payload: Uint8Array): SetDescription | undefined {
+  if (place === "ip" || place === "ip6") return decodeSetOf(place, payload);
+  const set = decodeSetOf("ip", payload);
+  return set?.key === undefined ? decodeSetOf("ip6", payload) : set;
+}
+
+function decodeSetOf(family: Family, payload: Uint8Array): SetDescription | undefined {
   const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
   const name = readString(findAttribute(attributes, SET.name));
   if (name === undefined) return undefined;
@@ -123,6 +132,21 @@ export function decodeRule(payload: Uint8Array): {
   return {
     chain: readString(findAttribute(attributes, RULE.chain)),
     fingerprint: parts.join(" "),
+  };
+}
+
+/** Decodes NEWOBJ of a counter. Never throws. */
+export function decodeCounter(payload: Uint8Array): {
+  readonly table: string | undefined;
+  readonly name: string | undefined;
+  readonly packets: number;
+} {
+  const attributes = payload.subarray(NFNETLINK_HEADER_BYTES);
+  const packets = findNested(attributes, OBJECT.data, COUNTER.packets);
+  return {
+    table: readString(findAttribute(attributes, OBJECT.table)),
+    name: readString(findAttribute(attributes, OBJECT.name)),
+    packets: packets?.length === 8 ? Number(Buffer.from(packets).readBigUInt64BE()) : 0,
   };
 }
 

@@ -141,6 +141,8 @@ function writeField(
     case "meta priority":
       return writeU32(into, at, parsePriority(text), littleEndian);
     case "index":
+    case "meta iif":
+    case "meta oif":
       return writeU32(into, at, parseInteger(text, 0xffffffff), littleEndian);
     case "meta iifname":
       assert(/^[\x21-\x7e]{1,15}$/.test(text), `No interface name: ${JSON.stringify(text)}`);
@@ -169,6 +171,8 @@ function readField(field: Field, bytes: Uint8Array, littleEndian: boolean): stri
     case "meta priority":
       return formatPriority(readU32(bytes, littleEndian));
     case "index":
+    case "meta iif":
+    case "meta oif":
       return String(readU32(bytes, littleEndian));
     case "meta iifname": {
       const end = bytes.indexOf(0);

@@ -14,6 +14,17 @@ import {
 import { fieldFormat, fieldSpaceBytes } from "./field.ts";
 import type { Family, Field, Layer, Operand } from "./objects.ts";
 
+/** 32-bit numbers in host order. */
+const HOST_NUMBERS: ReadonlySet<Field> = new Set([
+  "meta priority",
+  "index",
+  "meta iif",
+  "meta oif",
+] as const);
+/** The sender's protocol address of an ARP packet for IPv4 over Ethernet. */
+const ARP_SENDER = { base: PAYLOAD_BASE.network, offset: 14, lengthBytes: 4 } as const;
+const ND_TARGET = { base: PAYLOAD_BASE.transport, offset: 8, lengthBytes: 16 } as const;
+
 /** Where keys and most other values begin. */
 export const REGISTER = 1;
 
@@ -46,7 +57,7 @@ export function loadKey(
 /** True for the operands that are 32-bit numbers in host order. */
 export function isHostNumber(operand: Operand): boolean {
   const field = fieldOf(operand);
-  return field === "meta priority" || field === "index";
+  return HOST_NUMBERS.has(field);
 }
 
 function loadOperand(
@@ -63,6 +74,10 @@ function loadOperand(
       return maskAndXor(writer, register, hostU32(operand.mask), hostU32(0));
     case "random":
       return loadRandom(writer, register, operand.modulus);
+    case "arp-sender":
+      return loadPayload(writer, register, ARP_SENDER);
+    case "nd-target":
+      return loadPayload(writer, register, ND_TARGET);
     default:
       return operand satisfies never;
   }
@@ -88,6 +103,10 @@ function loadField(
       return loadMeta(writer, register, META.l4proto);
     case "meta priority":
       return loadMeta(writer, register, META.priority);
+    case "meta iif":
+      return loadMeta(writer, register, META.iif);
+    case "meta oif":
+      return loadMeta(writer, register, META.oif);
     case "meta iifname":
       return loadMeta(writer, register, META.iifname);
     default:
@@ -107,8 +126,19 @@ export function addressPayload(
 }
 
 function fieldOf(operand: Operand): Field {
-  if (operand.kind === "field") return operand.field;
-  return operand.kind === "random" ? "index" : "meta priority";
+  switch (operand.kind) {
+    case "field":
+      return operand.field;
+    case "random":
+      return "index";
+    case "masked-priority":
+      return "meta priority";
+    case "arp-sender":
+    case "nd-target":
+      return "saddr";
+    default:
+      return operand satisfies never;
+  }
 }
 
 /** The register at a byte offset into a key, named as nft names it. */

@@ -31,6 +31,7 @@ const TCP_FLAGS = { offset: 13, lengthBytes: 1 } as const;
 const FIN_SYN_RST_ACK = 0x17;
 const SYN = 0x02;
 const ETHER_TYPE = { ip: Uint8Array.of(0x08, 0x00), ip6: Uint8Array.of(0x86, 0xdd) } as const;
+const ETHER_TYPE_ARP = Uint8Array.of(0x08, 0x06);
 const CT_STATE_NEW = 0x8;
 const CT_STATUS_DNAT = 0x20;
 const CT_DIRECTION_REPLY = 1;
@@ -44,7 +45,7 @@ export function encodeMatch(writer: NetlinkWriter, context: RuleContext, stateme
       return matchSet(writer, REGISTER, { name: statement.set }, statement.negate === true);
     case "mark-has":
       loadMeta(writer, REGISTER, META.mark);
-      return matchMask(writer, statement.mask);
+      return matchMask(writer, statement.mask, comparison(statement.negate));
     case "ct-new":
       loadConntrack(writer, REGISTER, CONNTRACK.state);
       return matchBit(writer, CT_STATE_NEW);
@@ -65,6 +66,17 @@ export function encodeMatch(writer: NetlinkWriter, context: RuleContext, stateme
     case "frame-of-family":
       loadMeta(writer, REGISTER, META.protocol);
       return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE[context.family]);
+    case "frame-of-arp":
+      loadMeta(writer, REGISTER, META.protocol);
+      return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE_ARP);
+    case "icmpv6-type":
+      matchProtocol(writer, COMPARE.equal, PROTOCOL_ICMP.ip6);
+      loadPayload(writer, REGISTER, { base: PAYLOAD_BASE.transport, offset: 0, lengthBytes: 1 });
+      return compare(writer, REGISTER, COMPARE.equal, Uint8Array.of(statement.type));
+    case "tcp-dport":
+      matchTcp(writer);
+      loadPayload(writer, REGISTER, { base: PAYLOAD_BASE.transport, offset: 2, lengthBytes: 2 });
+      return compare(writer, REGISTER, COMPARE.equal, portBytes(statement.port));
     case "tcp-not-syn":
       return matchNotSyn(writer);
     case "socket-transparent":
@@ -126,9 +138,13 @@ function matchNotSyn(writer: NetlinkWriter): void {
 }
 
 /** The register has every bit of the mask. */
-function matchMask(writer: NetlinkWriter, mask: number): void {
+function matchMask(writer: NetlinkWriter, mask: number, operator: number = COMPARE.equal): void {
   maskAndXor(writer, REGISTER, hostU32(mask), hostU32(0));
-  compare(writer, REGISTER, COMPARE.equal, hostU32(mask));
+  compare(writer, REGISTER, operator, hostU32(mask));
+}
+
+function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port);
 }
 
 function matchBit(writer: NetlinkWriter, bit: number): void {

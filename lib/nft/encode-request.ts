@@ -2,20 +2,33 @@
 
 import { NetlinkWriter } from "../netlink/attribute.ts";
 import { beginMessage, endMessage, NLM_F_DUMP } from "../netlink/message.ts";
-import { ELEMENTS, FAMILY_NUMBER, MESSAGE, RULE, SET, TABLE } from "./nftables-abi.ts";
-import type { Family } from "./objects.ts";
+import {
+  ELEMENTS,
+  FAMILY_NUMBER,
+  MESSAGE,
+  OBJECT,
+  OBJECT_TYPE_COUNTER,
+  RULE,
+  SET,
+  TABLE,
+} from "./nftables-abi.ts";
+import type { Place } from "./objects.ts";
 
 const REQUEST_BYTES = 1024;
 
 export type Question =
   | { readonly kind: "generation" }
-  | { readonly kind: "table"; readonly family: Family; readonly table: string }
+  | { readonly kind: "table"; readonly family: Place; readonly table: string }
   /** Dumps; the kernel cannot select chains by table. */
-  | { readonly kind: "sets" | "rules"; readonly family: Family; readonly table: string }
-  | { readonly kind: "chains"; readonly family: Family }
+  | {
+      readonly kind: "sets" | "rules" | "counters";
+      readonly family: Place;
+      readonly table: string;
+    }
+  | { readonly kind: "chains"; readonly family: Place }
   | {
       readonly kind: "elements";
-      readonly family: Family;
+      readonly family: Place;
       readonly table: string;
       readonly set: string;
     };
@@ -42,6 +55,10 @@ export function encodeQuestion(question: Question, sequence: number): Uint8Array
     case "rules":
       writer.string(RULE.table, question.table);
       break;
+    case "counters":
+      writer.string(OBJECT.table, question.table);
+      writer.u32(OBJECT.type, OBJECT_TYPE_COUNTER);
+      break;
     case "elements":
       writer.string(ELEMENTS.table, question.table);
       writer.string(ELEMENTS.set, question.set);
@@ -60,4 +77,5 @@ const MESSAGE_TYPE = {
   rules: MESSAGE.getRule,
   chains: MESSAGE.getChain,
   elements: MESSAGE.getElements,
+  counters: MESSAGE.getObject,
 } as const;

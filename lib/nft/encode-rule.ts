@@ -8,6 +8,7 @@ import {
   COMPARE,
   CONNTRACK,
   compare,
+  countInObject,
   forwardFrame,
   giveToListener,
   loadConntrack,
@@ -109,6 +110,8 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       return reject(writer, REJECT.tcpReset, 0);
     case "remember":
       return encodeRemember(writer, context, statement);
+    case "count":
+      return countInObject(writer, statement.counter);
     case "verdict":
       return setVerdict(writer, formatVerdict(statement.verdict));
     default:

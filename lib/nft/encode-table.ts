@@ -3,7 +3,18 @@
 import type { NetlinkWriter } from "../netlink/attribute.ts";
 import { beginMessage, endMessage, NLM_F_CREATE } from "../netlink/message.ts";
 import { commentUserData, placeNumber, type Place } from "./encode-set.ts";
-import { CHAIN, HOOK, MESSAGE, POLICY, RULE, SET, TABLE, TABLE_USER_DATA } from "./nftables-abi.ts";
+import {
+  CHAIN,
+  HOOK,
+  MESSAGE,
+  OBJECT,
+  OBJECT_TYPE_COUNTER,
+  POLICY,
+  RULE,
+  SET,
+  TABLE,
+  TABLE_USER_DATA,
+} from "./nftables-abi.ts";
 import type { ChainSpec, Change, Hook } from "./objects.ts";
 
 const HOOK_NUMBER: Readonly<Record<Hook, number>> = {
@@ -60,6 +71,26 @@ export function encodeChain(
     if (chain.base.device !== undefined) writer.string(HOOK.device, chain.base.device);
     writer.end(hook);
   }
+  endMessage(writer, message);
+}
+
+/** Makes a counter that starts from nothing. */
+export function encodeCounter(
+  writer: NetlinkWriter,
+  place: Place,
+  counter: string,
+  sequence: number,
+): void {
+  const message = beginMessage(writer, {
+    type: MESSAGE.newObject,
+    flags: NLM_F_CREATE,
+    sequence,
+    family: placeNumber(place),
+  });
+  writer.string(OBJECT.table, place.table);
+  writer.string(OBJECT.name, counter);
+  writer.u32(OBJECT.type, OBJECT_TYPE_COUNTER);
+  writer.end(writer.begin(OBJECT.data));
   endMessage(writer, message);
 }
 

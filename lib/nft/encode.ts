@@ -13,7 +13,7 @@ import {
 } from "../netlink/message.ts";
 import { encodeRule } from "./encode-rule.ts";
 import { encodeElements, encodeProtocolSet, encodeSet, placeNumber } from "./encode-set.ts";
-import { encodeChain, encodeRemoval, encodeTable } from "./encode-table.ts";
+import { encodeChain, encodeCounter, encodeRemoval, encodeTable } from "./encode-table.ts";
 import { BATCH_RESOURCE_ID, MESSAGE, RULE } from "./nftables-abi.ts";
 import type { Change, Element, Family, Rule, SetSpec, Transaction } from "./objects.ts";
 import { SetRegistry } from "./set-registry.ts";
@@ -90,6 +90,8 @@ class BatchEncoder {
         return encodeTable(writer, transaction, change.comment, this.#next(transaction, change));
       case "add-set":
         return this.#encodeSet(transaction, change, change.set);
+      case "add-counter":
+        return encodeCounter(writer, transaction, change.counter, this.#next(transaction, change));
       case "add-chain":
         return encodeChain(writer, transaction, change.chain, this.#next(transaction, change));
       case "add-rule":

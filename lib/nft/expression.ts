@@ -11,6 +11,8 @@ export const META = {
   protocol: 1,
   priority: 2,
   mark: 3,
+  iif: 4,
+  oif: 5,
   iifname: 6,
   iiftype: 8,
   l4proto: 16,
@@ -29,6 +31,7 @@ const LOOKUP_INVERT = 1;
 const NUMGEN_RANDOM = 1;
 const HOST_TO_NETWORK = 1;
 const NAT_DESTINATION = 1;
+const OBJECT_COUNTER = 1;
 const MASQUERADE_FULLY_RANDOM = 0x10;
 
 /** A set as an expression names it: by its name, an anonymous one by its id within the batch. */
@@ -256,6 +259,14 @@ export function giveToListener(
   writer.u32(1, family);
   writer.u32(2, registers.address);
   writer.u32(3, registers.port);
+  end(writer, at);
+}
+
+/** Adds the packet to a named counter. */
+export function countInObject(writer: NetlinkWriter, name: string): void {
+  const at = begin(writer, "objref");
+  writer.u32(1, OBJECT_COUNTER);
+  writer.string(2, name);
   end(writer, at);
 }
 

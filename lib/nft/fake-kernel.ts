@@ -32,6 +32,8 @@ export interface FakeTable {
   readonly name: string;
   readonly sets: Map<string, FakeSet>;
   readonly chains: Map<string, FakeChain>;
+  /** Names: nothing passes here that they could count. */
+  readonly counters: Set<string>;
 }
 
 export interface FakeKernel extends NftKernel {
@@ -65,6 +67,10 @@ export function makeFakeKernel(): FakeKernel {
       const table = tables.get(`${family} ${name}`);
       return table === undefined ? new Map() : contentsOf(table).chains;
     },
+    async readCounters(place, name) {
+      const table = tables.get(`${place} ${name}`);
+      return new Map([...(table?.counters ?? [])].map((counter) => [counter, 0]));
+    },
     generation: async () => generation,
     close: async () => {},
     table: (family, name) => tables.get(`${family} ${name}`),
@@ -83,7 +89,7 @@ function applyAll(
     let copied = false;
     for (const change of changes) {
       if (change.kind === "add-table") {
-        table ??= { family, name, sets: new Map(), chains: new Map() };
+        table ??= { family, name, sets: new Map(), chains: new Map(), counters: new Set() };
       } else if (table === undefined) {
         throw new NftError(`${change.kind} in table "${name}"`, "ENOENT");
       } else if (change.kind === "delete-table") {
@@ -106,7 +112,7 @@ function copyTable(table: FakeTable): FakeTable {
   for (const [name, set] of table.sets) {
     sets.set(name, { spec: set.spec, elements: new Map(set.elements) });
   }
-  return { ...table, sets, chains: new Map(table.chains) };
+  return { ...table, sets, chains: new Map(table.chains), counters: new Set(table.counters) };
 }
 
 type TableChange = Exclude<Change, { kind: "add-table" | "delete-table" }>;
@@ -125,6 +131,9 @@ function applyChange(table: FakeTable, change: TableChange): void {
     }
     case "delete-set":
       if (!table.sets.delete(change.set)) fail(change.set, "ENOENT");
+      return;
+    case "add-counter":
+      table.counters.add(change.counter);
       return;
     case "add-chain":
       if (!table.chains.has(change.chain.name)) {

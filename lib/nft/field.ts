@@ -25,6 +25,8 @@ const PROTOCOL_TRANSPORT = 11;
 const PROTOCOL_IP = 12;
 const PROTOCOL_IP6 = 13;
 const META_PRIORITY = 2;
+const META_IIF = 4;
+const META_OIF = 5;
 const META_IIFNAME = 6;
 const META_L4PROTO = 16;
 const RANDOM = 1;
@@ -72,6 +74,18 @@ const common = {
     typeId: 23,
     byteOrder: "host",
     expression: expression(EXPRESSION_META, META_PRIORITY),
+  },
+  "meta iif": {
+    lengthBytes: 4,
+    typeId: 20,
+    byteOrder: "host",
+    expression: expression(EXPRESSION_META, META_IIF),
+  },
+  "meta oif": {
+    lengthBytes: 4,
+    typeId: 20,
+    byteOrder: "host",
+    expression: expression(EXPRESSION_META, META_OIF),
   },
   "meta iifname": {
     lengthBytes: INTERFACE_NAME_BYTES,
@@ -177,6 +191,8 @@ const fieldNames = [
   "th dport",
   "meta l4proto",
   "meta priority",
+  "meta iif",
+  "meta oif",
   "meta iifname",
   "index",
 ] as const satisfies readonly Field[];

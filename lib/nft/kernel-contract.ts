@@ -7,6 +7,7 @@ import {
   type Change,
   type Element,
   type Family,
+  type Layer,
   NftError,
   type NftKernel,
   type Rule,
@@ -42,6 +43,7 @@ export function kernelContract(name: string, makeKernel: () => Promise<NftKernel
         refusalClaims(table);
       });
     }
+    for (const layer of ["netdev", "bridge"] as const) frameClaims(() => kernel, layer);
     atomicityClaims(() => kernel);
     orderClaims(() => kernel);
   });
@@ -275,6 +277,42 @@ function refusalClaims(table: ContractTable): void {
       assert.match(error.message, /none/);
       return true;
     });
+  });
+}
+
+/** Tables that see frames hold sets of both families. */
+function frameClaims(kernel: () => NftKernel, layer: Layer): void {
+  test(`${layer}: sets of both families, rules and counters are read back`, async () => {
+    const place = { layer, table: TABLE } as const;
+    const bound = (name: string): SetSpec => ({ name, key: ["meta iif", "saddr"] });
+    const [ip, ip6] = [bound("bound-ip"), bound("bound-ip6")];
+    const changes: readonly Change[] = [
+      { kind: "add-table" },
+      { kind: "add-counter", counter: "lies" },
+      { kind: "add-counter", counter: "lies" },
+      { kind: "add-set", set: ip },
+      { kind: "add-chain", chain: { name: "c" } },
+      addElements(ip, { key: "1 . 10.71.1.2" }),
+      addRule("c", [{ kind: "count", counter: "lies" }, ...DROP]),
+    ];
+    const more: readonly Change[] = [
+      { kind: "add-set", set: ip6 },
+      addElements(ip6, { key: "1 . fd71:1::2" }),
+    ];
+    await kernel().commit([
+      { family: "ip", ...place, changes },
+      { family: "ip6", ...place, changes: more },
+    ]);
+    const contents = await kernel().read(layer, TABLE);
+    assert.deepEqual(
+      [ip, ip6].map(({ name }) => [...(contents?.sets.get(name)?.keys() ?? [])]),
+      [["1 . 10.71.1.2"], ["1 . fd71:1::2"]],
+    );
+    assert.equal(contents?.chains.get("c")?.length, 1);
+    assert.deepEqual([...(await kernel().readCounters(layer, TABLE))], [["lies", 0]]);
+    await kernel().commit([{ family: "ip", ...place, changes: REMOVE }]);
+    assert.equal(await kernel().read(layer, TABLE), undefined);
+    assert.deepEqual([...(await kernel().readCounters(layer, TABLE))], []);
   });
 }
 

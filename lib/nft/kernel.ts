@@ -8,6 +8,7 @@ import {
   type Family,
   NftError,
   type NftKernel,
+  type Place,
   type TableContents,
   type TableDigest,
   type Transaction,
@@ -60,25 +61,30 @@ class NetlinkKernel implements NftKernel {
     return commit;
   }
 
-  async read(family: Family, table: string): Promise<TableContents | undefined> {
+  async read(family: Place, table: string): Promise<TableContents | undefined> {
     const request = { kind: "read", family, table } as const;
     const action = `read table ${family} ${table}`;
     return (await this.#aside((thread) => ask(thread, action, request))).contents;
   }
 
-  async digest(family: Family, table: string): Promise<TableDigest | undefined> {
+  async digest(family: Place, table: string): Promise<TableDigest | undefined> {
     const request = { kind: "digest", family, table } as const;
     const action = `compare table ${family} ${table}`;
     return (await this.#aside((thread) => ask(thread, action, request))).digest;
   }
 
-  async readRules(family: Family, table: string): Promise<TableContents["chains"]> {
+  async readRules(family: Place, table: string): Promise<TableContents["chains"]> {
     const reply = await ask(this.#thread, `list rules of ${family} ${table}`, {
       kind: "rules",
       family,
       table,
     });
     return reply.chains;
+  }
+
+  async readCounters(family: Place, table: string): Promise<ReadonlyMap<string, number>> {
+    const action = `read counters of ${family} ${table}`;
+    return (await ask(this.#thread, action, { kind: "counters", family, table })).counters;
   }
 
   async generation(): Promise<number> {

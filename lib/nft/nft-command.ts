@@ -50,6 +50,7 @@ export async function openCommandKernel(
     read: (family, table) => reader.read(family, table),
     digest: (family, table) => reader.digest(family, table),
     readRules: (family, table) => reader.readRules(family, table),
+    readCounters: (place, table) => reader.readCounters(place, table),
     generation: () => reader.generation(),
     close: async () => {
       await lastCommit;

@@ -3,15 +3,16 @@
 import { SystemError } from "../sys/ffi.ts";
 import type { SetDescription } from "./decode.ts";
 import { type Answer, NftSession } from "./nft-session.ts";
-import type { Family, TableContents, TableDigest } from "./objects.ts";
+import type { Place, TableContents, TableDigest } from "./objects.ts";
 import { digestTable } from "./table-digest.ts";
 
 export type Request =
   | { readonly kind: "commit"; readonly batch: Uint8Array<ArrayBuffer> }
-  | { readonly kind: "sets"; readonly family: Family; readonly table: string }
-  | { readonly kind: "read"; readonly family: Family; readonly table: string }
-  | { readonly kind: "digest"; readonly family: Family; readonly table: string }
-  | { readonly kind: "rules"; readonly family: Family; readonly table: string }
+  | { readonly kind: "sets"; readonly family: Place; readonly table: string }
+  | { readonly kind: "read"; readonly family: Place; readonly table: string }
+  | { readonly kind: "digest"; readonly family: Place; readonly table: string }
+  | { readonly kind: "rules"; readonly family: Place; readonly table: string }
+  | { readonly kind: "counters"; readonly family: Place; readonly table: string }
   | { readonly kind: "generation" };
 
 export type Reply =
@@ -27,6 +28,7 @@ export type Reply =
   | { readonly kind: "read"; readonly contents: TableContents | undefined }
   | { readonly kind: "digest"; readonly digest: TableDigest | undefined }
   | { readonly kind: "rules"; readonly chains: TableContents["chains"] }
+  | { readonly kind: "counters"; readonly counters: ReadonlyMap<string, number> }
   | { readonly kind: "generation"; readonly generation: number }
   | { readonly kind: "failed"; readonly code: string; readonly detail: string };
 
@@ -72,6 +74,8 @@ function run(session: NftSession, request: Request, monotonicMs: () => number): 
     }
     case "rules":
       return { kind: "rules", chains: session.readRules(request.family, request.table) };
+    case "counters":
+      return { kind: "counters", counters: session.readCounters(request.family, request.table) };
     case "generation":
       return { kind: "generation", generation: session.generation() };
     default:

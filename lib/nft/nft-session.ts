@@ -6,6 +6,7 @@ import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 import { SystemError } from "../sys/ffi.ts";
 import {
   decodeChain,
+  decodeCounter,
   decodeElements,
   decodeGeneration,
   decodeRule,
@@ -14,7 +15,7 @@ import {
   type SetDescription,
 } from "./decode.ts";
 import { encodeQuestion, type Question } from "./encode-request.ts";
-import type { Element, Family, TableContents } from "./objects.ts";
+import type { Element, Place, TableContents } from "./objects.ts";
 
 /**
  * The kernel calls a dump interrupted when anybody commits anything in this namespace. Somebody
@@ -56,7 +57,7 @@ export class NftSession {
   }
 
   /** The named sets of a table; none when there is no such table. @throws SystemError */
-  sets(family: Family, table: string): SetDescription[] {
+  sets(family: Place, table: string): SetDescription[] {
     if (this.#describe(family, table) === undefined) return [];
     return this.#dump({ kind: "sets", family, table })
       .map((payload) => decodeSet(family, payload))
@@ -70,7 +71,7 @@ export class NftSession {
    * it was read.
    * @throws SystemError
    */
-  read(family: Family, table: string): TableContents | undefined {
+  read(family: Place, table: string): TableContents | undefined {
     this.#isBusy = false;
     for (let attempt = 1; ; attempt++) {
       const before = this.generation();
@@ -85,7 +86,7 @@ export class NftSession {
    * as a last rule; chains of a dormant table have no rules: none is in force.
    * @throws SystemError
    */
-  readRules(family: Family, table: string): Map<string, string[]> {
+  readRules(family: Place, table: string): Map<string, string[]> {
     const chains = new Map<string, string[]>();
     const dropping: string[] = [];
     const isDormant = this.#describe(family, table)?.isDormant === true;
@@ -104,15 +105,25 @@ export class NftSession {
     return chains;
   }
 
+  /** Packets that the counters of a table have seen. @throws SystemError */
+  readCounters(family: Place, table: string): Map<string, number> {
+    const counters = new Map<string, number>();
+    for (const payload of this.#dump({ kind: "counters", family, table })) {
+      const { table: owner, name, packets } = decodeCounter(payload);
+      if (owner === table && name !== undefined) counters.set(name, packets);
+    }
+    return counters;
+  }
+
   close(): void {
     this.#socket.close();
   }
 
-  #readOnce(family: Family, table: string): TableContents | undefined {
+  #readOnce(family: Place, table: string): TableContents | undefined {
     if (this.#describe(family, table) === undefined) return undefined;
     const sets = new Map<string, ReadonlyMap<string, Element>>();
     for (const set of this.sets(family, table)) {
-      sets.set(set.name, set.isVolatile ? new Map() : this.#elements(table, set));
+      sets.set(set.name, set.isVolatile ? new Map() : this.#elements(family, table, set));
     }
     return { sets, chains: this.readRules(family, table) };
   }
@@ -121,8 +132,8 @@ export class NftSession {
    * A hash table that still grows after a commit moves elements while the kernel walks it by
    * position: it then reports some twice and as many others not at all.
    */
-  #elements(table: string, set: SetDescription): Map<string, Element> {
-    const question = { kind: "elements", family: set.family, table, set: set.name } as const;
+  #elements(place: Place, table: string, set: SetDescription): Map<string, Element> {
+    const question = { kind: "elements", family: place, table, set: set.name } as const;
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
       const { elements, repeated } = decodeElements(set, this.#dump(question));
       if (repeated === 0) return elements;
@@ -131,7 +142,7 @@ export class NftSession {
   }
 
   /** Undefined when there is no such table. */
-  #describe(family: Family, table: string): { readonly isDormant: boolean } | undefined {
+  #describe(family: Place, table: string): { readonly isDormant: boolean } | undefined {
     try {
       return { isDormant: isDormantTable(this.#ask({ kind: "table", family, table })) };
     } catch (cause) {

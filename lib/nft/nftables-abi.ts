@@ -1,7 +1,7 @@
 // Numbers of the nf_tables netlink interface (include/uapi/linux/netfilter/nf_tables.h) that the
 // encoder and the decoder share. Numbers used in one place stand there.
 
-import type { Family, Layer } from "./objects.ts";
+import type { Place } from "./objects.ts";
 
 const SUBSYSTEM = 10;
 
@@ -23,6 +23,8 @@ export const MESSAGE = {
   getElements: (SUBSYSTEM << 8) | 13,
   deleteElements: (SUBSYSTEM << 8) | 14,
   getGeneration: (SUBSYSTEM << 8) | 16,
+  newObject: (SUBSYSTEM << 8) | 18,
+  getObject: (SUBSYSTEM << 8) | 19,
   batchBegin: 0x10,
   batchEnd: 0x11,
 } as const;
@@ -50,6 +52,10 @@ export const SET = {
   userData: 13,
 } as const;
 export const SET_DESCRIPTION = { size: 1, concatenation: 2 } as const;
+/** A stateful object: the only sort that we make is a counter. */
+export const OBJECT = { table: 1, name: 2, type: 3, data: 4 } as const;
+export const OBJECT_TYPE_COUNTER = 1;
+export const COUNTER = { bytes: 1, packets: 2 } as const;
 export const ELEMENTS = { table: 1, set: 2, list: 3, setId: 4 } as const;
 export const ELEMENT = { key: 1, data: 2, flags: 3, userData: 6, keyEnd: 10 } as const;
 export const DATA = { value: 1, verdict: 2 } as const;
@@ -83,7 +89,7 @@ export const ELEMENT_USER_DATA = { comment: 0, flags: 1 } as const;
 export const TABLE_USER_DATA = { comment: 0 } as const;
 
 /** NFPROTO_*; AF_INET and AF_INET6 are the same. */
-export const FAMILY_NUMBER: Readonly<Record<Family | Layer, number>> = {
+export const FAMILY_NUMBER: Readonly<Record<Place, number>> = {
   ip: 2,
   netdev: 5,
   bridge: 7,

@@ -11,6 +11,9 @@ export type Family = "ip" | "ip6";
  */
 export type Layer = "netdev" | "bridge";
 
+/** Where a table is: IPv4 and IPv6 packets have each their own, frames of both share one. */
+export type Place = Family | Layer;
+
 /** What a key or data field holds; printed in `typeof`, so `nft list` shows readable values. */
 export type Field =
   | "saddr" // ip saddr or ip6 saddr, by the table's family
@@ -18,6 +21,8 @@ export type Field =
   | "th dport"
   | "meta l4proto"
   | "meta priority" // a 32-bit scratch register: the endpoint-set id
+  | "meta iif" // the number of the interface that it came in by; nft prints its name
+  | "meta oif"
   | "meta iifname"
   | "index"; // `numgen random mod N`: a position in an endpoint set, 32 bits host order
 
@@ -67,7 +72,11 @@ export interface ChainSpec {
 export type Operand =
   | { readonly kind: "field"; readonly field: Exclude<Field, "index"> }
   | { readonly kind: "masked-priority"; readonly mask: number }
-  | { readonly kind: "random"; readonly modulus: number };
+  | { readonly kind: "random"; readonly modulus: number }
+  /** `arp saddr ip`: whose address an ARP packet speaks of. For family ip. */
+  | { readonly kind: "arp-sender" }
+  /** Whose address a neighbour advertisement speaks of (RFC 4861). For family ip6. */
+  | { readonly kind: "nd-target" };
 
 export type Verdict =
   | { readonly kind: "accept" }
@@ -85,8 +94,8 @@ export type Statement =
       readonly set: string;
       readonly negate?: true;
     }
-  /** `meta mark & MASK == MASK` */
-  | { readonly kind: "mark-has"; readonly mask: number }
+  /** `meta mark & MASK == MASK`; `negate` compares with `!=`. */
+  | { readonly kind: "mark-has"; readonly mask: number; readonly negate?: true }
   /** `ct state new` */
   | { readonly kind: "ct-new" }
   /** `ct status dnat` */
@@ -99,6 +108,12 @@ export type Statement =
   | { readonly kind: "l4proto"; readonly protocol: "tcp" | "icmp"; readonly negate?: true }
   /** `meta protocol ip`: the frame carries a packet of the transaction's family. */
   | { readonly kind: "frame-of-family" }
+  /** `meta protocol arp` */
+  | { readonly kind: "frame-of-arp" }
+  /** `icmpv6 type TYPE`, by number. For family ip6. */
+  | { readonly kind: "icmpv6-type"; readonly type: number }
+  /** `tcp dport PORT` */
+  | { readonly kind: "tcp-dport"; readonly port: number }
   /** `tcp flags & (fin | syn | rst | ack) != syn`: TCP that does not open a connection. */
   | { readonly kind: "tcp-not-syn" }
   /** `socket transparent 1`: somebody's transparent socket on this node takes the packet. */
@@ -155,6 +170,8 @@ export type Statement =
       readonly map: string;
       readonly timeoutSeconds?: number;
     }
+  /** `counter name "NAME"`: the packet counts. */
+  | { readonly kind: "count"; readonly counter: string }
   | { readonly kind: "verdict"; readonly verdict: Verdict };
 
 export type Rule = readonly Statement[];
@@ -165,6 +182,8 @@ export type Change =
   | { readonly kind: "delete-table" }
   | { readonly kind: "add-set"; readonly set: SetSpec }
   | { readonly kind: "delete-set"; readonly set: string }
+  /** A counter that rules name; one that exists goes on counting. */
+  | { readonly kind: "add-counter"; readonly counter: string }
   | { readonly kind: "add-chain"; readonly chain: ChainSpec }
   | { readonly kind: "flush-chain"; readonly chain: string }
   | { readonly kind: "delete-chain"; readonly chain: string }
@@ -209,11 +228,13 @@ export interface NftKernel {
    */
   commit(transactions: readonly Transaction[]): Promise<void>;
   /** Reads one table; undefined when it does not exist. Never called on the sync path. */
-  read(family: Family, table: string): Promise<TableContents | undefined>;
+  read(place: Place, table: string): Promise<TableContents | undefined>;
   /** Reads one table and returns only its digest; undefined when it does not exist. */
-  digest(family: Family, table: string): Promise<TableDigest | undefined>;
+  digest(place: Place, table: string): Promise<TableDigest | undefined>;
   /** Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist. */
-  readRules(family: Family, table: string): Promise<ReadonlyMap<string, readonly string[]>>;
+  readRules(place: Place, table: string): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** Packets that each counter of a table has seen; empty when there is no such table. */
+  readCounters(place: Place, table: string): Promise<ReadonlyMap<string, number>>;
   /** The ruleset generation: grows by one with each commit by anybody in this namespace. */
   generation(): Promise<number>;
   close(): Promise<void>;

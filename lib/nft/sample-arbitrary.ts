@@ -19,6 +19,8 @@ const KEY_FIELDS: readonly Field[] = [
   "th dport",
   "meta l4proto",
   "meta priority",
+  "meta iif",
+  "meta oif",
   "meta iifname",
   "index",
 ];
@@ -47,6 +49,8 @@ export function arbitraryField(family: Family, field: Field): fc.Arbitrary<strin
     case "meta priority":
       return fc.nat(0xffffffff).map(formatPriority);
     case "index":
+    case "meta iif":
+    case "meta oif":
       return fc.nat(0xffffffff).map(String);
     case "meta iifname":
       return fc.stringMatching(/^[a-z0-9.@_-]{1,15}$/);

@@ -20,6 +20,8 @@ import type {
 const TPROXY_ADDRESS = { ip: "127.0.0.1", ip6: "[::1]" } as const;
 const NFT_REFUSES_IPV6_REMEMBER = "nft 1.0.6 aborts on map updates keyed by an IPv6 address";
 
+const NFT_REFUSES_ND_TARGET = "nft 1.0.6 does not know the target of neighbour discovery";
+
 /** The table that changes are made to. */
 export type TablePlace = Pick<Transaction, "family" | "layer" | "table">;
 
@@ -71,6 +73,8 @@ export function formatChange(transaction: TablePlace, change: Change): string {
       return `add ${formatSet(family, change.set).replace(" ", ` ${place} `)}`;
     case "delete-set":
       return `delete set ${place} ${change.set}`;
+    case "add-counter":
+      return `add counter ${place} ${change.counter}`;
     case "add-chain":
       return `add chain ${place} ${formatChain(change.chain)}`;
     case "flush-chain":
@@ -104,7 +108,7 @@ function formatMatch(family: Family, statement: Match): string {
       return `${formatKey(family, statement.key)} ${not}@${statement.set}`;
     }
     case "mark-has":
-      return `meta mark & ${hex(statement.mask)} == ${hex(statement.mask)}`;
+      return `meta mark & ${hex(statement.mask)} ${statement.negate === true ? "!=" : "=="} ${hex(statement.mask)}`;
     case "ct-new":
       return "ct state new";
     case "ct-dnat":
@@ -120,6 +124,12 @@ function formatMatch(family: Family, statement: Match): string {
     }
     case "frame-of-family":
       return `meta protocol ${family}`;
+    case "frame-of-arp":
+      return "meta protocol arp";
+    case "icmpv6-type":
+      return `icmpv6 type ${statement.type}`;
+    case "tcp-dport":
+      return `tcp dport ${statement.port}`;
     case "tcp-not-syn":
       return "tcp flags & (fin | syn | rst | ack) != syn";
     case "socket-transparent":
@@ -175,6 +185,8 @@ function formatAction(family: Family, statement: Exclude<Statement, Match>): str
       const key = formatKey(family, statement.key);
       return `${operation} @${map} { ${key}${timeout} : meta priority }`;
     }
+    case "count":
+      return `counter name ${quote(statement.counter)}`;
     case "verdict":
       return formatVerdict(statement.verdict);
     default:
@@ -190,8 +202,18 @@ function formatDnat(family: Family, key: readonly Operand[], map: string): strin
 
 function formatAddRule(family: Family, place: string, rule: Rule): string {
   const command = `${place} ${formatRule(family, rule)}`;
-  const unreadable = family === "ip6" && rule.some(({ kind }) => kind === "remember");
-  return unreadable ? `# ${command} # ${NFT_REFUSES_IPV6_REMEMBER}` : command;
+  const why = unreadable(family, rule);
+  return why === undefined ? command : `# ${command} # ${why}`;
+}
+
+/** Why nft 1.0.6 cannot read the rule. */
+function unreadable(family: Family, rule: Rule): string | undefined {
+  if (family === "ip6" && rule.some(({ kind }) => kind === "remember")) {
+    return NFT_REFUSES_IPV6_REMEMBER;
+  }
+  const asksForTarget = ({ kind }: Operand): boolean => kind === "nd-target";
+  const isAboutTarget = rule.some((s) => s.kind === "in-set" && s.key.some(asksForTarget));
+  return isAboutTarget ? NFT_REFUSES_ND_TARGET : undefined;
 }
 
 function formatChain(chain: ChainSpec): string {
@@ -231,6 +253,10 @@ function formatOperand(family: Family, operand: Operand): string {
       return `meta priority & ${hex(operand.mask)}`;
     case "random":
       return `numgen random mod ${operand.modulus}`;
+    case "arp-sender":
+      return "arp saddr ip";
+    case "nd-target":
+      return "icmpv6 taddr";
     default:
       return operand satisfies never;
   }

@@ -10,6 +10,7 @@ export interface PacketView {
   readonly source: string;
   readonly destination: string;
   readonly protocol: string;
+  readonly destinationPort: number;
   /** Empty for packets of this node's own. */
   readonly interface: string;
   readonly mark: number;
@@ -35,12 +36,22 @@ export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
       return { matched: isInside !== (statement.negate ?? false), why };
     }
     case "mark-has": {
-      const matched = (view.mark & statement.mask) === statement.mask;
-      return { matched, why: `mark 0x${view.mark.toString(16)}` };
+      const hasAll = (view.mark & statement.mask) === statement.mask;
+      return {
+        matched: hasAll !== (statement.negate ?? false),
+        why: `mark 0x${view.mark.toString(16)}`,
+      };
     }
     case "frame-of-family":
     case "ct-new":
       return { matched: true, why: "" };
+    case "frame-of-arp":
+    case "icmpv6-type":
+      return { matched: false, why: "it opens a connection" };
+    case "tcp-dport": {
+      const matched = view.protocol === "tcp" && view.destinationPort === statement.port;
+      return { matched, why: `${view.protocol} port ${view.destinationPort}` };
+    }
     case "ct-dnat":
       return { matched: view.translated, why: "ct status dnat" };
     case "ct-mark-has":

@@ -241,6 +241,8 @@ class Walk implements PacketView {
       case "reset-tcp":
         note(`protocol ${this.protocol}`);
         return this.protocol === "tcp" ? "reject" : "fallthrough";
+      case "count":
+        return "next";
       case "remember":
         this.#remember(statement, note);
         return "next";
@@ -304,6 +306,9 @@ class Walk implements PacketView {
 
   #operandText(operand: Operand): string {
     if (operand.kind === "random") return String(this.#world.random(operand.modulus));
+    if (operand.kind === "arp-sender" || operand.kind === "nd-target") {
+      throw new Error(`Cannot trace "${operand.kind}": not a part of what a trace follows`);
+    }
     if (operand.kind === "masked-priority") {
       return formatPriority((this.priority & operand.mask) >>> 0);
     }
@@ -318,6 +323,9 @@ class Walk implements PacketView {
         return this.protocol;
       case "meta priority":
         return formatPriority(this.priority);
+      case "meta iif":
+      case "meta oif":
+        throw new Error("Cannot trace an interface by its number: a trace knows its name");
       case "meta iifname":
         return this.interface;
       default:

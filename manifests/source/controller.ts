@@ -1,6 +1,7 @@
 // All manifests of the controller role, in the order in which they apply: its Deployment needs no
 // host, no root and no capability.
 
+import { CA_PORT } from "./ca.ts";
 import {
   CONTROLLER,
   CONTROLLER_NAMESPACE,
@@ -70,7 +71,10 @@ function controllerContainer(value: Lookup) {
     image: `${value("image.repository")}:${value("image.tag")}`,
     imagePullPolicy: value("image.pullPolicy"),
     args: ["controller", `--leader-election-namespace=${CONTROLLER_NAMESPACE}`],
-    ports: [{ name: "metrics", containerPort: PORT, protocol: "TCP" }],
+    ports: [
+      { name: "metrics", containerPort: PORT, protocol: "TCP" },
+      { name: "ca", containerPort: CA_PORT, protocol: "TCP" },
+    ],
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,

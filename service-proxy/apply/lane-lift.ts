@@ -1,11 +1,11 @@
 // Keeps the SYN lift in place while there are lanes and pods on a bridge that br_netfilter watches:
 // two links and two tables, made anew whenever links or entry points change.
 
-import { readFile, writeFile } from "node:fs/promises";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
+import { isBridgeWatched } from "../../lib/netlink/bridge-netfilter.ts";
+import { ensureDetour, removeDetour } from "../../lib/netlink/detour.ts";
 import { type Link, listLinks, watchLinks } from "../../lib/netlink/link.ts";
-import { RouteSocket } from "../../lib/netlink/route-socket.ts";
 import { LIFT_LINKS } from "../plan/lane-marks.ts";
 import { type LiftWorld, liftBridges, liftRemoval, liftTransactions } from "../plan/lift-plan.ts";
 import type { NftApply } from "./nft-apply.ts";
@@ -26,14 +26,6 @@ export interface LaneLift {
 }
 
 const RETRY_MS = 1_000;
-/** An address of a range for such uses (RFC 7600): without one the link takes no IPv4. */
-const LINK_ADDRESS = "192.0.0.8";
-const BRIDGE_NETFILTER = ["iptables", "ip6tables"].map(
-  (program) => `/proc/sys/net/bridge/bridge-nf-call-${program}`,
-);
-/** Values of rp_filter. */
-const STRICT = 1;
-const LOOSE = "2";
 
 /** Follows links and entry points until `signal` aborts. */
 export function startLaneLift(parts: LaneLiftParts, signal: AbortSignal): LaneLift {
@@ -76,7 +68,7 @@ export function startLaneLift(parts: LaneLiftParts, signal: AbortSignal): LaneLi
  * @throws RouteError
  */
 export function removeLiftLinks(): readonly string[] {
-  return withSocket((socket) => (socket.deleteLink(LIFT_LINKS.out) ? ["links im0, im1"] : []));
+  return removeDetour(LIFT_LINKS);
 }
 
 class Lift {
@@ -101,7 +93,7 @@ class Lift {
       this.#standing = "";
       return;
     }
-    const ends = await ensureLinks(links);
+    const ends = await ensureDetour(LIFT_LINKS, links);
     const world: LiftWorld = { ...ends, bridges, entries };
     const wanted = JSON.stringify(world);
     if (wanted === this.#standing) return;
@@ -116,61 +108,5 @@ class Lift {
 
 /** br_netfilter shows the frames of bridges to the IP hooks. */
 async function isWatched(): Promise<boolean> {
-  for (const file of BRIDGE_NETFILTER) {
-    const text = await readFile(file, "utf8").catch(() => "0");
-    if (text.trim() !== "0") return true;
-  }
-  return false;
-}
-
-/** Finds our two links, or makes them. */
-async function ensureLinks(links: readonly Link[]): Promise<Pick<LiftWorld, "in" | "out">> {
-  const found = ends(links) ?? (await makeLinks());
-  withSocket((socket) => socket.addLinkAddress(found.in.index, LINK_ADDRESS));
-  await loosenReversePath();
-  return found;
-}
-
-/**
- * A lifted SYN comes from a pod whose route leads to its bridge: a strict filter would drop it.
- * Where /proc/sys is read-only, a filter that is not strict will do.
- */
-async function loosenReversePath(): Promise<void> {
-  try {
-    await writeFile(reversePath(LIFT_LINKS.in), LOOSE);
-  } catch (error) {
-    const files = ["all", LIFT_LINKS.in].map(reversePath);
-    const values = await Promise.all(files.map((file) => readFile(file, "utf8")));
-    // The kernel takes the larger one.
-    if (Math.max(...values.map(Number)) === STRICT) throw error;
-  }
-}
-
-function reversePath(link: string): string {
-  return `/proc/sys/net/ipv4/conf/${link}/rp_filter`;
-}
-
-async function makeLinks(): Promise<Pick<LiftWorld, "in" | "out">> {
-  withSocket((socket) => {
-    socket.deleteLink(LIFT_LINKS.out);
-    socket.addVethPair(LIFT_LINKS.out, LIFT_LINKS.in);
-  });
-  const made = ends(await listLinks());
-  if (made === undefined) throw new Error(`Cannot find link ${LIFT_LINKS.in}: it is gone again`);
-  return made;
-}
-
-function ends(links: readonly Link[]): Pick<LiftWorld, "in" | "out"> | undefined {
-  const find = (wanted: string): Link | undefined => links.find(({ name }) => name === wanted);
-  const [out, into] = [find(LIFT_LINKS.out), find(LIFT_LINKS.in)];
-  return out === undefined || into === undefined ? undefined : { out, in: into };
-}
-
-function withSocket<T>(body: (socket: RouteSocket) => T): T {
-  const socket = new RouteSocket();
-  try {
-    return body(socket);
-  } finally {
-    socket.close();
-  }
+  return (await isBridgeWatched("ip")) || isBridgeWatched("ip6");
 }

@@ -94,7 +94,10 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
     onHealth: () => late.heartbeat?.beat(),
     onTelemetry: (worker, telemetry) => stats.add(worker, telemetry, clock.monotonicMs()),
     onTapped: (id, tapped) => taps.get(id)?.(tapped),
-    onEnded: (worker) => stats.removeWorker(worker),
+    onEnded: (worker) => {
+      stats.removeWorker(worker);
+      identity?.onEnded(worker);
+    },
     clock,
     random: parts.random,
     log,
@@ -151,9 +154,11 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
   };
 }
 
-function workerSettings({ settings: { proxy }, families }: LanesParts): WorkerSettings {
-  const { insidePort: portInside, outsidePort: portOutside, accessLogShare } = proxy;
-  return { portInside, portOutside, families, accessLogShare };
+function workerSettings({ settings: { proxy, identity }, families }: LanesParts): WorkerSettings {
+  const { insidePort: portInside, outsidePort: portOutside, accessLogShare, via } = proxy;
+  const { mode, tunnelPort, directPort } = identity;
+  const tunnelDoors = mode === "none" ? {} : { tunnelDoors: { tunnelPort, directPort } };
+  return { portInside, portOutside, families, accessLogShare, via, ...tunnelDoors };
 }
 
 /** Our workers listen before those of the agent before close their doors. */

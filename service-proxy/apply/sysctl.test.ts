@@ -25,6 +25,7 @@ test("by default conntrack grows, timeouts are kube-proxy's, the OOM killer look
     hashSize: 32_768,
     oomScore: -999,
     tcpMigrateReq: 1,
+    tcpMtuProbing: 1,
   });
 });
 
@@ -50,6 +51,7 @@ test("what already stands is not written", () => {
     tcpCloseWait: 3_600,
     oomScore: -999,
     tcpMigrateReq: 1,
+    tcpMtuProbing: 1,
   };
   assert.deepEqual(plan([], 2, current), []);
 });
@@ -72,6 +74,17 @@ test("be-liberal is switched on when asked for and otherwise left alone", () => 
   assert.equal("tcpBeLiberal" in values([], 2, { tcpBeLiberal: 1 }), false);
 });
 
+test("with lanes, probing for a path's MTU is switched on, and left alone where it is on already", () => {
+  for (const [now, wanted] of [
+    [0, 1],
+    [1, undefined],
+    [2, undefined],
+  ] as const) {
+    assert.equal(values([], 2, { tcpMtuProbing: now })["tcpMtuProbing"], wanted);
+  }
+  assert.equal("tcpMtuProbing" in values(["--proxy-mode=kernel"], 2), false);
+});
+
 test("the plan is written to the files, and read back there is nothing left to do", async (t) => {
   const root = await mkdtemp(join(tmpdir(), "sysctl-"));
   t.after(() => rm(root, { recursive: true }));
@@ -79,6 +92,7 @@ test("the plan is written to the files, and read back there is nothing left to d
   await place(root, "sys/module/nf_conntrack/parameters/hashsize", "1024");
   await place(root, "proc/self/oom_score_adj", "0");
   await place(root, "proc/sys/net/ipv4/tcp_migrate_req", "0");
+  await place(root, "proc/sys/net/ipv4/tcp_mtu_probing", "0");
   await fill(root, { nf_conntrack_tcp_timeout_established: 432_000 });
   const before = await readKernelValues(root);
   assert.equal(before.tcpCloseWait, 60);

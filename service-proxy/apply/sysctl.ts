@@ -17,6 +17,7 @@ const FILES = {
   udpStream: "proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
   oomScore: "proc/self/oom_score_adj",
   tcpMigrateReq: "proc/sys/net/ipv4/tcp_migrate_req",
+  tcpMtuProbing: "proc/sys/net/ipv4/tcp_mtu_probing",
 } as const;
 
 type KernelFile = keyof typeof FILES;
@@ -60,7 +61,7 @@ const ENTRIES_PER_BUCKET = 4;
  * @param current what the kernel says now
  */
 export function planSysctls(
-  settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj">,
+  settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj" | "proxyMode">,
   cpuCount: number,
   current: KernelValues,
 ): readonly SysctlWrite[] {
@@ -83,6 +84,11 @@ export function planSysctls(
   wanted.push({ file: "oomScore", value, flag: "--oom-score-adj", required: false });
   // Connections that wait at a listener which closes move on to its sibling, for IPv6 as well.
   wanted.push({ file: "tcpMigrateReq", value: 1, flag: LANES_FLAG, required: false });
+  // A connection that gets no answer tries smaller packets, for IPv6 as well: somebody on the path
+  // may drop the ICMP that would say so. Who probes always (2) is left alone.
+  if (settings.proxyMode !== "kernel" && current.tcpMtuProbing !== 2) {
+    wanted.push({ file: "tcpMtuProbing", value: 1, flag: LANES_FLAG, required: false });
+  }
   return wanted.filter((write) => current[write.file] !== write.value);
 }
 
@@ -146,6 +152,7 @@ function fileEntries(): readonly (readonly [KernelFile, string])[] {
     "udpStream",
     "oomScore",
     "tcpMigrateReq",
+    "tcpMtuProbing",
   ];
   return names.map((name) => [name, FILES[name]]);
 }
@@ -167,7 +174,8 @@ function explain(write: SysctlWrite, cause: unknown): string {
   return `Cannot set /${FILES[file]} to ${value}: ${code}, ${hint}; or ${adviceOf(write)}`;
 }
 
-function adviceOf({ flag }: SysctlWrite): string {
+function adviceOf({ file, flag }: SysctlWrite): string {
+  if (file === "tcpMtuProbing") return "expect stalls on paths with a small MTU that drop ICMP";
   switch (flag) {
     case LANES_FLAG:
       return "expect connections to be reset when a proxy worker leaves";

@@ -59,7 +59,7 @@ function rig(count = 1) {
   const events: string[] = [];
   const pool = new WorkerPool({
     count,
-    settings: { portInside: 1, portOutside: 2, families: ["ip"], accessLogShare: 0 },
+    settings: { portInside: 1, portOutside: 2, families: ["ip"], accessLogShare: 0, via: false },
     start: (listener) => {
       const worker = new FakeWorker(listener);
       workers.push(worker);

@@ -1,7 +1,14 @@
 // Settings of the userspace lanes and their proxy workers.
 
 import { supported } from "./setting.ts";
-import { choiceType, decimalType, durationType, integerType, textType } from "./value-type.ts";
+import {
+  booleanType,
+  choiceType,
+  decimalType,
+  durationType,
+  integerType,
+  textType,
+} from "./value-type.ts";
 
 const portType = integerType({ min: 1, max: 65_535 });
 const MINUTE_MS = 60_000;
@@ -58,6 +65,14 @@ export const laneSettings = {
     default: 0,
     besideConfig: true,
     help: "Share of the requests of the L7 lane that get a line in the access log, 0 to 1.",
+  }),
+  proxyVia: supported({
+    flag: "proxy-via",
+    nodeField: "proxy.via",
+    type: booleanType,
+    default: false,
+    besideConfig: true,
+    help: "Tell in a Via field of forwarded requests and responses that they came through here.",
   }),
   adminSocket: supported({
     flag: "admin-socket",

@@ -36,6 +36,7 @@ export function toNodeConfiguration(settings: NodeSettings) {
       fallback: settings.proxy.fallback,
       drainTimeout: formatGoDuration(settings.proxy.drainTimeoutMs),
       accessLogShare: settings.proxy.accessLogShare,
+      via: settings.proxy.via,
       adminSocket: settings.proxy.adminSocket ?? "",
     },
     identity: {

@@ -53,6 +53,7 @@ test("without any flag the node runs with kube-proxy's defaults, but syncs after
         fallback: "kernel",
         drainTimeoutMs: 600_000,
         accessLogShare: 0,
+        via: false,
         adminSocket: "/run/innermesh/node.sock",
       },
       identity: {

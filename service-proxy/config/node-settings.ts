@@ -34,6 +34,8 @@ export interface ProxySettings {
   readonly drainTimeoutMs: number;
   /** 0–1 */
   readonly accessLogShare: number;
+  /** Forwarded messages tell of this hop. */
+  readonly via: boolean;
   /** Missing: no admin socket. */
   readonly adminSocket?: string;
 }

@@ -141,6 +141,7 @@ function resolveProxy(values: SettingValues, errors: SettingProblem[]): ProxySet
     fallback: values.value(table.proxyFallback),
     drainTimeoutMs: values.value(table.proxyDrainTimeout),
     accessLogShare,
+    via: values.value(table.proxyVia),
     ...(adminSocket === "" ? {} : { adminSocket }),
   };
 }

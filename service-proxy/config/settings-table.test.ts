@@ -34,6 +34,7 @@ const OWN_FLAGS = [
   "proxy-fallback",
   "proxy-inside-port",
   "proxy-outside-port",
+  "proxy-via",
   "proxy-workers",
   "source",
   "sync-period",

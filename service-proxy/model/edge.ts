@@ -47,6 +47,8 @@ export const FAILURES = [
   "retry-budget",
   /** The client gave up. */
   "cancelled",
+  /** Not allowed, or unproven where proof is demanded. */
+  "denied",
 ] as const;
 
 export type Failure = (typeof FAILURES)[number];

@@ -18,6 +18,8 @@ export interface IdentityPart {
   whole(): unknown;
   /** What a worker counted since it last said. */
   onTelemetry(worker: number, telemetry: unknown): void;
+  /** It says nothing more. */
+  onEnded(worker: number): void;
   /**
    * Whether a pod of this node that has an identity may call an endpoint of this Service that has
    * one. When the answer changes, the Service is marked as changed in the store.

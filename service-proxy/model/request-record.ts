@@ -5,7 +5,7 @@ import type { Failure } from "./edge.ts";
 
 export interface RequestRecord {
   readonly time: string;
-  readonly protocol: "http1" | "http2" | "grpc" | "websocket" | "tcp" | "tls";
+  readonly protocol: "http1" | "http2" | "grpc" | "websocket" | "tcp" | "tls" | "hbone";
   readonly source: string;
   readonly client: string;
   readonly service: string;
@@ -24,12 +24,17 @@ export interface RequestRecord {
   readonly sentBytes: number;
   readonly requestId?: string | undefined;
   readonly traceparent?: string | undefined;
+  readonly sourceIdentity?: string | undefined;
+  readonly endpointIdentity?: string | undefined;
+  readonly carrier?: "tunnel" | "node" | "plaintext" | undefined;
 }
 
 /** Every field of a line and what it means, in the order of lines. */
 export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   time: "When it began, RFC 3339 with milliseconds, UTC.",
-  protocol: "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it.",
+  protocol:
+    "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it; `hbone` where a " +
+    "tunnel of another node arrived.",
   source: "Namespace of the client's pod, `(host)`, `(outside)` or `(unknown)`.",
   client: "The client's address.",
   service: "`namespace/name:port` that was dialled.",
@@ -48,6 +53,11 @@ export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   sentBytes: "Body bytes sent to the client.",
   requestId: "`x-request-id` as it was forwarded.",
   traceparent: "W3C trace context as it was forwarded.",
+  sourceIdentity: "SPIFFE ID of the client, where it is known.",
+  endpointIdentity: "SPIFFE ID of the endpoint, where it is known.",
+  carrier:
+    "What proves the identities: `tunnel`, their certificates; `node`, both pods are of this node; " +
+    "`plaintext`, nothing.",
 };
 
 /** A Markdown table of the fields. */

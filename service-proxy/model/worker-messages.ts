@@ -10,8 +10,12 @@ export interface WorkerSettings {
   readonly portInside: number;
   readonly portOutside: number;
   readonly families: readonly ("ip" | "ip6")[];
+  /** For tunnels, and for calls of pods to pods. Missing where identities are off. */
+  readonly tunnelDoors?: { readonly tunnelPort: number; readonly directPort: number };
   /** Share of requests that get an access line, 0–1. */
   readonly accessLogShare: number;
+  /** Forwarded messages tell of this hop. */
+  readonly via: boolean;
 }
 
 export type ToWorker =

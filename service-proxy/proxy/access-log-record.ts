@@ -42,6 +42,9 @@ export function clean(record: RequestRecord): Required<RequestRecord> {
     sentBytes: record.sentBytes,
     requestId: record.requestId?.slice(0, ID_LIMIT),
     traceparent: record.traceparent?.slice(0, ID_LIMIT),
+    sourceIdentity: record.sourceIdentity,
+    endpointIdentity: record.endpointIdentity,
+    carrier: record.carrier,
   };
 }
 

@@ -26,6 +26,7 @@ import type { HttpParts } from "./http-parts.ts";
 import { reportRequest } from "./http-report.ts";
 import { filterForClient } from "./http-response.ts";
 import { type Forwarded, type HttpDoor, routeRequest } from "./http-routing.ts";
+import { addVia } from "./route-via.ts";
 
 const NO_FIELDS: FieldLines = [];
 
@@ -69,7 +70,7 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
         return this.#answer({ status, fields: withoutLength(fields), text: "" }, undefined);
       }
       case "forward":
-        return this.#forward(routed);
+        return this.#forward(this.#parts.via ? this.#viaThis(routed) : routed);
       default:
         return routed satisfies never;
     }
@@ -93,12 +94,13 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
   }
 
   onInterim(head: ClientResponse, body: H1Body): void {
-    this.#client.respond(head, body);
+    this.#client.respond(this.#fromEndpoint(head), body);
   }
 
-  onAnswer(head: ClientResponse, body: H1Body, endpoint: string): void {
+  onAnswer(received: ClientResponse, body: H1Body, endpoint: string): void {
     const routed = this.#routed;
     if (routed === undefined) return;
+    const head = this.#fromEndpoint(received);
     this.#status = head.status;
     if (this.#isGrpc()) this.#grpcStatus = grpcStatusOf(head.fields);
     const filtered = filterForClient(head, this.#request.head, routed);
@@ -140,6 +142,15 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
     const forwarding = new ForwardedRequest(this.#parts, this.#door, { routed, request }, this);
     this.#forwarding = forwarding;
     forwarding.start();
+  }
+
+  #viaThis(routed: Forwarded): Forwarded {
+    return { ...routed, head: addVia(routed.head, this.#client.protocol) };
+  }
+
+  #fromEndpoint(head: ClientResponse): ClientResponse {
+    if (!this.#parts.via || this.#routed === undefined) return head;
+    return addVia(head, this.#routed.group.plan.protocol);
   }
 
   #fail(failure: Failure): void {

@@ -32,6 +32,7 @@ export function withoutLength(fields: FieldLines): FieldLines {
 
 const UNKNOWN = 2;
 const DEADLINE_EXCEEDED = 4;
+const PERMISSION_DENIED = 7;
 const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
@@ -47,6 +48,7 @@ const ANSWERS: Readonly<Record<Failure, readonly [status: number, grpc: number, 
   limit: [503, UNAVAILABLE, "too many requests under way"],
   "retry-budget": [503, UNAVAILABLE, "too many retries under way"],
   cancelled: [499, UNKNOWN, "cancelled"],
+  denied: [403, PERMISSION_DENIED, "denied"],
 };
 
 export function answerOfFailure(failure: Failure, isGrpc: boolean): OwnAnswer {

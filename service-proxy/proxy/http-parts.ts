@@ -9,6 +9,8 @@ export interface HttpParts extends RelayParts {
   readonly pools: UpstreamPools;
   readonly output: OutputBuffer;
   readonly mirrors: MirrorLimit;
+  /** Forwarded messages tell of this hop. */
+  readonly via: boolean;
   /** Wall clock, in milliseconds. */
   readonly wallMs: () => number;
 }

@@ -20,6 +20,8 @@ type Ask = (port: number) => Promise<() => void>;
 const askHttp1: Ask = async (port) => {
   const client = connect({ port, host: "127.0.0.1" }).pause();
   client.on("error", () => {});
+  await once(client, "connect");
+  client.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
   return () => client.destroy();
 };
 

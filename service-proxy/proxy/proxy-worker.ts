@@ -5,7 +5,7 @@ import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import { listenTransparent, TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
+import { type Dialer, listenTransparent } from "../../lib/reactor/transparent-socket.ts";
 import { resetOnClose, tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";
 import type { TelemetryMessage } from "../model/edge.ts";
@@ -37,6 +37,8 @@ interface Served {
 
 export interface ProxyWorkerParts {
   readonly reactor: Reactor;
+  /** Connects to endpoints. */
+  readonly dialer: Dialer;
   readonly settings: WorkerSettings;
   /** In [0, 1). */
   readonly random: () => number;
@@ -67,10 +69,9 @@ export class ProxyWorker {
   #listeners: readonly Listener[] = [];
   #onIdle: (() => void) | undefined;
 
-  constructor({ reactor, settings, random, tell }: ProxyWorkerParts) {
+  constructor({ reactor, dialer, settings, random, tell }: ProxyWorkerParts) {
     this.#settings = settings;
     this.tables = new ProxyTables(random);
-    const dialer = new TransparentDialer(reactor, random);
     const deadlines = new Deadlines();
     const output = new OutputBuffer(reactor);
     this.#parts = {
@@ -81,6 +82,7 @@ export class ProxyWorker {
       output,
       pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
       mirrors: new MirrorLimit(),
+      via: settings.via,
       wallMs: Date.now,
       random,
       connections: new EdgeTable("tcp"),

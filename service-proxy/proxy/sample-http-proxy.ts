@@ -31,6 +31,8 @@ export interface SampleHttpProxyOptions {
   readonly rules?: readonly RouteRule[];
   /** Of all groups. */
   readonly protocol?: ProxyGroup["protocol"];
+  /** @default false */
+  readonly via?: boolean;
 }
 
 const NOBODY = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
@@ -63,6 +65,7 @@ export class SampleHttpProxy {
       output,
       pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
       mirrors: new MirrorLimit(),
+      via: options.via ?? false,
       wallMs: Date.now,
       random: Math.random,
       connections: new EdgeTable("tcp"),

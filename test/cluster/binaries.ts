@@ -1,11 +1,13 @@
 // Where the real etcd and Kubernetes programs come from: KUBEBUILDER_ASSETS, or one Go build from
-// the modules pinned in ./etcd and ./kubernetes (go.mod and go.sum), kept outside the checkout.
+// the modules pinned in ./etcd and ./kubernetes (go.mod and go.sum), kept outside the checkout. The
+// foreign peers of ../interop come the same way.
 // `node test/cluster/binaries.ts --all` makes them ready and prints nothing when they are.
 
 import assert from "node:assert/strict";
 import { type StdioOptions, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -20,7 +22,9 @@ type NodeBinaryName =
   | "echo-server"
   | "pause"
   | "gateway-api-conformance";
-export type BinaryName = ClusterBinaryName | NodeBinaryName;
+/** Foreign code that judges our certificates and tunnels. */
+type InteropBinaryName = "hbone-peer" | "certificate-lint";
+export type BinaryName = ClusterBinaryName | NodeBinaryName | InteropBinaryName;
 
 /** How to build one program: `command` is its Go package in the module pinned in `folder`. */
 interface Recipe {
@@ -93,13 +97,27 @@ const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
     verb: "test",
     lasts: "two minutes",
   },
+  "hbone-peer": {
+    folder: "../interop/hbone-peer",
+    module: "istio.io/istio",
+    command: ".",
+    lasts: "two minutes",
+  },
+  "certificate-lint": {
+    folder: "../interop/certificate-lint",
+    module: "github.com/zmap/zlint/v3",
+    command: ".",
+    lasts: "half a minute",
+  },
 };
 /** What `--all` makes ready. */
-export const BINARY_NAMES: readonly ClusterBinaryName[] = [
+export const BINARY_NAMES: readonly (ClusterBinaryName | InteropBinaryName)[] = [
   "etcd",
   "kube-apiserver",
   "kube-controller-manager",
   "kube-proxy",
+  "hbone-peer",
+  "certificate-lint",
 ];
 
 /** Go fetches the toolchain that a go.mod names by itself from this version on. */
@@ -144,7 +162,8 @@ export async function ensureBinaries<Name extends BinaryName>(
 export async function pinnedVersion(name: BinaryName): Promise<string> {
   const { folder, module } = RECIPES[name];
   const goMod = await readFile(join(import.meta.dirname, folder, "go.mod"), "utf8");
-  const words = goMod.split("\n").map((line) => line.trim().split(" "));
+  const lines = goMod.split("\n").map((line) => line.trim().replace(/^require /, ""));
+  const words = lines.map((line) => line.split(" "));
   const version = words.find(([path, text]) => path === module && text?.startsWith("v"))?.[1];
   assert(version !== undefined, `${folder}/go.mod requires ${module}`);
   return version;
@@ -159,7 +178,7 @@ async function ensureBinary(
   if (assets && (await isExecutable(join(assets, name)))) return join(assets, name);
   const cache = environment["XDG_CACHE_HOME"] || join(environment["HOME"] ?? homedir(), ".cache");
   const version = await pinnedVersion(name);
-  const directory = join(cache, "innermesh", "bin", version);
+  const directory = join(cache, "innermesh", "bin", `${version}${await ownSource(name)}`);
   const target = join(directory, name);
   if (await isExecutable(target)) return target;
   await checkGo(name, environment);
@@ -170,6 +189,18 @@ async function ensureBinary(
     await build(name, version, target, environment);
   });
   return target;
+}
+
+/** Tells builds apart in which our own Go code differs; "" where there is none. */
+async function ownSource(name: BinaryName): Promise<string> {
+  const { folder, command } = RECIPES[name];
+  if (command !== ".") return "";
+  const directory = join(import.meta.dirname, folder);
+  const hash = createHash("sha256");
+  for (const file of (await readdir(directory)).sort()) {
+    if (/\.go$|^go\./.test(file)) hash.update(file).update(await readFile(join(directory, file)));
+  }
+  return `-${hash.digest("hex").slice(0, 12)}`;
 }
 
 async function checkGo(name: BinaryName, environment: NodeJS.ProcessEnv): Promise<void> {

@@ -27,7 +27,7 @@ export const NODE_ACCOUNT = { namespace: "kube-system", name: "innermesh-node" }
 /** Ports of the echo server in every pod. */
 export const ECHO = { http: 8080, tcp: 9090, udp: 9090 } as const;
 /** The bound after every fault: kernel and API agree again. */
-export const HEAL_LIMIT_MS = 10_000;
+export const HEAL_LIMIT_MS = 30_000;
 const POLL_MS = 20;
 const CIDRS = `${clusterCidrs.ip},${clusterCidrs.ip6}`;
 const MANIFESTS = join(import.meta.dirname, "../../manifests/kustomize/base");

@@ -13,6 +13,8 @@ import { moveTo, serveByHand } from "./hand-made-service.ts";
 
 const LOAD_PER_SECOND = 100;
 const LOAD_LIMIT_MS = 2 * 3_600_000;
+/** Where the time is not what a test is about: generous, for machines that are busy. */
+const ARRIVES_WITHIN_MS = 30_000;
 
 export interface FaultRigOptions extends Omit<AgentOptions, "apiServer"> {
   readonly node: PlaygroundNode;
@@ -123,7 +125,7 @@ export class FaultRig {
    * Waits until the moving Service is served by the pod it was moved to last.
    * @returns how long that took, in milliseconds
    */
-  async arrives(limitMs = 10_000): Promise<number> {
+  async arrives(limitMs = ARRIVES_WITHIN_MS): Promise<number> {
     const { name } = this.#backend();
     return this.cluster.until(
       this.probe,
@@ -134,7 +136,7 @@ export class FaultRig {
   }
 
   /** Moves the moving Service and waits for it. */
-  async follows(limitMs = 10_000): Promise<number> {
+  async follows(limitMs = ARRIVES_WITHIN_MS): Promise<number> {
     await this.move();
     return this.arrives(limitMs);
   }

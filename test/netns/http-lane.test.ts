@@ -55,7 +55,7 @@ describe("the L7 lane", () => {
         },
       ]),
     ]);
-    const agent = await rig.start("--proxy-workers=1");
+    const agent = await rig.start("--proxy-workers=1", "--proxy-via");
     await agent.proxying();
     for (const family of FAMILIES) {
       for (const number of [WEB, GRPC]) {
@@ -123,6 +123,20 @@ describe("the L7 lane", () => {
         assert.equal(asked.from?.replace("::ffff:", ""), addresses[family]);
         assert.equal(asked.headers["x-forwarded-for"], addresses[family]);
         assert.equal(asked.version, "1.1");
+      }
+    });
+
+    test(`${family}: both sides are told of the hop between them, where that is asked for`, async () => {
+      for (const [version, options] of [
+        ["1.1", []],
+        ["2.0", ["--http2-prior-knowledge"]],
+      ] as const) {
+        const asked = await ask("pod-1-1", family, WEB, "/web/a", ...options);
+        assert.equal(asked.headers["via"], `${version} innermesh`);
+        assert.match(
+          await curl("pod-1-1", family, WEB, "/web/a", ...options),
+          /^via: 1\.1 innermesh\r$/m,
+        );
       }
     });
 

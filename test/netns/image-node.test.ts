@@ -160,7 +160,7 @@ suite("the node role in its image", () => {
     assert.equal(answerer(await ask()), "pod-2-1");
     await rig.serve({ number: 1, pods: ["pod-1-2"] });
     const tookMs = await until("the new backend", async () => answerer(await ask()) === "pod-1-2");
-    assert.ok(tookMs < 2_000, `${tookMs} ms`);
+    assert.ok(tookMs < 6_000, `${tookMs} ms`);
   });
 
   test("removes what kube-proxy left, and says what it cannot reach", async () => {

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import type { LoadReport } from "../../playground/probe-protocol.ts";
 import { allLive, close, LaneLife, lostNothing, PLAIN, PROXIED, WEB } from "./lane-life.ts";
 import { until } from "./served-node.ts";
 
@@ -121,21 +122,23 @@ describe("an agent with proxy workers", () => {
   });
 
   test("F26: workers do not feel it when the agent is held up", async (t) => {
-    const p99 = async (disturb: () => Promise<void>): Promise<number> => {
+    const times = async (disturb: () => Promise<void>): Promise<LoadReport["rttUs"]> => {
       const load = life.load("pod-1-1", PROXIED, 100);
       for (let n = 0; n < 8; n++) await disturb();
-      const { rttUs } = await lostNothing(load);
-      return rttUs.p99;
+      return (await lostNothing(load)).rttUs;
     };
-    const quiet = await p99(() => delay(300));
-    const disturbed = await p99(async () => {
+    const quiet = await times(() => delay(400));
+    const disturbed = await times(async () => {
       process.kill(life.rig.agent.pid, "SIGSTOP");
-      await delay(200);
+      await delay(300);
       process.kill(life.rig.agent.pid, "SIGCONT");
       await delay(100);
     });
-    t.diagnostic(`p99 ${quiet} µs, ${disturbed} µs while held up for 200 ms at a time`);
-    assert(disturbed < Math.max(50_000, 2 * quiet), `${disturbed} µs after ${quiet} µs`);
+    t.diagnostic(
+      `${JSON.stringify(quiet)}, held up for 300 ms at a time ${JSON.stringify(disturbed)}`,
+    );
+    // Did they feel it, half of all connections would wait for 100 ms and more.
+    assert(disturbed.p50 < Math.max(40_000, 2 * quiet.p50), `${disturbed.p50} µs`);
   });
 
   test("endpoints and lanes change, and nobody is lost", async (t) => {

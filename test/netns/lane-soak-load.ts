@@ -11,9 +11,8 @@ import {
   words,
 } from "../../lib/http/h2-case-peer.ts";
 import { FRAME } from "../../lib/http/h2-frame.ts";
-import type { Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
 import type { HonestRequest, LongKind, RawAnswer, RawWrite } from "./fault-client-protocol.ts";
-import { FaultRig, inLane } from "./fault-rig.ts";
+import { FaultRig, inLane, type ServedHow } from "./fault-rig.ts";
 
 /** Services: of HTTP/1.1, of bytes, of HTTP/2, with a route, and one only a route sends to. */
 export const WEB = 1;
@@ -22,6 +21,10 @@ const STREAMS = 3;
 const ROUTED = 4;
 const CANARY = 5;
 const SERVICES = [WEB, BYTES, STREAMS, ROUTED, CANARY];
+const HOW: Readonly<Record<number, ServedHow>> = {
+  [BYTES]: { lane: "l4" },
+  [STREAMS]: { h2: true },
+};
 const PLAIN_PODS = ["pod-1-2", "pod-2-1"] as const;
 const H2_PODS = ["pod-1-3", "pod-2-2"] as const;
 
@@ -118,18 +121,10 @@ async function changes(rig: FaultRig, endMs: number): Promise<KindReport> {
 async function putEndpoints(rig: FaultRig, has: (index: number) => boolean): Promise<void> {
   const items = SERVICES.flatMap((number) => {
     const pods = (number === STREAMS ? H2_PODS : PLAIN_PODS).filter((_, index) => has(index));
-    const h2 = number === STREAMS ? true : undefined;
-    return rig.served.manifests({ number, pods }).map((item) => {
-      return number === BYTES ? inBytesLane(item) : inLane(item, h2);
-    });
+    const how = HOW[number] ?? {};
+    return rig.served.manifests({ number, pods }).map((item) => inLane(item, how));
   });
   await rig.served.put("soak", items);
-}
-
-function inBytesLane(item: Manifest): Manifest {
-  if (item["kind"] !== "Service") return item;
-  const metadata = { ...Object(item["metadata"]), labels: { "innermesh.io/lane": "l4" } };
-  return { ...item, metadata };
 }
 
 async function putWeights(rig: FaultRig, web: number, canary: number): Promise<void> {

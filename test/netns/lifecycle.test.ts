@@ -130,7 +130,6 @@ describe("an agent's life", () => {
     const ms = await until(
       "what changed meanwhile",
       async () => (await rig.probe("pod-1-1").tcp(address, port)).kind === "reply",
-      5_000,
     );
     await delay(200);
     const commits = (await rig.generation()) - before;
@@ -157,7 +156,7 @@ describe("an agent's life", () => {
     await agent.healthy();
     const rules = await rig.ruleset();
     await writeFile(file, JSON.stringify({ ...configuration, bindAddress: "0.0.0.0" }));
-    await until("its end", () => agent.log.some((line) => line.includes("file changed")), 8_000);
+    await until("its end", () => agent.log.some((line) => line.includes("file changed")));
     await agent.stop();
     assert.equal(await rig.ruleset(), rules);
     await rig.start();

@@ -69,7 +69,7 @@ function ip6Header(source: Buffer, destination: Buffer, content: Buffer): Buffer
 }
 
 /** RFC 1071, over parts that are joined; only the last may be of odd length. */
-function checksum(parts: readonly Buffer[]): number {
+export function checksum(parts: readonly Buffer[]): number {
   const bytes = Buffer.concat([...parts, Buffer.alloc(1)]);
   let sum = 0;
   for (let i = 0; i + 1 < bytes.length; i += 2) sum += bytes.readUInt16BE(i);
@@ -77,7 +77,7 @@ function checksum(parts: readonly Buffer[]): number {
   return ~sum & 0xffff;
 }
 
-function bytesOf(address: string): Buffer {
+export function bytesOf(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split(".").map(Number));
   const [head = "", tail] = address.split("::");
   const groups = (text: string): string[] => text.split(":").filter((group) => group !== "");

@@ -260,7 +260,7 @@ export function bulkManifests(count: number, endpointsEach: number): readonly Ma
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  limitMs = 10_000,
+  limitMs = 30_000,
 ): Promise<number> {
   const startMs = performance.now();
   while (!(await condition())) {

@@ -80,7 +80,7 @@ describe("a hostile Service", () => {
     await until("the claim", async () => "pod-1-2" in (await ask(address, port)));
     await rig.serve({ number: 2, pods: ["pod-2-1"] });
     const isOwned = async () => (await ask(address, port))["pod-2-1"] === EVERY_TRY;
-    await until("the owner", isOwned, 3_000);
+    await until("the owner", isOwned);
     await rig.unserve(2);
     await rig.putCluster();
   });
@@ -107,7 +107,7 @@ describe("a hostile Service", () => {
     await until("the claim", async () => "pod-1-2" in (await ask(address, ECHO_PORT)));
     await rig.run("ip", "address", "add", `${address}/32`, "dev", "lo");
     const isOwn = async (): Promise<boolean> => !("pod-1-2" in (await ask(address, ECHO_PORT)));
-    await until("the node's own", isOwn, 2_000);
+    await until("the node's own", isOwn);
     await rig.run("ip", "address", "delete", `${address}/32`, "dev", "lo");
   });
 

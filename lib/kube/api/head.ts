@@ -78,6 +78,6 @@ function invalidHead(kind: string, field: string, message: string): Invalid {
 }
 
 /** Names become keys, comments and log fields: nothing but DNS characters may pass. */
-function isName(value: unknown): value is string {
+export function isName(value: unknown): value is string {
   return typeof value === "string" && value.length <= MAX_NAME_LENGTH && NAME.test(value);
 }

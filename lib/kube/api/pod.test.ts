@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parsePod } from "./pod.ts";
+import { makeIntern, makeLabelsIntern } from "./intern.ts";
+import { type Pod, parsePod } from "./pod.ts";
 
 const metadata = { namespace: "shop", name: "web-1", uid: "u", resourceVersion: "1" };
 
@@ -33,4 +34,43 @@ test("the ServiceAccount is default unless the pod says another", () => {
     assert(parsed.kind === "ok");
     assert.equal(parsed.object.serviceAccount, expected);
   }
+});
+
+function read(value: object): Pod {
+  const parsed = parsePod({ metadata, ...value });
+  assert(parsed.kind === "ok");
+  return parsed.object;
+}
+
+test("a ServiceAccount that no API server would take makes the pod invalid, not default's", () => {
+  for (const serviceAccountName of ["../db", "a/b", "web ", "W"]) {
+    assert.equal(parsePod({ metadata, spec: { serviceAccountName } }).kind, "invalid");
+  }
+});
+
+test("a pod of the host's network is told from one that is over", () => {
+  const host = read({ spec: { hostNetwork: true }, status: { phase: "Running" } });
+  assert.deepEqual([host.hostNetwork, host.isOver], [true, false]);
+  const over = read({ status: { phase: "Failed" } });
+  assert.deepEqual([over.hostNetwork, over.isOver], [false, true]);
+});
+
+test("ambient's annotation counts only with the value that its own agent writes", () => {
+  const annotated = (value: unknown): boolean =>
+    read({ metadata: { ...metadata, annotations: { "ambient.istio.io/redirection": value } } })
+      .ambientRedirection;
+  assert.equal(annotated("enabled"), true);
+  assert.equal(annotated("disabled"), false);
+  assert.equal(annotated(true), false);
+});
+
+test("pods with the same labels share one record", () => {
+  const interns = { text: makeIntern(), labels: makeLabelsIntern() };
+  const [a, b, c] = ["web", "web", "db"].map((app) => {
+    const parsed = parsePod({ metadata: { ...metadata, labels: { app } } }, interns);
+    return parsed.kind === "ok" ? parsed.object.labels : assert.fail();
+  });
+  assert.deepEqual(a, { app: "web" });
+  assert.equal(a, b);
+  assert.deepEqual(c, { app: "db" });
 });

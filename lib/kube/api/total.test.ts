@@ -9,8 +9,11 @@ import { parseGrpcRoute } from "./grpc-route.ts";
 import { parseHttpRoute } from "./http-route.ts";
 import { parseNamespace } from "./namespace.ts";
 import { parseNode } from "./node.ts";
+import { parsePod } from "./pod.ts";
 import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseService } from "./service.ts";
+import { parseConfigMap } from "./config-map.ts";
+import { parseServiceAccount } from "./service-account.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
@@ -84,6 +87,9 @@ const routeRule = record({
   sessionPersistence: record({ type: text, sessionName: text, absoluteTimeout: text }),
 });
 const spec = record({
+  nodeName: text,
+  serviceAccountName: text,
+  hostNetwork: anything,
   parentRefs: list(reference),
   hostnames: list(text),
   rules: list(routeRule),
@@ -103,6 +109,9 @@ const spec = record({
   cidrs: list(text),
 });
 const status = record({
+  phase: maybe(fc.constantFrom("Running", "Succeeded", "Failed")),
+  podIP: address,
+  podIPs: list(record({ ip: address })),
   loadBalancer: record({ ingress: list(record({ ip: address, ipMode: text })) }),
   addresses: list(record({ type: fc.constantFrom("InternalIP", "Hostname"), address })),
 });
@@ -131,6 +140,9 @@ const PARSERS = {
   parseNode,
   parseServiceCidr,
   parseNamespace,
+  parsePod: (value: unknown) => parsePod(value),
+  parseServiceAccount,
+  parseConfigMap,
   parseHttpRoute,
   parseGrpcRoute,
   parseTcpRoute,

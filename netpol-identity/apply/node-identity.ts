@@ -1,0 +1,263 @@
+// Identities on one node, from the control process's side: who is enrolled, whose keys are needed,
+// what workers know, what the kernel holds. One loop, woken by whatever changes; in every round
+// workers learn what is new before the kernel sends connections, and forget after it stopped.
+
+import { X509Certificate } from "node:crypto";
+import type { Clock } from "../../lib/clock/clock.ts";
+import type { Problem } from "../../lib/kube/api/parsed.ts";
+import type { KubeStore, ObjectKey } from "../../lib/kube/store.ts";
+import type { Logger } from "../../lib/log/logger.ts";
+import type { TrustBundles } from "../../lib/x509/svid.ts";
+import { isEmptyDelta, TunnelLedger } from "../plan/tunnel-ledger.ts";
+import type { TunnelPlan } from "../plan/tunnel-plan.ts";
+import { TunnelPlanner, type TunnelSettings } from "../plan/tunnel-planner.ts";
+import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
+import { type KeyEvent, KeyKeeper, type Sign } from "./key-keeper.ts";
+import type { PolicyApply, PolicyCounts } from "./policy-apply.ts";
+import { type PolicyKeeper, type PolicyState, startPolicyKeeper } from "./policy-keeper.ts";
+import type { TrustSource } from "./trust-watch.ts";
+
+/** Proxy workers, as far as they carry identities. */
+export interface TunnelWorkers {
+  /** Starts them, unless they run. */
+  start(): void;
+  /** Tells each of them. Resolves when it is in force, or soon. */
+  update(delta: TunnelPlanDelta): Promise<void>;
+  /** True while some worker takes connections. */
+  healthy(): boolean;
+}
+
+export interface NodeIdentityParts {
+  readonly settings: TunnelSettings & { readonly tunnelPort: number; readonly directPort: number };
+  readonly store: KubeStore;
+  readonly apply: PolicyApply;
+  readonly authority: TrustSource;
+  readonly sign: Sign;
+  /** Resolves when this agent alone writes the node's tables; never when another goes on. */
+  readonly held: Promise<void>;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly onKeyEvent: (event: KeyEvent) => void;
+}
+
+const HEARTBEAT_MS = 1_000;
+/** Dropped packets are read this often. */
+const BEATS_TO_COUNT = 5;
+/** The kernel may refuse for a while; workers are told all the same. */
+const KERNEL_WITHIN_MS = 2_000;
+const NOTHING: TunnelPlan = {
+  workloads: new Map(),
+  peers: new Map(),
+  identities: new Set(),
+  policy: { pods: [], peers: [] },
+  problems: [],
+};
+
+export class NodeIdentity {
+  readonly #parts: NodeIdentityParts;
+  readonly #planner: TunnelPlanner;
+  readonly #ledger = new TunnelLedger();
+  readonly #keys: KeyKeeper;
+  /** What was answered about Services, to find those whose answer changed. */
+  readonly #answers = new Map<ObjectKey, boolean>();
+  #workers: TunnelWorkers | undefined;
+  #keeper: PolicyKeeper | undefined;
+  #plan = NOTHING;
+  #trusted: TrustBundles = new Map();
+  #kernel: PolicyState = { bindings: [], problems: [] };
+  #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
+  #problems = "";
+  #wake = (): void => {};
+  #isDirty = true;
+
+  constructor(parts: NodeIdentityParts) {
+    this.#parts = parts;
+    const { store, settings, sign, clock, random, onKeyEvent } = parts;
+    this.#planner = new TunnelPlanner(store, settings);
+    this.#keys = new KeyKeeper({
+      sign,
+      bundles: () => this.#trusted,
+      clock,
+      random,
+      onChange: () => this.#mark(),
+      onEvent: onKeyEvent,
+    });
+  }
+
+  share(workers: TunnelWorkers): void {
+    this.#workers = workers;
+  }
+
+  /** For a worker that starts. */
+  whole(): TunnelPlanDelta {
+    return this.#ledger.whole();
+  }
+
+  /** Whether a pod of this node that has an identity may call an endpoint that has one. */
+  hasIdentities(service: ObjectKey): boolean {
+    const answer = this.#judge(service);
+    this.#answers.set(service, answer);
+    return answer;
+  }
+
+  /** For people. */
+  get state() {
+    const { workloads, peers, problems } = this.#plan;
+    const { trust } = this.#parts.authority;
+    return {
+      workloads,
+      peers,
+      problems,
+      keys: this.#keys.states,
+      kernel: this.#kernel,
+      dropped: this.#dropped,
+      trust: trust(),
+    };
+  }
+
+  /** Works until `signal` aborts; rules stay in the kernel then. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, authority } = this.#parts;
+    const mark = (): void => this.#mark();
+    const stops = [store.onChange(mark), authority.onChange(() => this.#trustChanged())];
+    signal.addEventListener("abort", mark);
+    this.#trustChanged();
+    while (!store.synced && !signal.aborted) await this.#nap(signal);
+    const keys = this.#keys.run(signal);
+    const kernel = this.#parts.held.then(() => this.#keepKernel(signal));
+    while (!signal.aborted) {
+      this.#isDirty = false;
+      await this.#round(signal);
+      await this.#nap(signal);
+    }
+    for (const stop of stops) stop();
+    await Promise.all([keys, kernel]);
+  }
+
+  async #keepKernel(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { apply, clock, log, settings } = this.#parts;
+    const keeper = startPolicyKeeper(
+      {
+        apply,
+        clock,
+        log,
+        ports: { tunnel: settings.tunnelPort, direct: settings.directPort },
+        input: () => this.#plan.policy,
+        onApplied: (state) => {
+          this.#kernel = state;
+        },
+      },
+      signal,
+    );
+    this.#keeper = keeper;
+    await Promise.all([this.#beat(signal), keeper.ended]);
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const { clock, authority } = this.#parts;
+    const before = this.#plan;
+    const plan = this.#planner.plan(clock.monotonicMs());
+    this.#plan = plan;
+    this.#report(plan.problems);
+    this.#keys.need(plan.identities);
+    const { workloads, peers } = plan;
+    this.#ledger.replace({
+      workloads,
+      peers,
+      credentials: this.#keys.credentials,
+      ...authority.trust(),
+    });
+    if (workloads.size > 0) this.#workers?.start();
+    await this.#tell(this.#ledger.takeFresh());
+    if (plan !== before) {
+      const late = new AbortController();
+      const limit = clock.sleep(KERNEL_WITHIN_MS, AbortSignal.any([signal, late.signal]));
+      await Promise.race([this.#keeper?.refresh(), limit]);
+      late.abort();
+      this.#markServices();
+    }
+    await this.#tell(this.#ledger.takeGone());
+  }
+
+  async #tell(delta: TunnelPlanDelta): Promise<void> {
+    if (!isEmptyDelta(delta)) await this.#workers?.update(delta);
+  }
+
+  /** Without it calls to permissive pods go past workers, which may be dead. */
+  async #beat(signal: AbortSignal): Promise<void> {
+    const { apply, clock, log } = this.#parts;
+    let said: "living" | "dead" = "dead";
+    for (let beats = 0; !signal.aborted; beats++) {
+      const word = this.#workers?.healthy() === true ? "living" : "dead";
+      if (word === "living" || said !== word) {
+        await apply.tell(word).then(
+          () => (said = word),
+          (error: unknown) => log.debug("cannot tell the kernel of workers", { error }),
+        );
+      }
+      if (beats % BEATS_TO_COUNT === 0) {
+        await apply.counts().then(
+          (counts) => (this.#dropped = counts),
+          () => {},
+        );
+      }
+      await clock.sleep(HEARTBEAT_MS, signal);
+    }
+  }
+
+  #trustChanged(): void {
+    const { trust } = this.#parts.authority;
+    this.#trusted = new Map(
+      [...trust().bundles].map(([domain, roots]) => [
+        domain,
+        roots.map((pem) => new X509Certificate(pem)),
+      ]),
+    );
+    this.#keys.recheck();
+    this.#mark();
+  }
+
+  #judge(service: ObjectKey): boolean {
+    const { workloads, peers } = this.#plan;
+    if (workloads.size === 0) return false;
+    const slices = this.#parts.store.slicesOf(service).values();
+    return slices.some(({ endpoints }) =>
+      endpoints.some(({ address }) => workloads.has(address) || peers.has(address)),
+    );
+  }
+
+  #markServices(): void {
+    const { store } = this.#parts;
+    const changed: ObjectKey[] = [];
+    for (const [service, answer] of this.#answers) {
+      if (!store.services.has(service)) this.#answers.delete(service);
+      else if (this.#judge(service) !== answer) changed.push(service);
+    }
+    if (changed.length > 0) store.touch(changed);
+  }
+
+  /** Once for each set of them: they come back with every change. */
+  #report(problems: readonly Problem[]): void {
+    const text = JSON.stringify(problems);
+    if (text === this.#problems) return;
+    this.#problems = text;
+    for (const problem of problems) this.#parts.log.warn("an identity is in doubt", { ...problem });
+  }
+
+  #mark(): void {
+    this.#isDirty = true;
+    this.#wake();
+  }
+
+  async #nap(signal: AbortSignal): Promise<void> {
+    if (this.#isDirty && this.#parts.store.synced) return;
+    const { clock } = this.#parts;
+    const nap = new AbortController();
+    this.#wake = () => nap.abort();
+    const napMs = Math.min(this.#planner.nextMs - clock.monotonicMs(), 60_000);
+    await clock.sleep(Math.max(0, napMs), AbortSignal.any([signal, nap.signal]));
+  }
+}

@@ -1,0 +1,219 @@
+// Brings the kernel's policy tables to the plan: one atomic batch from the difference to what was
+// installed, the whole tables anew at the start, after a refusal, and when an audit finds drift.
+
+import type { Logger } from "../../lib/log/logger.ts";
+import { digestOf } from "../../lib/nft/digest.ts";
+import { type Change, NftError, type NftKernel, type Transaction } from "../../lib/nft/objects.ts";
+import { type TablePlan, tableDifference, wholeTable } from "../../lib/nft/table-plan.ts";
+import { ALIVE_SET, policyRemoval } from "../plan/policy-table.ts";
+import { COUNTERS, POLICY_TABLE } from "../plan/policy-table-parts.ts";
+
+/** What this class needs of the door to nf_tables. */
+export type PolicyKernel = Pick<
+  NftKernel,
+  "commit" | "digest" | "readRules" | "readCounters" | "generation"
+>;
+
+/** Packets that were dropped since the tables were made. */
+export interface PolicyCounts {
+  readonly spoofed: number;
+  readonly closed: number;
+}
+
+const ADD_ALIVE: Change = { kind: "add-elements", set: ALIVE_SET, elements: [{ key: "tcp" }] };
+const DELETE_ALIVE: Change = { kind: "delete-elements", set: ALIVE_SET, keys: ["tcp"] };
+const FAMILIES = ["ip", "ip6"] as const;
+const PLACES = ["ip", "ip6", "netdev", "bridge"] as const;
+
+interface Installed {
+  readonly tables: readonly TablePlan[];
+  /** By place: rules as the kernel told them right after they were written. */
+  readonly rules: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
+}
+
+/** Owns the tables `innermesh-policy`. Calls that change them take their turns. */
+export class PolicyApply {
+  readonly #kernel: PolicyKernel;
+  readonly #log: Logger;
+  /** Undefined when not known: then all is written anew. */
+  #installed: Installed | undefined;
+  #word: "living" | "dead" = "dead";
+  #turn: Promise<unknown> = Promise.resolve();
+  #commits = 0;
+  /** What others had committed when all was as we know it. */
+  #strangers: number | undefined;
+
+  constructor(kernel: PolicyKernel, log: Logger) {
+    this.#kernel = kernel;
+    this.#log = log;
+  }
+
+  /**
+   * Applies the tables.
+   * @throws NftError when the kernel refused; what was there stays, the next call writes all anew
+   */
+  apply(tables: readonly TablePlan[]): Promise<void> {
+    return this.#inTurn(() => this.#apply(tables));
+  }
+
+  /**
+   * Says whether a worker lives; "living" holds for three seconds. Calls to permissive pods go
+   * past dead workers in plaintext, those to strict ones fail.
+   * @throws NftError
+   */
+  async tell(word: "living" | "dead"): Promise<void> {
+    this.#word = word;
+    if (this.#installed === undefined) return;
+    const changes =
+      word === "living" ? [ADD_ALIVE, DELETE_ALIVE, ADD_ALIVE] : [ADD_ALIVE, DELETE_ALIVE];
+    await this.#commit(aliveTransactions(changes));
+  }
+
+  /**
+   * Compares the kernel with what was installed, and mends it. Costs one question while nobody else
+   * touched nf_tables.
+   * @returns what differed, in words
+   * @throws NftError
+   */
+  audit(): Promise<readonly string[]> {
+    return this.#inTurn(() => this.#audit());
+  }
+
+  /** @throws NftError */
+  async counts(): Promise<PolicyCounts> {
+    const sums = { spoofed: 0, closed: 0 };
+    for (const place of PLACES) {
+      const counters = await this.#kernel.readCounters(place, POLICY_TABLE);
+      sums.spoofed += counters.get(COUNTERS.spoofed) ?? 0;
+      sums.closed += counters.get(COUNTERS.closed) ?? 0;
+    }
+    return sums;
+  }
+
+  /** Deletes all tables: from now on identities are not held. @throws NftError */
+  remove(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#installed = undefined;
+      await this.#commit(policyRemoval());
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #apply(tables: readonly TablePlan[]): Promise<void> {
+    if (await this.#applyDifference(tables)) return;
+    this.#installed = undefined;
+    await this.#commit([...tables.flatMap(wholeTable), ...this.#aliveAgain()]);
+    await this.#remember(tables);
+  }
+
+  async #audit(): Promise<readonly string[]> {
+    const installed = this.#installed;
+    if (installed === undefined) return [];
+    const strangers = await this.#countStrangers();
+    if (strangers === this.#strangers) return [];
+    const drift: string[] = [];
+    for (const table of installed.tables) drift.push(...(await this.#driftOf(table, installed)));
+    this.#strangers = strangers;
+    if (drift.length > 0) {
+      this.#installed = undefined;
+      await this.#apply(installed.tables);
+    }
+    return drift;
+  }
+
+  /** False when all must be written anew. */
+  async #applyDifference(tables: readonly TablePlan[]): Promise<boolean> {
+    if (this.#installed === undefined) return false;
+    const before = new Map(this.#installed.tables.map((table) => [placeOf(table), table]));
+    const differences = tables.map((table) => {
+      const old = before.get(placeOf(table));
+      return old === undefined ? undefined : tableDifference(old, table);
+    });
+    if (differences.some((difference) => difference === undefined)) return false;
+    const known = differences.filter((difference) => difference !== undefined);
+    const transactions = known.flatMap((difference) => difference.transactions);
+    const stale = known.some(({ staleChains }) => staleChains.length > 0);
+    if (transactions.length === 0 && !stale) return true;
+    try {
+      if (transactions.length > 0) await this.#commit(transactions);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      this.#log.info("writing the policy tables anew", { cause: error.message });
+      return false;
+    }
+    for (const [i, { staleChains }] of known.entries()) {
+      for (const chain of staleChains) await this.#deleteChain(tables[i], chain);
+    }
+    await this.#remember(tables);
+    return true;
+  }
+
+  /** The chain of a link that is gone may be gone with it. */
+  async #deleteChain(table: TablePlan | undefined, chain: string): Promise<void> {
+    if (table === undefined) return;
+    const { family, layer, table: name } = table;
+    const place = { family, table: name, ...(layer === undefined ? {} : { layer }) };
+    const changes = [
+      { kind: "flush-chain", chain },
+      { kind: "delete-chain", chain },
+    ] as const;
+    try {
+      await this.#commit([{ ...place, changes }]);
+    } catch (error) {
+      if (!(error instanceof NftError)) throw error;
+      if (error.code !== "ENOENT") this.#log.info("a chain stays", { cause: error.message });
+    }
+  }
+
+  async #remember(tables: readonly TablePlan[]): Promise<void> {
+    const rules = new Map<string, ReadonlyMap<string, readonly string[]>>();
+    for (const table of tables) {
+      const place = placeOf(table);
+      rules.set(place, await this.#kernel.readRules(place, table.table));
+    }
+    this.#installed = { tables, rules };
+  }
+
+  #aliveAgain(): readonly Transaction[] {
+    return this.#word === "living" ? aliveTransactions([ADD_ALIVE]) : [];
+  }
+
+  async #driftOf(table: TablePlan, { rules }: Installed): Promise<readonly string[]> {
+    const place = placeOf(table);
+    const digest = await this.#kernel.digest(place, table.table);
+    if (digest === undefined) return [`table ${place} ${table.table} is gone`];
+    const expected = rules.get(place) ?? new Map<string, readonly string[]>();
+    const chains = [...new Set([...expected.keys(), ...digest.chains.keys()])];
+    const differs = (chain: string): boolean =>
+      expected.get(chain)?.join("\n") !== digest.chains.get(chain)?.join("\n");
+    return [
+      ...chains.filter(differs).map((chain) => `chain ${place} ${chain} differs`),
+      ...table.sets
+        .filter(({ spec, elements }) => digest.sets.get(spec.name) !== digestOf(elements.values()))
+        .map(({ spec }) => `set ${place} ${spec.name} differs`),
+    ];
+  }
+
+  async #commit(transactions: readonly Transaction[]): Promise<void> {
+    this.#strangers ??= await this.#countStrangers();
+    await this.#kernel.commit(transactions);
+    this.#commits++;
+  }
+
+  async #countStrangers(): Promise<number> {
+    return (await this.#kernel.generation()) - this.#commits;
+  }
+}
+
+function placeOf({ family, layer }: TablePlan): (typeof PLACES)[number] {
+  return layer ?? family;
+}
+
+function aliveTransactions(changes: readonly Change[]): readonly Transaction[] {
+  return FAMILIES.map((family) => ({ family, table: POLICY_TABLE, changes }));
+}

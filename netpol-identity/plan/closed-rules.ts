@@ -1,0 +1,60 @@
+// Strict pods take nothing but what a worker hands them: whatever else opens a connection to one is
+// dropped, of every protocol but ICMP, behind every translation. Probes of this node's own
+// processes pass, for kubelets; so do replies to what the pod began itself.
+
+import type { Rule, Statement } from "../../lib/nft/objects.ts";
+import {
+  accept,
+  base,
+  type Chain,
+  drop,
+  field,
+  goto,
+  inSet,
+  plain,
+} from "../../lib/nft/rule-parts.ts";
+import { chainOf, COUNTERS, SOCKET_MARK, TUNNEL_PORT } from "./policy-table-parts.ts";
+import type { PlannedChain } from "../../lib/nft/table-plan.ts";
+
+const dropClosed: Rule = [{ kind: "count", counter: COUNTERS.closed }, drop];
+const notIcmp: Statement = { kind: "l4proto", protocol: "icmp", negate: true };
+
+/** The chains of one family; base chains first. */
+export function closedChains(): readonly Chain[] {
+  const toClosed: Rule = [inSet("closed", field("daddr")), goto("closed")];
+  return [
+    base("closed-forward", "filter", "forward", 0, [toClosed]),
+    base("closed-output", "filter", "output", 0, [
+      [{ kind: "mark-has", mask: SOCKET_MARK }, accept],
+      // This node's own processes have no identity that a tunnel could carry.
+      [
+        { kind: "tcp-dport", port: TUNNEL_PORT },
+        inSet("workloads", field("daddr")),
+        { kind: "reset-tcp" },
+      ],
+      [{ kind: "fib-local", field: "saddr" }, accept],
+      toClosed,
+    ]),
+    // Flows that conntrack does not know count as opened towards the pod.
+    plain("closed", [
+      [{ kind: "ct-reply" }, accept],
+      [notIcmp, ...dropClosed],
+    ]),
+  ];
+}
+
+/** On a bridge: what is addressed to no pod at all, but reaches a strict one by its port. */
+export function closedPortChain(): PlannedChain {
+  const rule = (family: "ip" | "ip6") => ({
+    family,
+    rule: [
+      { kind: "frame-of-family" },
+      inSet("closed-ports", field("meta oif")),
+      { ...inSet(`pods-${family}`, field("daddr")), negate: true },
+      notIcmp,
+      ...dropClosed,
+    ] satisfies Rule,
+  });
+  const { spec } = chainOf("ip", base("closed-ports", "filter", "forward", 0, []));
+  return { spec, rules: [rule("ip"), rule("ip6")] };
+}

@@ -1,0 +1,84 @@
+// What brings connections to the workers' doors: tunnels to enrolled pods of this node, and direct
+// calls of such pods to enrolled pods anywhere. Workers that are dead close the way to strict pods
+// and leave that to permissive ones open.
+
+import type { Rule, Statement } from "../../lib/nft/objects.ts";
+import {
+  accept,
+  base,
+  type Chain,
+  field,
+  goto,
+  inSet,
+  plain,
+  verdict,
+} from "../../lib/nft/rule-parts.ts";
+import {
+  BOUND_MARK,
+  DELIVERED_MARK,
+  type PolicyPorts,
+  SOCKET_MARK,
+  TUNNEL_PORT,
+} from "./policy-table-parts.ts";
+
+/** After the lanes of Services (-150), before DNAT (-100). */
+const AFTER_LANES = -149;
+
+const deliver: Statement = { kind: "set-mark", operator: "|", mask: DELIVERED_MARK };
+const isTunnel: Statement = { kind: "tcp-dport", port: TUNNEL_PORT };
+const ownSocket: Rule = [
+  { kind: "socket-transparent" },
+  { kind: "socket-mark-has", mask: SOCKET_MARK },
+  deliver,
+  accept,
+];
+
+/** Where `direct` leads for a destination of each mode. */
+export const DIRECT_VERDICT = {
+  strict: "goto entry-take",
+  permissive: "goto entry-living",
+} as const;
+
+/** The chains of one family; base chains first. */
+export function entryChains({ tunnel, direct }: PolicyPorts): readonly Chain[] {
+  const to = (port: number): Rule => [{ kind: "tproxy", port }, deliver, accept];
+  return [
+    base("entry", "filter", "prerouting", AFTER_LANES, arrivals()),
+    plain("entry-new", [
+      // The middle of a flow that conntrack forgot: no door knows it.
+      [{ kind: "tcp-not-syn" }, accept],
+      [isTunnel, inSet("workloads", field("daddr")), goto("entry-take")],
+      [isTunnel, accept],
+      [
+        { kind: "mark-has", mask: BOUND_MARK },
+        inSet("workloads", field("saddr")),
+        { kind: "vmap", key: [field("daddr")], map: "direct" },
+      ],
+    ]),
+    plain("entry-living", [[inSet("alive", field("meta l4proto")), goto("entry-take")]]),
+    plain("entry-take", [[{ kind: "set-ct-mark", mask: BOUND_MARK }, goto("entry-doors")]]),
+    plain("entry-doors", [
+      [isTunnel, ...to(tunnel)],
+      [isTunnel, { kind: "reset-tcp" }],
+      to(direct),
+      // What was meant for a tunnel never goes on in plaintext.
+      [{ kind: "reset-tcp" }],
+    ]),
+  ];
+}
+
+function arrivals(): readonly Rule[] {
+  return [
+    // Errors about our upstream connections are addressed to the client, whose address they bear.
+    [{ kind: "l4proto", protocol: "icmp" }, ...ownSocket],
+    [{ kind: "l4proto", protocol: "tcp", negate: true }, accept],
+    [{ kind: "mark-has", mask: DELIVERED_MARK }, accept],
+    [{ kind: "ct-dnat" }, accept],
+    // Not for SYNs: a socket in TIME_WAIT would take those that use its ports again.
+    [{ kind: "tcp-not-syn" }, ...ownSocket],
+    [{ kind: "ct-reply" }, accept],
+    // Of a flow that a door has: a SYN again, or the last of a handshake that is in a cookie.
+    [{ kind: "ct-mark-has", mask: BOUND_MARK }, goto("entry-doors")],
+    [{ kind: "ct-new" }, verdict({ kind: "goto", chain: "entry-new" })],
+  ];
+}

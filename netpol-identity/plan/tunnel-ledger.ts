@@ -1,0 +1,139 @@
+// What proxy workers should know of identities, and what they have not been told yet. What is new
+// is told before the kernel lets packets in, what is gone is taken back once it lets none in any
+// more. A value holder: no I/O, no clock.
+
+import type {
+  NodeBan,
+  SpiffeUri,
+  TunnelCredential,
+  TunnelPeer,
+  TunnelPlanDelta,
+  TunnelWorkload,
+} from "../model/tunnel-plan.ts";
+
+/** Everything that workers know of identities. */
+export interface TunnelState {
+  /** Roots by trust domain, PEM. */
+  readonly bundles: ReadonlyMap<string, readonly string[]>;
+  readonly credentials: ReadonlyMap<SpiffeUri, TunnelCredential>;
+  /** By address. */
+  readonly workloads: ReadonlyMap<string, TunnelWorkload>;
+  /** By address. */
+  readonly peers: ReadonlyMap<string, TunnelPeer>;
+  readonly bans: readonly NodeBan[];
+}
+
+/**
+ * Where an address went from one pod to another between two looks, a delta has it twice: as gone,
+ * then as the new pod's, so that what the old one had ends before the new one has anything. Workers
+ * apply the entries of a list in its order.
+ */
+export class TunnelLedger {
+  readonly #bundles = new LedgerTable<readonly string[]>((a, b) => a.join() === b.join());
+  readonly #credentials = new LedgerTable<TunnelCredential>((a, b) => a.chain === b.chain);
+  readonly #workloads = new LedgerTable<TunnelWorkload>(isSameWorkload, isSamePod);
+  readonly #peers = new LedgerTable<TunnelPeer>((a, b) => a.identity === b.identity, isSamePod);
+  #bans: readonly NodeBan[] = [];
+  #toldBans = "[]";
+
+  /** Replaces the parts that are given. */
+  replace({ bundles, credentials, workloads, peers, bans }: Partial<TunnelState>): void {
+    if (bundles !== undefined) this.#bundles.wanted = bundles;
+    if (credentials !== undefined) this.#credentials.wanted = credentials;
+    if (workloads !== undefined) this.#workloads.wanted = workloads;
+    if (peers !== undefined) this.#peers.wanted = peers;
+    if (bans !== undefined) this.#bans = bans;
+  }
+
+  /** What is new or differs since the last call. */
+  takeFresh(): TunnelPlanDelta {
+    const bans = JSON.stringify(this.#bans);
+    const areNew = bans !== this.#toldBans;
+    this.#toldBans = bans;
+    return {
+      bundles: this.#bundles.takeFresh(),
+      credentials: this.#credentials.takeFresh(),
+      workloads: this.#workloads.takeFresh(),
+      peers: this.#peers.takeFresh(),
+      ...(areNew && { bans: this.#bans }),
+    };
+  }
+
+  /** What workers were told and is gone. */
+  takeGone(): TunnelPlanDelta {
+    return {
+      bundles: this.#bundles.takeGone(),
+      credentials: this.#credentials.takeGone(),
+      workloads: this.#workloads.takeGone(),
+      peers: this.#peers.takeGone(),
+    };
+  }
+
+  /** Everything, for a worker that knows nothing. */
+  whole(): TunnelPlanDelta {
+    return {
+      bundles: [...this.#bundles.wanted],
+      credentials: [...this.#credentials.wanted],
+      workloads: [...this.#workloads.wanted],
+      peers: [...this.#peers.wanted],
+      bans: this.#bans,
+    };
+  }
+}
+
+/** Nothing in it to tell. */
+export function isEmptyDelta(delta: TunnelPlanDelta): boolean {
+  const { bundles, credentials, workloads, peers, bans } = delta;
+  if (bans !== undefined) return false;
+  return bundles.length + credentials.length + workloads.length + peers.length === 0;
+}
+
+type Told<V> = readonly (readonly [string, V | null])[];
+
+/** Values by key, and those that workers have. */
+class LedgerTable<V> {
+  wanted: ReadonlyMap<string, V> = new Map();
+  readonly #told = new Map<string, V>();
+  readonly #isSame: (a: V, b: V) => boolean;
+  readonly #isSameOwner: (a: V, b: V) => boolean;
+  /** What was looked at last, so that maps that did not change cost nothing. */
+  #fresh: ReadonlyMap<string, V> | undefined;
+  #gone: ReadonlyMap<string, V> | undefined;
+
+  constructor(isSame: (a: V, b: V) => boolean, isSameOwner: (a: V, b: V) => boolean = () => true) {
+    this.#isSame = isSame;
+    this.#isSameOwner = isSameOwner;
+  }
+
+  takeFresh(): Told<V> {
+    if (this.wanted === this.#fresh) return [];
+    this.#fresh = this.wanted;
+    const delta: (readonly [string, V | null])[] = [];
+    for (const [key, value] of this.wanted) {
+      const told = this.#told.get(key);
+      if (told === value) continue;
+      this.#told.set(key, value);
+      const isOthers = told !== undefined && !this.#isSameOwner(told, value);
+      if (isOthers) delta.push([key, null]);
+      if (isOthers || told === undefined || !this.#isSame(told, value)) delta.push([key, value]);
+    }
+    return delta;
+  }
+
+  takeGone(): Told<V> {
+    if (this.wanted === this.#gone) return [];
+    this.#gone = this.wanted;
+    const gone = [...this.#told.keys()].filter((key) => !this.wanted.has(key));
+    for (const key of gone) this.#told.delete(key);
+    return gone.map((key) => [key, null]);
+  }
+}
+
+function isSamePod(a: { readonly uid: string }, b: { readonly uid: string }): boolean {
+  return a.uid === b.uid;
+}
+
+/** Of one uid: its name and ServiceAccount cannot change. */
+function isSameWorkload(a: TunnelWorkload, b: TunnelWorkload): boolean {
+  return a.identity === b.identity && a.mode === b.mode;
+}

@@ -1,0 +1,195 @@
+// What follows for one node from who is enrolled: which of its addresses have an identity, whom to
+// reach by tunnel only, and which keys are needed. Pure but for a memory of pods.
+
+import type { Problem } from "../../lib/kube/api/parsed.ts";
+import type { Pod } from "../../lib/kube/api/pod.ts";
+import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
+import type { EnrolmentMode } from "../model/enrolment.ts";
+import type { IdentityMode, SpiffeUri, TunnelPeer, TunnelWorkload } from "../model/tunnel-plan.ts";
+import { type EnrolmentLabels, enrolmentOf } from "./enrolment.ts";
+import type { PeerNodes } from "./peer-nodes.ts";
+import type { PolicyPeer, PolicyWorld } from "./policy-table-parts.ts";
+import { workloadAddresses } from "./workload-addresses.ts";
+
+export interface TunnelPlan {
+  /** Enrolled pods of this node, by address. */
+  readonly workloads: ReadonlyMap<string, TunnelWorkload>;
+  /** Enrolled pods that are reached by tunnel, by address. */
+  readonly peers: ReadonlyMap<string, TunnelPeer>;
+  /** Of enrolled pods of this node, also of those that have no address yet. */
+  readonly identities: ReadonlySet<SpiffeUri>;
+  /** The same for the kernel; of this node all pods that have addresses of their own. */
+  readonly policy: Pick<PolicyWorld, "pods" | "peers">;
+  readonly problems: readonly Problem[];
+}
+
+export interface TunnelSnapshot {
+  readonly nodeName: string;
+  /** Of the whole cluster. */
+  readonly pods: Iterable<Pod>;
+  readonly labels: EnrolmentLabels;
+  readonly peerNodes: PeerNodes;
+}
+
+/**
+ * Stands for the pods that claim one address, if any of them is enrolled. No certificate names
+ * nobody, so nothing goes to the address or comes from it, and nothing that was in a tunnel before
+ * the second claim goes in plaintext after it.
+ */
+export const NOBODY: SpiffeUri = "spiffe://";
+const CONTESTED_PEER: TunnelPeer = { identity: NOBODY, uid: "" };
+const CONTESTED_WORKLOAD: TunnelWorkload = {
+  ...CONTESTED_PEER,
+  namespace: "",
+  pod: "",
+  mode: "strict",
+};
+
+/** So many pods of a node that nobody reaches are named. */
+const MAX_NAMED = 3;
+
+/**
+ * Makes a planner. Equal pods give the same values every time. After one change among 10,000
+ * enrolled pods: 0.4 µs a pod for the plan, 0.1 µs for what the ledger makes of it (Node 26.10).
+ */
+export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) => TunnelPlan {
+  const faces = new PodFaces(trustDomain);
+  return (snapshot) => {
+    const { nodeName, labels } = snapshot;
+    const pods = [...snapshot.pods];
+    const { owned, contested } = workloadAddresses(pods);
+    const disputes = [...contested].filter(([, claimants]) =>
+      claimants.some((pod) => enrolmentOf(pod, labels).mode !== "off"),
+    );
+    const draft = new Draft();
+    for (const [address, pod] of owned) placeOwned(draft, address, pod, snapshot, faces);
+    for (const [address, claimants] of disputes) {
+      if (claimants.some((pod) => isServedHere(pod, nodeName))) {
+        draft.workloads.set(address, CONTESTED_WORKLOAD);
+      } else {
+        draft.peers.set(address, CONTESTED_PEER);
+        draft.policyPeers.push({ address, mode: "strict" });
+      }
+    }
+    const disputed = new Set(disputes.flatMap(([, claimants]) => claimants));
+    const local = pods
+      .filter((pod) => pod.nodeName === nodeName)
+      .map((pod) => ({ pod, mode: modeHere(pod, labels) }));
+    const enrolled = local.filter(({ mode }) => mode !== "off");
+    return {
+      workloads: draft.workloads,
+      peers: draft.peers,
+      identities: new Set(enrolled.map(({ pod }) => faces.identity(pod))),
+      policy: {
+        pods: local
+          .filter(({ pod }) => pod.addresses.length > 0)
+          .map(({ pod, mode }) => ({
+            uid: pod.uid,
+            addresses: pod.addresses,
+            mode: disputed.has(pod) ? "strict" : mode,
+          })),
+        peers: draft.policyPeers,
+      },
+      problems: [
+        ...labels.problems,
+        ...disputes.map(disputeProblem),
+        ...nodeProblems(draft.unreachable),
+      ],
+    };
+  };
+}
+
+class Draft {
+  readonly workloads = new Map<string, TunnelWorkload>();
+  readonly peers = new Map<string, TunnelPeer>();
+  readonly policyPeers: PolicyPeer[] = [];
+  /** Strict pods by their node, which takes no tunnels. */
+  readonly unreachable = new Map<string, Pod[]>();
+}
+
+/** Puts an address whose owner is clear where it belongs. */
+function placeOwned(
+  draft: Draft,
+  address: string,
+  pod: Pod,
+  { nodeName, labels, peerNodes }: TunnelSnapshot,
+  faces: PodFaces,
+): void {
+  const { mode } = enrolmentOf(pod, labels);
+  if (mode === "off") return;
+  if (isServedHere(pod, nodeName)) {
+    draft.workloads.set(address, faces.workload(pod, mode));
+    return;
+  }
+  const isReached = pod.ambientRedirection || peerNodes.has(pod.nodeName);
+  // Whoever demands the tunnel gets it or nothing, whatever its node can do.
+  if (!isReached && mode !== "strict") return;
+  draft.peers.set(address, faces.peer(pod));
+  draft.policyPeers.push({ address, mode });
+  if (isReached) return;
+  const others = draft.unreachable.get(pod.nodeName);
+  if (others === undefined) draft.unreachable.set(pod.nodeName, [pod]);
+  else others.push(pod);
+}
+
+/** A pod whose connections ambient takes has its tunnels from there, on this node too. */
+function isServedHere(pod: Pod, nodeName: string): boolean {
+  return pod.nodeName === nodeName && !pod.ambientRedirection;
+}
+
+/** What holds for a pod of this node that has its tunnels from us. */
+function modeHere(pod: Pod, labels: EnrolmentLabels): EnrolmentMode {
+  return pod.ambientRedirection ? "off" : enrolmentOf(pod, labels).mode;
+}
+
+function disputeProblem([address, pods]: readonly [string, readonly Pod[]]): Problem {
+  const names = pods.map(nameOf).join(" and ");
+  const message = `${names} claim ${address}: none of them has an identity there`;
+  return { object: nameOf(pods[0]), field: "status.podIPs", message };
+}
+
+function nodeProblems(unreachable: ReadonlyMap<string, readonly Pod[]>): readonly Problem[] {
+  return [...unreachable].map(([node, pods]) => {
+    const named = pods.slice(0, MAX_NAMED).map(nameOf).join(", ");
+    const more = pods.length > MAX_NAMED ? ` and ${pods.length - MAX_NAMED} more` : "";
+    const message = `it takes no tunnels, so nobody reaches ${named}${more}: run the agent there`;
+    return { object: `Node ${node}`, field: "", message };
+  });
+}
+
+function nameOf(pod: Pod | undefined): string {
+  return pod === undefined ? "" : `Pod ${pod.namespace}/${pod.name}`;
+}
+
+/** What others see of a pod, made once for each. */
+class PodFaces {
+  readonly #trustDomain: string;
+  readonly #workloads = new WeakMap<Pod, TunnelWorkload>();
+  readonly #peers = new WeakMap<Pod, TunnelPeer>();
+
+  constructor(trustDomain: string) {
+    this.#trustDomain = trustDomain;
+  }
+
+  /** The ServiceAccount's and nothing else's: no label can change it (threat T8). */
+  identity({ namespace, serviceAccount }: Pod): SpiffeUri {
+    return formatSpiffeId({ trustDomain: this.#trustDomain, namespace, serviceAccount });
+  }
+
+  peer(pod: Pod): TunnelPeer {
+    const known = this.#peers.get(pod);
+    if (known !== undefined) return known;
+    const peer = { identity: this.identity(pod), uid: pod.uid };
+    this.#peers.set(pod, peer);
+    return peer;
+  }
+
+  workload(pod: Pod, mode: IdentityMode): TunnelWorkload {
+    const known = this.#workloads.get(pod);
+    if (known?.mode === mode) return known;
+    const { namespace, name, uid } = pod;
+    const workload = { identity: this.identity(pod), namespace, pod: name, uid, mode };
+    this.#workloads.set(pod, workload);
+    return workload;
+  }
+}

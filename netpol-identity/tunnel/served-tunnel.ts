@@ -1,0 +1,158 @@
+// A session from a pod elsewhere to one of this node: each stream asks for a port of the pod, gets
+// a verdict, and is joined with a connection that comes from the client's own address.
+
+import type { Address } from "../../lib/ip/address.ts";
+import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
+import { H2_ERROR } from "../../lib/http/h2-frame.ts";
+import type { H2RequestHead } from "../../lib/http/h2-head.ts";
+import type { SpiffeUri, TunnelWorkload } from "../model/tunnel-plan.ts";
+import { judgeConnect, startTrace } from "./connect-head.ts";
+import { ServedStream } from "./served-stream.ts";
+import { EXPIRY_MARGIN_MS } from "./tunnel-limits.ts";
+import type { TunnelParts } from "./tunnel-parts.ts";
+import type { SecuredStream } from "./tunnel-security.ts";
+import { TunnelSession } from "./tunnel-session.ts";
+import { TunnelStream } from "./tunnel-stream.ts";
+import type { TunnelRecord } from "./tunnel-telemetry.ts";
+
+/** Who is at both ends. */
+export interface ServedPair {
+  readonly secured: SecuredStream;
+  /** Proven by the certificate of the peer. */
+  readonly source: SpiffeUri;
+  readonly notAfterMs: number;
+  /** Where the connection comes from: the pod that connects. */
+  readonly client: Address;
+  /** Where it came to. */
+  readonly dialled: Address;
+  readonly workload: TunnelWorkload;
+}
+
+export class ServedTunnel {
+  readonly #parts: TunnelParts;
+  readonly #pair: ServedPair;
+  readonly #session: TunnelSession;
+  readonly #streams = new Set<ServedStream>();
+  readonly #notAfterMs: number;
+
+  /** @param onOver called once */
+  constructor(parts: TunnelParts, pair: ServedPair, onOver: () => void) {
+    const { reactor, frames, telemetry, tables } = parts;
+    this.#parts = parts;
+    this.#pair = pair;
+    const ownMs = tables.credential(pair.workload.identity)?.notAfterMs ?? 0;
+    this.#notAfterMs = Math.min(pair.notAfterMs, ownMs);
+    telemetry.open("server", "sessions", 1);
+    this.#session = new TunnelSession(
+      {
+        reactor,
+        frames,
+        moved: (received, sent) => telemetry.moved("server", received, sent),
+        onOver: () => {
+          telemetry.open("server", "sessions", -1);
+          onOver();
+        },
+      },
+      pair.secured.stream,
+      { kind: "server", onRequest: (id, head) => this.#onRequest(id, head) },
+    );
+  }
+
+  /** Both ends must still be who they were. */
+  changed(): void {
+    const { secured, dialled, workload } = this.#pair;
+    const now = this.#parts.tables.workload(dialled);
+    const isSame = now?.uid === workload.uid && now.identity === workload.identity;
+    if (!isSame || secured.proof().kind === "refused") this.close();
+  }
+
+  sweep(): void {
+    const wall = this.#parts.wallMs();
+    this.#session.sweep();
+    for (const stream of this.#streams) stream.sweep();
+    if (wall >= this.#notAfterMs) this.close();
+    else if (wall >= this.#notAfterMs - EXPIRY_MARGIN_MS) this.drain();
+  }
+
+  drain(): void {
+    this.#session.retire();
+  }
+
+  close(): void {
+    this.#session.abort("ECONNRESET");
+  }
+
+  #onRequest(id: number, head: H2RequestHead): void {
+    const { authorize, random } = this.#parts;
+    const { dialled, source, client, workload } = this.#pair;
+    const judged = judgeConnect(head, dialled);
+    if (judged.kind === "refused") {
+      const target = { address: dialled, port: 0 };
+      this.#deny(id, judged.status, { target, rule: judged.why });
+      return;
+    }
+    const { target, traceparent = startTrace(random) } = judged;
+    const verdict = authorize({ source, client, destination: workload.identity, target });
+    if (verdict.kind === "deny") this.#deny(id, 403, { target, rule: verdict.rule, traceparent });
+    else this.#connect(id, target, traceparent);
+  }
+
+  #deny(
+    id: number,
+    status: number,
+    told: Pick<TunnelRecord, "target"> & Partial<TunnelRecord>,
+  ): void {
+    this.#session.refuse(id, status);
+    this.#report({ sentBytes: 0, receivedBytes: 0, durationMs: 0, result: "denied", ...told });
+  }
+
+  #connect(id: number, target: SocketAddress, traceparent: string): void {
+    const { reactor, telemetry } = this.#parts;
+    const { client } = this.#pair;
+    const stream = new TunnelStream(
+      {
+        reactor,
+        ends: { local: target, remote: { address: client, port: 0 } },
+        resetCode: H2_ERROR.connect,
+        onOver: (over, result) => {
+          this.#streams.delete(served);
+          telemetry.open("server", "streams", -1);
+          this.#report({
+            target,
+            sentBytes: over.receivedBytes,
+            receivedBytes: over.sentBytes,
+            durationMs: reactor.nowMs - over.startedMs,
+            result,
+            traceparent,
+          });
+        },
+      },
+      NOBODY,
+    );
+    telemetry.open("server", "streams", 1);
+    this.#session.adopt(id, stream);
+    const served = new ServedStream(this.#parts, { stream, target, client }, (answer) => {
+      if (answer === "connected") this.#session.accept(id, stream);
+      else this.#session.refuse(id, 503);
+    });
+    this.#streams.add(served);
+    served.start();
+  }
+
+  #report(told: Omit<TunnelRecord, "side" | "via" | "source" | "destination" | "client">): void {
+    const { telemetry, onFinished } = this.#parts;
+    const { source, workload, client } = this.#pair;
+    telemetry.connection("server", told.result);
+    onFinished({
+      side: "server",
+      via: "tunnel",
+      source,
+      destination: workload.identity,
+      client,
+      ...told,
+    });
+  }
+}
+
+const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };

@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { test } from "node:test";
+import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import {
+  DB,
+  DB_POD,
+  NOTHING_NEW,
+  readAll,
+  SampleTunnel,
+  gone,
+  until,
+  WEB,
+  WEB_POD,
+} from "./sample-tunnel.ts";
+
+const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
+const MINUTE_MS = 60_000;
+
+/** The code that a dial fails with. */
+async function failure(tunnel: SampleTunnel, port = 80): Promise<string | undefined> {
+  let code: string | undefined = "";
+  const to = { address: DB_POD, port };
+  const onClosed = (closed: string | undefined): void => {
+    code = closed;
+  };
+  const stream = tunnel.dialer.dial({ to, client: WEB_POD }, { ...NOBODY, onClosed });
+  assert(typeof stream !== "string");
+  await until(() => code !== "", "the dial to fail");
+  return code;
+}
+
+async function echo(tunnel: SampleTunnel): Promise<number> {
+  return await tunnel.app((socket) => socket.pipe(socket));
+}
+
+async function says(tunnel: SampleTunnel, port: number, text: string): Promise<string> {
+  const socket = tunnel.dial(port);
+  const received = readAll(socket);
+  socket.end(text);
+  return (await received).toString();
+}
+
+test("somebody else at the pod's address gets no request: only the expected identity does", async () => {
+  using tunnel = new SampleTunnel();
+  const peer = { identity: "spiffe://cluster.local/ns/shop/sa/cache", uid: "db-1" };
+  tunnel.tell("client", { ...NOTHING_NEW, peers: [[DB_POD, peer]] });
+  assert.equal(await failure(tunnel), "EIDENTITY");
+  assert.deepEqual(tunnel.client.parts.telemetry.take().handshakes, [["client", "identity", 1]]);
+  await until(() => tunnel.tunnels.isIdle, "the server to see the end");
+  assert.deepEqual(tunnel.server.records, []);
+  assert.deepEqual(tunnel.server.dialled, []);
+});
+
+test("a pod without a certificate waits for it, and nothing goes in plaintext", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  tunnel.tell("client", { ...NOTHING_NEW, credentials: [[WEB, null]] });
+  const waiting = says(tunnel, port, "patience");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(tunnel.client.dialled, []);
+  tunnel.tell("client", { ...NOTHING_NEW, credentials: [[WEB, tunnel.credential(WEB)]] });
+  assert.equal(await waiting, "patience");
+  assert.deepEqual(tunnel.client.dialled, [{ to: `${DB_POD}:15008`, from: WEB_POD }]);
+});
+
+test("it does not wait for ever: after ten seconds the dial fails", async () => {
+  using tunnel = new SampleTunnel();
+  tunnel.tell("client", { ...NOTHING_NEW, credentials: [[WEB, null]] });
+  const failed = failure(tunnel);
+  tunnel.sweep(11);
+  assert.equal(await failed, "ETIMEDOUT");
+});
+
+test("refusals are told as what they would be without a tunnel", async () => {
+  using tunnel = new SampleTunnel();
+  assert.equal(await failure(tunnel, 1), "ECONNREFUSED");
+  tunnel.verdict = { kind: "deny", rule: "r" };
+  assert.equal(await failure(tunnel), "EACCES");
+});
+
+test("only what goes from an enrolled pod to an enrolled pod elsewhere takes a tunnel", () => {
+  using tunnel = new SampleTunnel();
+  const { dialer } = tunnel;
+  const kind = (address: string, client?: string): string =>
+    dialer.routeOf({ address, port: 80 }, client).kind;
+  assert.equal(kind(DB_POD, WEB_POD), "tunnel");
+  assert.equal(kind(DB_POD), "plaintext");
+  assert.equal(kind(DB_POD, "10.1.0.77"), "plaintext");
+  assert.equal(kind("10.9.9.9", WEB_POD), "plaintext");
+  assert.equal(kind("10.1.0.2", WEB_POD), "node");
+  assert.equal(kind("10.1.0.2"), "plaintext");
+  tunnel.verdict = { kind: "deny", rule: "r" };
+  assert.equal(kind("10.1.0.2", WEB_POD), "denied");
+  const strict = {
+    identity: WEB,
+    namespace: "shop",
+    pod: "web-2",
+    uid: "web-2",
+    mode: "strict",
+  } as const;
+  tunnel.tell("client", { ...NOTHING_NEW, workloads: [["10.1.0.2", strict]] });
+  assert.equal(dialer.dial({ to: { address: "10.1.0.2", port: 80 } }, NOBODY), "EACCES");
+  assert.equal(dialer.isPersonal(WEB_POD), true);
+  assert.equal(dialer.isPersonal("10.1.0.77"), false);
+});
+
+test("a session ends with its pod: another one at the address starts anew", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const socket = tunnel.dial(port);
+  socket.write("x");
+  await once(socket, "data");
+  const closed = gone(socket);
+  tunnel.tell("client", { ...NOTHING_NEW, peers: [[DB_POD, { identity: DB, uid: "db-2" }]] });
+  await closed;
+  assert.equal(await says(tunnel, port, "anew"), "anew");
+  assert.equal(tunnel.client.dialled.length, 2);
+});
+
+for (const side of ["client", "server"] as const) {
+  test(`a ban, and the end of a bundle, close what is open (${side})`, async () => {
+    for (const delta of [
+      { ...NOTHING_NEW, bans: [{ node: "node-1", untilMs: Date.now() + MINUTE_MS }] },
+      { ...NOTHING_NEW, bundles: [["cluster.local", null]] as const },
+    ]) {
+      using tunnel = new SampleTunnel();
+      const port = await echo(tunnel);
+      const socket = tunnel.dial(port);
+      socket.write("x");
+      await once(socket, "data");
+      const closed = gone(socket);
+      tunnel.tell(side, delta);
+      await closed;
+    }
+  });
+}
+
+test("a renewed certificate takes over for new connections, and cuts no old one", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const old = tunnel.dial(port);
+  old.write("x");
+  await once(old, "data");
+  tunnel.tell("client", { ...NOTHING_NEW, credentials: [[WEB, tunnel.credential(WEB)]] });
+  tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, tunnel.credential(DB)]] });
+  assert.equal(await says(tunnel, port, "new"), "new");
+  assert.equal(tunnel.client.dialled.length, 2);
+  const received = readAll(old);
+  old.end("y");
+  assert.equal((await received).toString(), "y");
+});
+
+test("certificates bound the age of a session, first for new streams and then for all", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const short = tunnel.credential(DB, Date.now() + 5 * MINUTE_MS);
+  tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, short]] });
+  const old = tunnel.dial(port);
+  old.write("x");
+  await once(old, "data");
+  tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, tunnel.credential(DB)]] });
+  tunnel.aheadMs += 4.5 * MINUTE_MS;
+  tunnel.sweep();
+  assert.equal(await says(tunnel, port, "new"), "new");
+  assert.equal(tunnel.client.dialled.length, 2);
+  old.write("y");
+  await once(old, "data");
+  tunnel.aheadMs += MINUTE_MS;
+  const closed = gone(old);
+  tunnel.sweep();
+  await closed;
+});
+
+test("sessions without a stream end after 90 s, and pools with them", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  assert.equal(await says(tunnel, port, "x"), "x");
+  // Pings are answered in between, as on a clock that runs.
+  for (let seconds = 0; seconds < 100; seconds++) {
+    tunnel.sweep();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until(() => {
+    tunnel.sweep();
+    return tunnel.dialer.isIdle && tunnel.tunnels.isIdle;
+  }, "both ends to close");
+});
+
+test("a peer that vanished after its handshake is found within 30 s, and nothing waits for it", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const socket = tunnel.dial(port);
+  socket.write("x");
+  await once(socket, "data");
+  // Nobody answers: time passes for the client, and the server is never given a turn.
+  const closed = gone(socket);
+  for (let seconds = 0; seconds < 25; seconds++) tunnel.sweep();
+  await closed;
+  tunnel.sweep();
+  assert.equal(await says(tunnel, port, "again"), "again");
+});
+
+test("a door that answers no handshake is given up after ten seconds", async () => {
+  using tunnel = new SampleTunnel();
+  const silent = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  tunnel.tunnelPort = (silent.address() as AddressInfo).port;
+  const failed = failure(tunnel);
+  await until(() => tunnel.client.dialled.length === 1, "the dial");
+  tunnel.sweep(11);
+  assert.equal(await failed, "ETIMEDOUT");
+  silent.close();
+});

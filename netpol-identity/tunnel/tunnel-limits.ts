@@ -1,0 +1,55 @@
+// The numbers of tunnels. Peers have proven who they are, and a session serves one pod for one
+// other: windows and bounds are wider than on doors for everybody, and whoever exhausts them
+// exhausts their own.
+
+import { DEFAULT_H2_LIMITS, type H2Limits } from "../../lib/http/h2-limits.ts";
+
+/** Where the nodes of enrolled pods take tunnels, at the pod's own address. */
+export const TUNNEL_PORT = 15_008;
+/** ALPN of a tunnel. */
+export const TUNNEL_PROTOCOL = "h2";
+
+/**
+ * Windows as ambient's: 4 MiB a stream hide 10 ms of round trip at 400 MB/s, and a slow reader
+ * costs that much memory. Cancelling is what busy clients do: Go's and Rust's servers bear less
+ * than this, ours as much, and a client that has used it up takes another session.
+ */
+export const TUNNEL_H2_LIMITS: H2Limits = {
+  ...DEFAULT_H2_LIMITS,
+  streams: 200,
+  streamWindowBytes: 4 << 20,
+  connectionWindowBytes: 16 << 20,
+  frameBytes: 64 << 10,
+  headerListBytes: 16 << 10,
+  extendedConnect: "refused",
+  floods: {
+    ...DEFAULT_H2_LIMITS.floods,
+    "peer-resets": { burst: 10_000, perSecond: 1_000 },
+    "idle-frames": { burst: 10_000, perSecond: 1_000 },
+    "window-updates": { burst: 10_000, perSecond: 10_000 },
+    "empty-data": { burst: 1_000, perSecond: 100 },
+  },
+  resetsSent: { burst: 1_000, perSecond: 33 },
+};
+
+/** From the wish to the answer: waiting for a certificate, connecting, TLS, and CONNECT. */
+export const CONNECT_LIMIT_MS = 10_000;
+/** How often time-outs are looked at. Silence is counted in looks: a frozen process is not late. */
+export const SWEEP_PERIOD_MS = 1_000;
+export const PING_AFTER_SWEEPS = 10;
+/** Together with the time that TCP takes to notice, under 30 s. */
+export const DEAD_AFTER_SWEEPS = 20;
+/** A stream whose owner closed it and whose peer does not end it. As TCP's FIN_WAIT_2. */
+export const ABANDONED_SWEEPS = 60;
+/** After the last frame, until the peer has closed. */
+export const LINGER_SWEEPS = 2;
+/** Of a session without a stream. */
+export const IDLE_SWEEPS = 90;
+/** Before its certificates expire a session takes no more streams. */
+export const EXPIRY_MARGIN_MS = 60_000;
+
+export const SESSIONS_PER_PAIR = 32;
+export const WAITING_PER_PAIR = 1_024;
+export const MOST_PAIRS = 16_384;
+/** Accepted, and not yet proven who they are. */
+export const MOST_HANDSHAKES = 1_024;

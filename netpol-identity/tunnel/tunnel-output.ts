@@ -1,0 +1,79 @@
+// Frames on their way to the wire, gathered: those of one round of events leave as few TLS records
+// and system calls as they fit into. One buffer serves a whole worker.
+
+import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
+import type { Reactor } from "../../lib/reactor/reactor.ts";
+
+/** Sixteen TLS records. */
+const GATHERED_BYTES = 262_144;
+
+/** The buffer, and whose frames are in it. */
+export class FrameBuffer {
+  readonly bytes = Buffer.allocUnsafeSlow(GATHERED_BYTES);
+  /** @internal */
+  lengthBytes = 0;
+  readonly #reactor: Reactor;
+  #owner: TunnelOutput | undefined;
+  #scheduled = false;
+
+  constructor(reactor: Reactor) {
+    this.#reactor = reactor;
+  }
+
+  /** @internal Makes the buffer this owner's; what another has in it is sent. */
+  take(owner: TunnelOutput): void {
+    if (this.#owner === owner) return;
+    this.#owner?.flush();
+    this.#owner = owner;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#reactor.later(this.#flush);
+  }
+
+  /** @internal */
+  isOwner(output: TunnelOutput): boolean {
+    return this.#owner === output;
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    this.#owner?.flush();
+    this.#owner = undefined;
+  };
+}
+
+/** What is written to one connection. */
+export class TunnelOutput {
+  readonly #buffer: FrameBuffer;
+  readonly #stream: ByteStream;
+  readonly #onFull: () => void;
+
+  /** @param onFull some could not leave at once: the stream will tell `onDrained` */
+  constructor(buffer: FrameBuffer, stream: ByteStream, onFull: () => void) {
+    this.#buffer = buffer;
+    this.#stream = stream;
+    this.#onFull = onFull;
+  }
+
+  write(bytes: Buffer, start: number, end: number): void {
+    const buffer = this.#buffer;
+    let at = start;
+    while (at < end) {
+      buffer.take(this);
+      const next = Math.min(end, at + GATHERED_BYTES - buffer.lengthBytes);
+      bytes.copy(buffer.bytes, buffer.lengthBytes, at, next);
+      buffer.lengthBytes += next - at;
+      at = next;
+      if (buffer.lengthBytes === GATHERED_BYTES) this.flush();
+    }
+  }
+
+  /** Sends what is gathered; before anything else is done to the connection. */
+  flush(): void {
+    const buffer = this.#buffer;
+    if (!buffer.isOwner(this) || buffer.lengthBytes === 0) return;
+    const { lengthBytes } = buffer;
+    buffer.lengthBytes = 0;
+    if (!this.#stream.write(buffer.bytes, 0, lengthBytes)) this.#onFull();
+  }
+}

@@ -1,0 +1,150 @@
+// The door that tunnels come to, port 15008 of every enrolled pod of this node: chooses the
+// certificate by the pod that was dialled, and hands whoever proves an identity to ServedTunnel.
+
+import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { TunnelWorkload } from "../model/tunnel-plan.ts";
+import { CONNECT_LIMIT_MS, MOST_HANDSHAKES } from "./tunnel-limits.ts";
+import type { TunnelParts } from "./tunnel-parts.ts";
+import type { SecuredStream } from "./tunnel-security.ts";
+import { ServedTunnel } from "./served-tunnel.ts";
+import type { HandshakeResult } from "./tunnel-telemetry.ts";
+
+export class TunnelServer {
+  readonly #parts: TunnelParts;
+  readonly #handshakes = new Set<Arrival>();
+  readonly #served = new Set<ServedTunnel>();
+
+  constructor(parts: TunnelParts) {
+    this.#parts = parts;
+  }
+
+  get isIdle(): boolean {
+    return this.#served.size === 0 && this.#handshakes.size === 0;
+  }
+
+  /** @param ends `local` is the pod that was dialled */
+  accept(fd: number, ends: StreamEnds): void {
+    const { reactor, tables, telemetry } = this.#parts;
+    const workload = tables.workload(ends.local.address);
+    const stream = TcpStream.accepted(reactor, fd, ends, NOBODY);
+    const refusal =
+      workload === undefined
+        ? "unknown-pod"
+        : this.#handshakes.size >= MOST_HANDSHAKES
+          ? "limit"
+          : undefined;
+    if (workload === undefined || refusal !== undefined) {
+      telemetry.handshake("server", refusal ?? "unknown-pod");
+      return stream.reset();
+    }
+    const arrival = new Arrival(this.#parts, stream, workload, (served) => {
+      this.#handshakes.delete(arrival);
+      if (served !== undefined) this.#serve(served, ends, workload);
+    });
+    this.#handshakes.add(arrival);
+    arrival.start();
+  }
+
+  /** What is known of identities changed. */
+  changed(): void {
+    for (const served of this.#served) served.changed();
+  }
+
+  /** To be called every second. */
+  sweep(): void {
+    const late = this.#parts.reactor.nowMs - CONNECT_LIMIT_MS;
+    for (const arrival of this.#handshakes) if (arrival.startedMs <= late) arrival.fail("timeout");
+    for (const served of this.#served) served.sweep();
+  }
+
+  /** Streams that are open go on to their end; peers know that they must go elsewhere. */
+  drain(): void {
+    for (const served of this.#served) served.drain();
+  }
+
+  /** Ends everything now. */
+  close(): void {
+    for (const arrival of this.#handshakes) arrival.fail("limit");
+    for (const served of this.#served) served.close();
+  }
+
+  #serve(secured: Secured, ends: StreamEnds, workload: TunnelWorkload): void {
+    const served = new ServedTunnel(
+      this.#parts,
+      { ...secured, workload, client: ends.remote.address, dialled: ends.local.address },
+      () => this.#served.delete(served),
+    );
+    this.#served.add(served);
+  }
+}
+
+interface Secured {
+  readonly secured: SecuredStream;
+  readonly source: string;
+  readonly notAfterMs: number;
+}
+
+/** A connection that has not proven anything yet. */
+class Arrival implements StreamOwner {
+  readonly startedMs: number;
+  readonly #parts: TunnelParts;
+  readonly #stream: TcpStream;
+  readonly #workload: TunnelWorkload;
+  readonly #onOver: (secured: Secured | undefined) => void;
+  #secured: SecuredStream | undefined;
+  #over = false;
+
+  constructor(
+    parts: TunnelParts,
+    stream: TcpStream,
+    workload: TunnelWorkload,
+    onOver: (secured: Secured | undefined) => void,
+  ) {
+    this.#parts = parts;
+    this.#stream = stream;
+    this.#workload = workload;
+    this.#onOver = onOver;
+    this.startedMs = parts.reactor.nowMs;
+  }
+
+  start(): void {
+    const { identity } = this.#workload;
+    this.#secured = this.#parts.security.secure("server", this.#stream, identity, this);
+    if (this.#secured === undefined) this.fail("no-credential");
+  }
+
+  onOpen(): void {
+    const secured = this.#secured;
+    if (secured === undefined) return;
+    const proof = secured.proof();
+    if (proof.kind === "refused") return this.fail(proof.reason);
+    this.#end("ok", { secured, source: proof.identity, notAfterMs: proof.notAfterMs });
+  }
+
+  onEnd(): void {
+    this.fail("tls");
+  }
+
+  onClosed(): void {
+    this.fail("tls");
+  }
+
+  onData(): void {}
+  onDrained(): void {}
+
+  fail(result: HandshakeResult): void {
+    if (this.#over) return;
+    (this.#secured?.stream ?? this.#stream).reset();
+    this.#end(result, undefined);
+  }
+
+  #end(result: HandshakeResult, secured: Secured | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#parts.telemetry.handshake("server", result);
+    this.#onOver(secured);
+  }
+}
+
+const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };

@@ -1,0 +1,154 @@
+// Joins the part of a node that proves identities to its source, its kernel and its authority.
+
+import { systemClock } from "../lib/clock/system-clock.ts";
+import type { KubeClient } from "../lib/kube/client.ts";
+import type { KubeStore } from "../lib/kube/store.ts";
+import type { WatchReport } from "../lib/kube/watch-report.ts";
+import type { Logger } from "../lib/log/logger.ts";
+import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
+import type { NftKernel } from "../lib/nft/objects.ts";
+import { parseSpiffeId } from "../lib/x509/spiffe-id.ts";
+import { CaClient } from "../netpol-identity/apply/ca-client.ts";
+import type { KeyEvent, Sign } from "../netpol-identity/apply/key-keeper.ts";
+import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts";
+import { exposeIdentity } from "../netpol-identity/apply/identity-metrics.ts";
+import { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
+import { PolicyApply } from "../netpol-identity/apply/policy-apply.ts";
+import { TunnelStats } from "../netpol-identity/apply/tunnel-stats.ts";
+import { type TrustSource, watchTrust } from "../netpol-identity/apply/trust-watch.ts";
+import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
+import type { TunnelTelemetryMessage } from "../netpol-identity/tunnel/tunnel-telemetry.ts";
+import type { IdentitySettings } from "../service-proxy/config/node-settings.ts";
+import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
+
+export interface NodeIdentityContext {
+  readonly settings: IdentitySettings;
+  readonly nodeName: string;
+  readonly store: KubeStore;
+  readonly kernel: NftKernel;
+  /** Missing where objects come from a directory. */
+  readonly client?: KubeClient;
+  readonly onWatchEvent: (report: WatchReport) => void;
+  readonly metrics: NodeMetrics;
+  readonly held: Promise<void>;
+  readonly log: Logger;
+}
+
+/** The part as the lanes see it, and its own life. */
+export interface OpenedIdentity {
+  readonly part: IdentityPart;
+  /** Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** @throws Error when the authority is named but cannot be had */
+export async function openNodeIdentity(
+  context: NodeIdentityContext,
+  signal: AbortSignal,
+): Promise<OpenedIdentity | undefined> {
+  const { settings, nodeName, store, kernel, held, log, metrics } = context;
+  const { mode, trustDomain, tunnelPort, directPort } = settings;
+  if (mode === "none") return undefined;
+  const { authority, sign } = await openAuthority(context, signal);
+  const stats = new TunnelStats();
+  const record = exposeIdentity(metrics.page, () => identity.state, stats);
+  const identity: NodeIdentity = new NodeIdentity({
+    settings: { nodeName, trustDomain, meshDefault: mode, tunnelPort, directPort },
+    store,
+    apply: new PolicyApply(kernel, log),
+    authority,
+    sign,
+    held,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    onKeyEvent: (event) => {
+      record(event);
+      logKeyEvent(event, log);
+    },
+  });
+  const part: IdentityPart = {
+    share: (workers) => identity.share(workers),
+    whole: () => identity.whole(),
+    // Of our own workers: it has this shape.
+    onTelemetry: (worker, telemetry) => stats.add(worker, telemetry as TunnelTelemetryMessage),
+    onEnded: (worker) => stats.forget(worker),
+    hasIdentities: (service) => identity.hasIdentities(service),
+  };
+  return { part, run: (end) => identity.run(end) };
+}
+
+function logKeyEvent(event: KeyEvent, log: Logger): void {
+  const { identity } = event;
+  switch (event.kind) {
+    case "issued":
+      return log.info("an identity has a certificate", { identity, serial: event.serial });
+    case "failed":
+      return log.warn("no certificate for an identity yet", { identity, error: event.error });
+    case "expired":
+      return log.error("an identity has lost its certificate: it ran out", { identity });
+    default:
+      return event satisfies never;
+  }
+}
+
+async function openAuthority(
+  context: NodeIdentityContext,
+  signal: AbortSignal,
+): Promise<{ readonly authority: TrustSource; readonly sign: Sign }> {
+  const { settings, nodeName, log, client } = context;
+  const { authority: where, trustDomain, lifetimeMs } = settings;
+  if (where.kind === "directory") {
+    const authority = await openLocalAuthority(
+      { directory: where.path, trustDomain, nodeName, lifetimeMs, clock: systemClock, log },
+      signal,
+    );
+    return { authority, sign: authority.sign };
+  }
+  if (client === undefined) {
+    throw new Error(
+      "Cannot ask a certificate authority: objects come from a directory, use dir:PATH",
+    );
+  }
+  const authority = watchTrust(
+    {
+      client,
+      namespace: DEFAULT_CA_SETTINGS.namespace,
+      name: CA_OBJECTS.bundle,
+      clock: systemClock,
+      random: Math.random,
+      onEvent: context.onWatchEvent,
+    },
+    signal,
+  );
+  return { authority, sign: askAuthority(context, authority, signal) };
+}
+
+/** The authority's Service is found in the store: names resolve only once Services are served. */
+function askAuthority(
+  { settings, store }: NodeIdentityContext,
+  { trust }: TrustSource,
+  signal: AbortSignal,
+): Sign {
+  const { authority, trustDomain, tokenFile, lifetimeMs } = settings;
+  const ca = new CaClient({
+    endpoint: () => {
+      if (authority.kind === "url") {
+        const { hostname, port } = new URL(authority.url);
+        return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 443) };
+      }
+      if (authority.kind === "directory") return undefined;
+      const host = store.services.get(authority.service)?.clusterIPs[0];
+      return host === undefined ? undefined : { host, port: authority.port };
+    },
+    roots: () => trust().bundles.get(trustDomain) ?? [],
+    tokenPath: tokenFile,
+    clock: systemClock,
+  });
+  signal.addEventListener("abort", () => ca[Symbol.dispose]());
+  return (csrDer, uri, wishSignal) => {
+    const identity = parseSpiffeId(uri);
+    if (identity === undefined) throw new Error(`Cannot ask for ${uri}: it is no workload`);
+    return ca.sign({ csrDer, identity, lifetimeMs }, wishSignal);
+  };
+}
