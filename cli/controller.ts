@@ -1,7 +1,11 @@
 // `innermesh controller`: the command line of the Deployment's process.
 
 import type { CommandModule, InferredOptionTypes } from "yargs";
+import { isTrustDomain } from "../lib/x509/spiffe-id.ts";
+import { LEAF_LIFETIME } from "../netpol-identity/ca/authority.ts";
+import { type CaSettings, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
 import { CONTROLLER_FLAGS } from "../roles/controller-flags.ts";
+import { parseGoDuration } from "../service-proxy/config/duration.ts";
 import { parseHostPort } from "../service-proxy/config/host-port.ts";
 import { WrongUse } from "./exit.ts";
 
@@ -29,10 +33,48 @@ export const controllerCommand: CommandModule<object, ControllerArguments> = {
       leaderElect: given["leader-elect"],
       namespace: given["leader-election-namespace"],
       verbosity: given.v,
+      ...authority(given),
       ...metricsAddress(given["metrics-bind-address"]),
     });
   },
 };
+
+/** The authority's settings; none where nobody has an identity. */
+function authority(given: ControllerArguments): { readonly authority?: CaSettings } {
+  if (given.identity === "none") return {};
+  const trustDomain = given["trust-domain"];
+  if (!isTrustDomain(trustDomain)) {
+    const want = "want lower-case letters, digits, dots and dashes";
+    throw new WrongUse(`Cannot take --trust-domain "${trustDomain}": ${want}`);
+  }
+  const leafLifetimeMs = parseGoDuration(given["certificate-lifetime"]);
+  const { leastMs, mostMs } = LEAF_LIFETIME;
+  if (leafLifetimeMs === undefined || leafLifetimeMs < leastMs || leafLifetimeMs > mostMs) {
+    const text = given["certificate-lifetime"];
+    throw new WrongUse(`Cannot take --certificate-lifetime "${text}": want 10m to 168h`);
+  }
+  const rootGeneration = given["root-generation"];
+  if (!Number.isInteger(rootGeneration) || rootGeneration < 0) {
+    throw new WrongUse("Cannot take --root-generation: want a whole number");
+  }
+  const listen = parseHostPort(given["ca-bind-address"]);
+  if (listen === undefined) {
+    const text = given["ca-bind-address"];
+    throw new WrongUse(`Cannot take --ca-bind-address "${text}": want address:port`);
+  }
+  return {
+    authority: {
+      ...DEFAULT_CA_SETTINGS,
+      trustDomain,
+      namespace: given["leader-election-namespace"],
+      listen: { ...DEFAULT_CA_SETTINGS.listen, ...listen },
+      callers: given["ca-callers"].split(","),
+      audiences: given["ca-audiences"].split(","),
+      leafLifetimeMs,
+      rootGeneration,
+    },
+  };
+}
 
 function metricsAddress(text: string) {
   if (text === "") return {};

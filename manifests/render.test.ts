@@ -100,6 +100,7 @@ test("the agent may read what it programs and create Events: nothing else", () =
     { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: ["list", "watch"] },
     { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] },
     { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+    { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["list", "watch"] },
     {
       apiGroups: ["gateway.networking.k8s.io"],
       resources: [
@@ -241,6 +242,7 @@ test("the agent holds two capabilities, no more host than its network, and no to
     ["configMap", "name"],
     ["emptyDir", "name"],
     ["emptyDir", "name"],
+    ["name", "projected"],
     ["name", "projected"],
   ]);
   const privileged = spec.initContainers.map((container: { readonly args: readonly string[] }) =>

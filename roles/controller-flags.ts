@@ -25,6 +25,48 @@ export const CONTROLLER_FLAGS = {
     default: "innermesh-system",
     describe: "Where the lease innermesh-controller is",
   },
+  identity: {
+    type: "string",
+    requiresArg: true,
+    default: "none",
+    describe: "As of the nodes; unless none, this is the certificate authority of their pods",
+  },
+  "trust-domain": {
+    type: "string",
+    requiresArg: true,
+    default: "cluster.local",
+    describe: "First part of every identity that is signed",
+  },
+  "ca-bind-address": {
+    type: "string",
+    requiresArg: true,
+    default: "0.0.0.0:15012",
+    describe: "Address and port of the signing API",
+  },
+  "ca-callers": {
+    type: "string",
+    requiresArg: true,
+    default: "kube-system/innermesh-node",
+    describe: "ServiceAccounts that may ask for certificates: node agents; with commas between",
+  },
+  "ca-audiences": {
+    type: "string",
+    requiresArg: true,
+    default: "innermesh-ca",
+    describe: "What their tokens must have been issued for, one of these; with commas between",
+  },
+  "certificate-lifetime": {
+    type: "string",
+    requiresArg: true,
+    default: "24h",
+    describe: "How long certificates last that ask for nothing less, 10m to 168h",
+  },
+  "root-generation": {
+    type: "number",
+    requiresArg: true,
+    default: 0,
+    describe: "One more than before rotates a root that was made here: add, switch, remove",
+  },
   "metrics-bind-address": {
     type: "string",
     requiresArg: true,

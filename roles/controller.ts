@@ -15,6 +15,9 @@ import {
   type ControllerMetrics,
   makeControllerMetrics,
 } from "../lib/metrics/controller-metrics.ts";
+import { runCertificateAuthority } from "../netpol-identity/ca/ca-main.ts";
+import { makeCaMetrics } from "../netpol-identity/ca/ca-metrics.ts";
+import type { CaSettings } from "../netpol-identity/ca/ca-settings.ts";
 import { keepServing } from "../service-proxy/apply/kept-server.ts";
 import { runRouteStatus } from "../service-proxy/apply/route-status.ts";
 import type { HostPort } from "../service-proxy/config/host-port.ts";
@@ -31,11 +34,15 @@ export interface ControllerSettings {
   /** Missing: no pages. */
   readonly metricsAddress?: HostPort;
   readonly verbosity: number;
+  /** Missing: nobody has an identity. */
+  readonly authority?: CaSettings;
 }
 
 /** Of the lease, and of what runs as it. */
 const LEASE = "innermesh-controller";
 const KINDS: readonly Kind[] = ["Service", "Namespace", ...ROUTE_KINDS, "XMesh"];
+/** The authority signs for pods. */
+const AUTHORITY_KINDS: readonly Kind[] = [...KINDS, "Pod"];
 /** Exit codes of every Innermesh program. */
 const FINE = 0;
 const PROBLEM = 1;
@@ -66,7 +73,13 @@ interface Parts {
   readonly book: StatusBook;
   readonly metrics: ControllerMetrics;
   readonly observer: ControllerObserver;
+  /** While this replica leads. */
+  leadership?: Leadership;
   readonly log: Logger;
+}
+
+function kindsOf({ authority }: ControllerSettings): readonly Kind[] {
+  return authority === undefined ? KINDS : AUTHORITY_KINDS;
 }
 
 async function runParts(
@@ -82,14 +95,19 @@ async function runParts(
       : await loadKubeconfig(kubeconfigPath);
   const metrics = makeControllerMetrics();
   metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
-  const store = makeStore(KINDS);
+  const store = makeStore(kindsOf(settings));
   const observer = new ControllerObserver({ store, metrics, log, lease: LEASE });
   const client = makeKubeClient(config, systemClock, (answer) => {
     observer.answered(answer, config.server.host);
   });
-  const parts = { settings, client, store, book: new StatusBook(), metrics, observer, log };
+  const parts: Parts = { settings, client, store, book: new StatusBook(), metrics, observer, log };
   try {
-    const all = [read(parts, signal), stand(parts, signal), serve(parts, signal)];
+    const all = [
+      read(parts, signal),
+      stand(parts, signal),
+      serve(parts, signal),
+      ...signCertificates(parts, signal),
+    ];
     // Whichever part fails ends the others.
     const guarded = all.map((part) => part.finally(() => stop.abort()));
     for (const { status, ...result } of await Promise.allSettled(guarded)) {
@@ -101,7 +119,10 @@ async function runParts(
 }
 
 /** Followers read too, so that a new leader begins at once. */
-function read({ client, store, book, observer }: Parts, signal: AbortSignal): Promise<void> {
+function read(
+  { settings, client, store, book, observer }: Parts,
+  signal: AbortSignal,
+): Promise<void> {
   return runApiSource({
     client,
     // No Node is read.
@@ -110,7 +131,8 @@ function read({ client, store, book, observer }: Parts, signal: AbortSignal): Pr
     clock: systemClock,
     random: Math.random,
     signal,
-    kinds: KINDS,
+    kinds: kindsOf(settings),
+    pods: "all",
     adapt: (resource) => book.noting(resource),
     onEvent: (report) => observer.watched(report),
   });
@@ -118,7 +140,10 @@ function read({ client, store, book, observer }: Parts, signal: AbortSignal): Pr
 
 function stand(parts: Parts, signal: AbortSignal): Promise<void> {
   const { settings, client, observer } = parts;
-  const lead = (leadership: Leadership): Promise<void> => writeStatuses(parts, leadership);
+  const lead = (leadership: Leadership): Promise<void> => {
+    parts.leadership = leadership;
+    return writeStatuses(parts, leadership);
+  };
   if (!settings.leaderElect) return lead({ signal, holds: () => !signal.aborted });
   const identity = `${hostname()}_${randomUUID()}`;
   const { namespace } = settings;
@@ -140,6 +165,22 @@ function writeStatuses(
     random: Math.random,
     onEvent: (event) => observer.status(event),
   });
+}
+
+/** Every replica signs; the one that leads rotates roots and publishes them. */
+function signCertificates(parts: Parts, signal: AbortSignal): readonly Promise<void>[] {
+  const { settings, client, store, metrics, log } = parts;
+  if (settings.authority === undefined) return [];
+  const authority = {
+    settings: settings.authority,
+    client,
+    store,
+    leads: () => parts.leadership?.holds() ?? false,
+    clock: systemClock,
+    log,
+    metrics: makeCaMetrics(metrics.page),
+  };
+  return [runCertificateAuthority(authority, signal)];
 }
 
 async function serve({ settings, store, metrics, log }: Parts, signal: AbortSignal): Promise<void> {

@@ -58,13 +58,13 @@ export const DIRECTIONS: readonly Direction[] = [
     example: ["multicluster/apply/sync.ts", "multicluster/main.ts"],
   },
   {
-    from: pattern("^FEATURE/proxy/"),
+    from: pattern("^FEATURE/(proxy|tunnel)/"),
     mustNot: /^lib\/kube\/(?!api\/)/,
     why: "the data path consumes plans and pickers, never the watch cache",
     example: ["service-proxy/proxy/relay.ts", "lib/kube/store.ts"],
   },
   {
-    from: pattern(`^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/(ip|http|tls|x509|kube/api)/)`),
+    from: pattern(`^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/((ip|http|x509|kube/api)/|tls/client))`),
     mustNot: /^lib\/(sys|log)\/|^lib\/(clock\/system-clock|kube\/client|kube\/source\/)/,
     why: "a plan or a codec is pure: it returns problems, the shell logs them",
     example: ["lib/kube/api/service.ts", "lib/log/logger.ts"],
@@ -105,8 +105,12 @@ export const DOORS: readonly RegExp[] = [
   /^lib\/clock\/system-clock\.ts$/,
   // Sockets, and a pause when descriptors run out.
   /^lib\/(reactor|tls)\//,
+  /^lib\/netlink\/(bridge-netfilter|detour)\.ts$/,
+  // Keys, signatures, and what is signed.
+  /^lib\/x509\//,
+  /^lib\/grpc\/unary-(server|client)\.ts$/,
   /^lib\/log\//,
-  pattern("^FEATURE/(apply|proxy|ca)/"),
+  pattern("^FEATURE/(apply|proxy|ca|tunnel)/"),
   pattern("^FEATURE/main\\.ts$"),
   /^(roles|cli|playground|dashboard|conformance|bench|test|scripts)\//,
   // Writes what it renders.

@@ -433,3 +433,32 @@ test("commands for streams that are over do nothing", () => {
   assert.equal(send(server, 1, "abc", true), 3);
   assert.deepEqual(server.takeFrames(), []);
 });
+
+test("frames are as long as both sides take: ours is told, and the peer's setting is obeyed", () => {
+  const lengths = (peerTakes: number): string[] => {
+    const peer = H2CasePeer.open("client", { frameBytes: 65_536 });
+    const settings = Buffer.alloc(12);
+    settings.writeUInt16BE(SETTING.maxFrameSize, 0);
+    settings.writeUInt32BE(peerTakes, 2);
+    settings.writeUInt16BE(SETTING.initialWindowSize, 6);
+    settings.writeUInt32BE(1 << 20, 8);
+    peer.feed(frame(FRAME.settings, 0, 0, settings));
+    const id = peer.connection.open(
+      { method: "CONNECT", authority: "10.0.0.1:80", path: "", fields: [] },
+      "",
+      false,
+    );
+    assert(id !== undefined);
+    peer.takeFrames();
+    peer.connection.data(id, Buffer.alloc(60_000), 0, 60_000, false);
+    return peer.takeFrames();
+  };
+  assert.equal(lengths(16_384).length, 4);
+  assert.equal(lengths(20_000).length, 3);
+  assert.equal(lengths(1_000_000).length, 1);
+  const server = H2CasePeer.open("server", { frameBytes: 65_536 });
+  server.feed(frame(FRAME.data + 99, 0, 0, Buffer.alloc(65_536)));
+  assert.equal(server.connection.closed, false);
+  server.feed(frame(FRAME.data + 99, 0, 0, Buffer.alloc(65_537)));
+  assert.equal(server.connection.closed, true);
+});

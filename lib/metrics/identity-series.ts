@@ -9,7 +9,7 @@ const SIDE_RESULT = ["side", "result"] as const;
 export const identitySeries = {
   certificateExpiry: gauge("innermesh_certificate_expiry_timestamp_seconds", {
     labels: ["identity"],
-    help: "Unix time when the certificate of an identity with a pod here ends; 0 while it has none.",
+    help: "Unix time when the certificate of an identity with a pod here ends; 0: it has none.",
   }),
   certificates: counter("innermesh_certificate_requests_total", {
     labels: ["result"],

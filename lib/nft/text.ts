@@ -107,8 +107,10 @@ function formatMatch(family: Family, statement: Match): string {
       const not = statement.negate === true ? "!= " : "";
       return `${formatKey(family, statement.key)} ${not}@${statement.set}`;
     }
-    case "mark-has":
-      return `meta mark & ${hex(statement.mask)} ${statement.negate === true ? "!=" : "=="} ${hex(statement.mask)}`;
+    case "mark-has": {
+      const relation = statement.negate === true ? "!=" : "==";
+      return `meta mark & ${hex(statement.mask)} ${relation} ${hex(statement.mask)}`;
+    }
     case "ct-new":
       return "ct state new";
     case "ct-dnat":

@@ -191,8 +191,9 @@ class Walk implements PacketView {
         this.mark = applyMask(this.mark, statement.operator, statement.mask);
         note(`mark ${hex(this.mark)}`);
         return "next";
-      case "set-ct-mark":
-        return "next"; // for the flow's later packets
+      case "count":
+      case "set-ct-mark": // for the flow's later packets
+        return "next";
       case "set-priority": {
         const found = this.find(statement.map, statement.key);
         note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
@@ -241,8 +242,6 @@ class Walk implements PacketView {
       case "reset-tcp":
         note(`protocol ${this.protocol}`);
         return this.protocol === "tcp" ? "reject" : "fallthrough";
-      case "count":
-        return "next";
       case "remember":
         this.#remember(statement, note);
         return "next";

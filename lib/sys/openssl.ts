@@ -159,7 +159,7 @@ export function useCredential(context: ContextHandle, chain: string, key: string
   }
 }
 
-/** A root that peers' certificates may end in, PEM; several of them are taken. @throws OpensslError */
+/** Roots that peers' certificates may end in, PEM. @throws OpensslError */
 export function addAnchors(context: ContextHandle, pem: string): void {
   const store = ssl.SSL_CTX_get_cert_store(context);
   for (const certificate of readCertificates(pem)) {
@@ -339,7 +339,7 @@ function encodeCertificate(certificate: bigint): Buffer {
   return bytes;
 }
 
-/** One for each list of protocols: OpenSSL keeps its address, so it lives as long as the process. */
+/** One for each list of protocols: OpenSSL keeps its address, so it lives on with the process. */
 const selectors = new Map<string, bigint>();
 
 function selectorOf(protocols: readonly string[]): bigint {

@@ -38,6 +38,7 @@ export const accessManifests: readonly Manifest[] = [
         { apiGroups: ["networking.k8s.io"], resources: ["servicecidrs"], verbs: readsAll },
         { apiGroups: [""], resources: ["namespaces"], verbs: readsAll },
         { apiGroups: [""], resources: ["pods"], verbs: readsAll },
+        { apiGroups: [""], resources: ["serviceaccounts"], verbs: readsAll },
         {
           apiGroups: ["gateway.networking.k8s.io"],
           resources: [
@@ -59,9 +60,10 @@ export const accessManifests: readonly Manifest[] = [
       "rules.2": " Where it is served from.",
       "rules.3": " Which unallocated addresses to drop.",
       "rules.4": " Labels that choose a lane for all Services of a namespace.",
-      "rules.5": " Its own Pods: which client has which address.",
-      "rules.6": " How requests are routed.",
-      "rules.7": " What a node cannot do, told beside the object it is about.",
+      "rules.5": " Its own Pods: which client has which address. All, where pods have identities.",
+      "rules.6": " Labels that enrol all pods that run as it.",
+      "rules.7": " How requests are routed.",
+      "rules.8": " What a node cannot do, told beside the object it is about.",
     },
   },
   {

@@ -11,6 +11,8 @@ export const DRAIN_SECONDS = 600;
 
 /** Name of the ConfigMap that may hold `host` and `port` of the API server. */
 export const API_SERVER = "innermesh-api-server";
+/** Where the token for the certificate authority is mounted. */
+export const TOKEN_FOLDER = "/var/run/secrets/innermesh-ca";
 export const CONFIG_FILE = "config.yaml";
 /** Made by the agent once it serves the node: the DaemonSet looks for it. */
 export const ADMIN_SOCKET = "/run/innermesh/node.sock";
@@ -59,6 +61,11 @@ function configurationFile(value: Lookup): string {
     apiVersion: "innermesh.io/v1alpha1",
     kind: "NodeConfiguration",
     proxy: { drainTimeout: `${DRAIN_SECONDS}s`, adminSocket: ADMIN_SOCKET },
+    identity: {
+      mode: value("identity"),
+      trustDomain: value("trustDomain"),
+      tokenFile: `${TOKEN_FOLDER}/token`,
+    },
   };
   return `${stringify(kubeProxy)}---\n${stringify(node)}`;
 }

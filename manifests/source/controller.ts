@@ -70,7 +70,12 @@ function controllerContainer(value: Lookup) {
     name: "controller",
     image: `${value("image.repository")}:${value("image.tag")}`,
     imagePullPolicy: value("image.pullPolicy"),
-    args: ["controller", `--leader-election-namespace=${CONTROLLER_NAMESPACE}`],
+    args: [
+      "controller",
+      `--leader-election-namespace=${CONTROLLER_NAMESPACE}`,
+      `--identity=${value("identity")}`,
+      `--trust-domain=${value("trustDomain")}`,
+    ],
     ports: [
       { name: "metrics", containerPort: PORT, protocol: "TCP" },
       { name: "ca", containerPort: CA_PORT, protocol: "TCP" },

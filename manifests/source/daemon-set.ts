@@ -2,11 +2,19 @@
 
 import { labels, NAMESPACE, NODE } from "./access.ts";
 import { nodeCapabilities } from "./capabilities.ts";
-import { ADMIN_SOCKET, API_SERVER, CONFIG_FILE, DRAIN_SECONDS } from "./configuration.ts";
+import { CA } from "./ca.ts";
+import {
+  ADMIN_SOCKET,
+  API_SERVER,
+  CONFIG_FILE,
+  DRAIN_SECONDS,
+  TOKEN_FOLDER,
+} from "./configuration.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Lookup } from "./values.ts";
 
 const CONFIG_FOLDER = "/etc/innermesh";
+const TUNNEL_LABEL = "innermesh.io/tunnel";
 const HEALTH_PORT = 10_256;
 /** To end in order, after the last connection or the drain limit. */
 const SPARE_SECONDS = 30;
@@ -32,7 +40,9 @@ export function daemonSetManifest(value: Lookup): Manifest {
           rollingUpdate: { maxUnavailable: 0, maxSurge: value("maxSurge") },
         },
         template: {
-          metadata: { labels: { ...labels, "k8s-app": "kube-proxy" } },
+          metadata: {
+            labels: { ...labels, "k8s-app": "kube-proxy", [TUNNEL_LABEL]: value("identity") },
+          },
           spec: {
             hostNetwork: true,
             dnsPolicy: "Default",
@@ -99,6 +109,7 @@ function agentContainer(image: Image, value: Lookup) {
         mountPath: "/var/run/secrets/kubernetes.io/serviceaccount",
         readOnly: true,
       },
+      { name: "ca-token", mountPath: TOKEN_FOLDER, readOnly: true },
       { name: "tmp", mountPath: "/tmp" },
       { name: "run", mountPath: "/run/innermesh" },
     ],
@@ -109,6 +120,14 @@ const volumes = [
   { name: "config", configMap: { name: NODE } },
   { name: "tmp", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
   { name: "run", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
+  {
+    name: "ca-token",
+    projected: {
+      sources: [
+        { serviceAccountToken: { path: "token", expirationSeconds: 3600, audience: CA } },
+      ],
+    },
+  },
   {
     name: "api-access",
     projected: {
@@ -128,6 +147,8 @@ const comments = {
     " The new agent of a node asks the old one to hand over, and no connection is refused\n" +
     " meanwhile. No container declares a port: the scheduler would keep the second one away.",
   "spec.template.metadata.labels.k8s-app": " What looks for kube-proxy's Pods finds these.",
+  "spec.template.metadata.labels":
+    ` Unless ${TUNNEL_LABEL} is none, other nodes reach enrolled pods here by tunnel only.`,
   [`${pod}.hostNetwork`]: " It programs the node's own network.",
   [`${pod}.dnsPolicy`]: " Cluster DNS is behind a Service: not there yet on a fresh node.",
   [`${pod}.tolerations`]: " A node without Services is of no use to anybody.",

@@ -28,6 +28,16 @@ export const values: Readonly<Record<string, Value>> = {
       "ClusterIPs, and pods get no short-cut past externalTrafficPolicy Local.",
   },
   detectLocalMode: { default: "ClusterCIDR", help: "ClusterCIDR, or NodeCIDR: each Node's own." },
+  identity: {
+    default: "none",
+    help:
+      "Identities of pods: none does without; off, permissive or strict is the mode of pods that " +
+      "no label enrols or exempts. Each node then watches all pods of the cluster.",
+  },
+  trustDomain: {
+    default: "cluster.local",
+    help: "First part of every identity; of a mesh of clusters, each has its own.",
+  },
   metricsBindAddress: { default: "127.0.0.1:10249", help: "/metrics, /proxyMode, /configz." },
   maxSurge: {
     default: "10%",

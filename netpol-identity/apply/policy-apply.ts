@@ -4,8 +4,13 @@
 import type { Logger } from "../../lib/log/logger.ts";
 import { digestOf } from "../../lib/nft/digest.ts";
 import { type Change, NftError, type NftKernel, type Transaction } from "../../lib/nft/objects.ts";
-import { type TablePlan, tableDifference, wholeTable } from "../../lib/nft/table-plan.ts";
-import { ALIVE_SET, policyRemoval } from "../plan/policy-table.ts";
+import {
+  type TableDifference,
+  type TablePlan,
+  tableDifference,
+  wholeTable,
+} from "../../lib/nft/table-plan.ts";
+import { ALIVE_SET } from "../plan/policy-table.ts";
 import { COUNTERS, POLICY_TABLE } from "../plan/policy-table-parts.ts";
 
 /** What this class needs of the door to nf_tables. */
@@ -90,14 +95,6 @@ export class PolicyApply {
     return sums;
   }
 
-  /** Deletes all tables: from now on identities are not held. @throws NftError */
-  remove(): Promise<void> {
-    return this.#inTurn(async () => {
-      this.#installed = undefined;
-      await this.#commit(policyRemoval());
-    });
-  }
-
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
@@ -108,7 +105,7 @@ export class PolicyApply {
     if (await this.#applyDifference(tables)) return;
     this.#installed = undefined;
     await this.#commit([...tables.flatMap(wholeTable), ...this.#aliveAgain()]);
-    await this.#remember(tables);
+    await this.#remember(tables, () => true);
   }
 
   async #audit(): Promise<readonly string[]> {
@@ -149,7 +146,7 @@ export class PolicyApply {
     for (const [i, { staleChains }] of known.entries()) {
       for (const chain of staleChains) await this.#deleteChain(tables[i], chain);
     }
-    await this.#remember(tables);
+    await this.#remember(tables, (i) => known[i] !== undefined && altersRules(known[i]));
     return true;
   }
 
@@ -170,9 +167,14 @@ export class PolicyApply {
     }
   }
 
-  async #remember(tables: readonly TablePlan[]): Promise<void> {
-    const rules = new Map<string, ReadonlyMap<string, readonly string[]>>();
-    for (const table of tables) {
+  /** @param isAltered whether the rules of that table were written: the kernel tells them anew */
+  async #remember(
+    tables: readonly TablePlan[],
+    isAltered: (number: number) => boolean,
+  ): Promise<void> {
+    const rules = new Map(this.#installed?.rules);
+    for (const [i, table] of tables.entries()) {
+      if (!isAltered(i)) continue;
       const place = placeOf(table);
       rules.set(place, await this.#kernel.readRules(place, table.table));
     }
@@ -208,6 +210,11 @@ export class PolicyApply {
   async #countStrangers(): Promise<number> {
     return (await this.#kernel.generation()) - this.#commits;
   }
+}
+
+function altersRules({ transactions, staleChains }: TableDifference): boolean {
+  const isRule = ({ kind }: Change): boolean => kind.endsWith("-chain") || kind === "add-rule";
+  return staleChains.length > 0 || transactions.some(({ changes }) => changes.some(isRule));
 }
 
 function placeOf({ family, layer }: TablePlan): (typeof PLACES)[number] {

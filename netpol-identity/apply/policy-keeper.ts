@@ -1,5 +1,5 @@
-// Keeps the policy tables as pods, peers and the node's network ask for: one loop that reads, binds,
-// plans and applies, woken by whatever changes.
+// Keeps the policy tables as pods, peers and the node's network ask for: one loop that reads,
+// binds, plans and applies, woken by whatever changes.
 
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
@@ -29,6 +29,7 @@ export interface PolicyKeeperParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly ports: PolicyPorts;
+  /** All that there is: a list that is not whole yet would open what an earlier run closed. */
   readonly input: () => PolicyInput;
   /** What holds now: who was bound to which interface, and who could not be. */
   readonly onApplied: (state: PolicyState) => void;

@@ -4,9 +4,12 @@
 
 import type { Pod } from "../../lib/kube/api/pod.ts";
 
-/** On pods of the agent that takes tunnels for all enrolled pods of its node. */
+/**
+ * On pods of the agent that takes tunnels for all enrolled pods of its node. Any value says so but
+ * NO_TUNNEL: manifests write the node's identity mode there.
+ */
 export const TUNNEL_LABEL = "innermesh.io/tunnel";
-export const TUNNEL_PROTOCOL = "hbone";
+const NO_TUNNEL = "none";
 
 /** An agent that is replaced is back long before; a node that left the mesh is plain after it. */
 export const REMEMBERED_MS = 600_000;
@@ -42,5 +45,6 @@ export function forgetsAtMs(nodes: PeerNodes): number {
 }
 
 function isAgent({ labels, hostNetwork, isOver, nodeName }: Pod): boolean {
-  return labels[TUNNEL_LABEL] === TUNNEL_PROTOCOL && hostNetwork && !isOver && nodeName !== "";
+  const tunnel = labels[TUNNEL_LABEL] ?? NO_TUNNEL;
+  return tunnel !== NO_TUNNEL && hostNetwork && !isOver && nodeName !== "";
 }

@@ -9,7 +9,7 @@ import { parseService } from "../../lib/kube/api/service.ts";
 import { parseServiceAccount } from "../../lib/kube/api/service-account.ts";
 import { type KubeStore, makeStore } from "../../lib/kube/store.ts";
 import { IDENTITY_LABEL } from "../model/enrolment.ts";
-import { TUNNEL_LABEL, TUNNEL_PROTOCOL } from "./peer-nodes.ts";
+import { TUNNEL_LABEL } from "./peer-nodes.ts";
 
 export interface SamplePod {
   readonly name: string;
@@ -44,7 +44,7 @@ export function samplePod(sample: SamplePod): Pod {
 
 /** What makes a node take tunnels. */
 export function sampleAgent(node: string): Pod {
-  const labels = { [TUNNEL_LABEL]: TUNNEL_PROTOCOL };
+  const labels = { [TUNNEL_LABEL]: "hbone" };
   const place = { namespace: "kube-system", serviceAccount: "innermesh-node", node };
   return samplePod({ name: `agent-${node}`, ...place, labels, hostNetwork: true });
 }

@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { test } from "node:test";
 import {
   DB_POD,
+  NOTHING_NEW,
   OTHER_WEB_POD,
   readAll,
   SampleTunnel,
@@ -15,6 +16,7 @@ import {
 } from "./sample-tunnel.ts";
 
 const MIB = 1 << 20;
+const THIRD = { identity: WEB, namespace: "shop", pod: "web-3", mode: "permissive" } as const;
 const hash = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
 
 test("a tunnel carries bytes both ways, and a half-close as it comes", async () => {
@@ -156,4 +158,26 @@ test("a reset of the client reaches the pod, and one of the pod the client", asy
   await until(() => sockets.length === 2, "the second");
   sockets[1]?.resetAndDestroy();
   assert.equal((await error.promise).code, "ECONNRESET");
+});
+
+test("readers that take nothing keep memory, but nobody else from being served", async () => {
+  using tunnel = new SampleTunnel();
+  const slow = await tunnel.app((socket) => socket.pause());
+  const quick = await tunnel.app((socket) => socket.pipe(socket));
+  for (const pod of [WEB_POD, OTHER_WEB_POD]) {
+    for (let i = 0; i < 8; i++) tunnel.dial(slow, pod).write(Buffer.alloc(8 * MIB));
+  }
+  let still = 0;
+  await until(() => {
+    const more = tunnel.server.parts.telemetry.take().sides.server.receivedBytes;
+    still = more === 0 ? still + 1 : 0;
+    return still > 50;
+  }, "all of them to stand still");
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    workloads: [["10.1.0.3", { ...THIRD, uid: "web-3" }]],
+  });
+  const socket = tunnel.dial(quick, "10.1.0.3");
+  socket.end("served");
+  assert.equal((await readAll(socket)).toString(), "served");
 });

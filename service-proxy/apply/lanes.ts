@@ -75,38 +75,15 @@ export interface Lanes {
 
 /** Workers start with the first Service that needs one. */
 export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
-  const { settings, clock, log, metrics, families, apply, succession, store, nodeName } = parts;
-  const { identity } = parts;
+  const { clock, log, metrics, families, apply, succession, store, nodeName } = parts;
   const stats = new ProxyStats();
   exposeProxyStats(metrics.page, stats);
   collectGauge(metrics.page, proxySeries.workers, () => [{ labels: {}, value: pool.listening }]);
   const taps = new Map<number, (tapped: TappedRequest) => void>();
   // Called when workers speak, which is after all of this stands.
-  const late: { heartbeat?: LaneHeartbeat; whole?: LaneApply; lift?: LaneLift } = {};
+  const late: Late = {};
   const readClients = makeClientReader(nodeName);
-  const pool = new WorkerPool({
-    count: workerCount(settings.proxy, parts.cpus),
-    settings: workerSettings(parts),
-    start: (listener) => new WorkerProcess(listener),
-    wholePlan: () => late.whole?.whole() ?? NOTHING,
-    wholeIdentity: () => identity?.whole(),
-    onIdentityTelemetry: (worker, telemetry) => identity?.onTelemetry(worker, telemetry),
-    onHealth: () => late.heartbeat?.beat(),
-    onTelemetry: (worker, telemetry) => stats.add(worker, telemetry, clock.monotonicMs()),
-    onTapped: (id, tapped) => taps.get(id)?.(tapped),
-    onEnded: (worker) => {
-      stats.removeWorker(worker);
-      identity?.onEnded(worker);
-    },
-    clock,
-    random: parts.random,
-    log,
-  });
-  identity?.share({
-    start: () => pool.start(),
-    update: (delta) => pool.updateIdentity(delta),
-    healthy: () => pool.healthy,
-  });
+  const pool = openPool(parts, { stats, taps, late });
   const lanes = new LaneApply({
     pool,
     clients: () => readClients(store.pods.values()),
@@ -152,6 +129,49 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
       await pool.ended();
     },
   };
+}
+
+/** What stands before any worker speaks. */
+interface Late {
+  heartbeat?: LaneHeartbeat;
+  whole?: LaneApply;
+  lift?: LaneLift;
+}
+
+/** Who hears what workers say. */
+interface Hearers {
+  readonly stats: ProxyStats;
+  readonly taps: ReadonlyMap<number, (tapped: TappedRequest) => void>;
+  readonly late: Late;
+}
+
+/** No worker runs yet. */
+function openPool(parts: LanesParts, { stats, taps, late }: Hearers): WorkerPool {
+  const { settings, clock, log, identity } = parts;
+  const pool: WorkerPool = new WorkerPool({
+    count: workerCount(settings.proxy, parts.cpus),
+    settings: workerSettings(parts),
+    start: (listener) => new WorkerProcess(listener),
+    wholePlan: () => late.whole?.whole() ?? NOTHING,
+    wholeIdentity: () => identity?.whole(),
+    onHealth: () => late.heartbeat?.beat(),
+    onTelemetry: (worker, telemetry) => stats.add(worker, telemetry, clock.monotonicMs()),
+    onIdentityTelemetry: (worker, telemetry) => identity?.onTelemetry(worker, telemetry),
+    onTapped: (id, tapped) => taps.get(id)?.(tapped),
+    onEnded: (worker) => {
+      stats.removeWorker(worker);
+      identity?.onEnded(worker);
+    },
+    clock,
+    random: parts.random,
+    log,
+  });
+  identity?.share({
+    start: () => pool.start(),
+    update: (delta) => pool.updateIdentity(delta),
+    healthy: () => pool.healthy,
+  });
+  return pool;
 }
 
 function workerSettings({ settings: { proxy, identity }, families }: LanesParts): WorkerSettings {

@@ -13,9 +13,10 @@ const LONGEST_MS = 7 * 86_400_000;
 export function resolveIdentity(values: SettingValues, errors: SettingProblem[]): IdentitySettings {
   const trustDomain = values.value(table.trustDomain);
   if (!isTrustDomain(trustDomain)) {
+    const want = "use lower-case letters, digits, dots and dashes";
     errors.push({
       where: values.where(table.trustDomain),
-      message: `"${trustDomain}" is no trust domain; use lower-case letters, digits, dots and dashes`,
+      message: `"${trustDomain}" is no trust domain; ${want}`,
     });
   }
   const lifetimeMs = values.value(table.leafLifetime);

@@ -33,8 +33,8 @@ export interface RequestRecord {
 export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   time: "When it began, RFC 3339 with milliseconds, UTC.",
   protocol:
-    "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it; `hbone` where a " +
-    "tunnel of another node arrived.",
+    "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it; `hbone` where " +
+    "a tunnel of another node arrived.",
   source: "Namespace of the client's pod, `(host)`, `(outside)` or `(unknown)`.",
   client: "The client's address.",
   service: "`namespace/name:port` that was dialled.",
@@ -56,8 +56,8 @@ export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   sourceIdentity: "SPIFFE ID of the client, where it is known.",
   endpointIdentity: "SPIFFE ID of the endpoint, where it is known.",
   carrier:
-    "What proves the identities: `tunnel`, their certificates; `node`, both pods are of this node; " +
-    "`plaintext`, nothing.",
+    "What proves the identities: `tunnel`, their certificates; `node`, both pods are of this " +
+    "node; `plaintext`, nothing.",
 };
 
 /** A Markdown table of the fields. */

@@ -28,7 +28,7 @@ export type ToWorker =
       readonly identity?: unknown;
     }
   | { readonly kind: "plan"; readonly sequence: number; readonly delta: ProxyPlanDelta }
-  /** For the part of a worker that carries identities: what that needs, and answers as a plan does. */
+  /** For the part of a worker that carries identities; answered as a plan is. */
   | { readonly kind: "identity"; readonly sequence: number; readonly delta: unknown }
   /** Beats now. */
   | { readonly kind: "report" }

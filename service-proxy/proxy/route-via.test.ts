@@ -1,3 +1,5 @@
+// What proxies tell of themselves on the way, in both versions of HTTP and both directions.
+
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";

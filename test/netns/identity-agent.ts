@@ -9,6 +9,7 @@ import {
   type PolicyState,
   startPolicyKeeper,
 } from "../../netpol-identity/apply/policy-keeper.ts";
+import { removePolicy } from "../../netpol-identity/apply/policy-removal.ts";
 import { DEFAULT_POLICY_PORTS } from "../../netpol-identity/plan/policy-table-parts.ts";
 import { answerCalls } from "../../playground/line-calls.ts";
 import { ensureLaneRoutes } from "../../service-proxy/apply/lane-routes.ts";
@@ -23,8 +24,8 @@ export interface IdentityAgentCalls {
     readonly reply: null;
   };
   readonly audit: { readonly request: object; readonly reply: readonly string[] };
-  /** Stops keeping; what stands stays. */
-  readonly remove: { readonly request: object; readonly reply: null };
+  /** Stops keeping, and removes everything. */
+  readonly remove: { readonly request: object; readonly reply: readonly string[] };
 }
 
 if (import.meta.main) {
@@ -66,8 +67,7 @@ if (import.meta.main) {
     async remove() {
       stop.abort();
       await keeper.ended;
-      await apply.remove();
-      return null;
+      return removePolicy(kernel);
     },
   });
 }

@@ -1,5 +1,5 @@
-// Program: stands in for a worker that takes tunnels and direct calls. Transparent listeners on both
-// doors that say whom they saw and where.
+// Program: stands in for a worker that takes tunnels and direct calls. Transparent listeners on
+// both doors that say whom they saw and where; and it dials as workers do.
 
 import { once } from "node:events";
 import net from "node:net";

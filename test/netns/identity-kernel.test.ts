@@ -206,7 +206,13 @@ for (const cni of ["routed", "bridge"] as const) {
     });
 
     test("removed, nothing of it is left", async () => {
-      await rig.agent.call("remove", {});
+      const tables = ["ip", "ip6", "netdev", "bridge"].map(
+        (at) => `nft table ${at} innermesh-policy`,
+      );
+      const links = cni === "bridge" ? ["links im2, im3"] : [];
+      await rig.agent.call("tell", { word: "dead" });
+      assert.deepEqual(await rig.agent.call("remove", {}), [...tables, ...links]);
+      assert.deepEqual(await rig.agent.call("remove", {}), []);
       assert.equal((await rig.served.run("nft", "list", "tables")).includes("policy"), false);
       await until(
         "plaintext",

@@ -118,9 +118,14 @@ export class IdentityRig implements AsyncDisposable {
     this.#agent = this.#openAgent();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the agent and the worker; what they made stays. */
+  async endHelpers(): Promise<void> {
     await this.agent[Symbol.asyncDispose]();
     await this.#door.caller[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.endHelpers();
     await this.served[Symbol.asyncDispose]();
   }
 

@@ -1,0 +1,207 @@
+// The place of a tunnel: a client pod and a server pod on two nodes whose pods have identities, and
+// beside them, at other addresses of the same two, pods that have none. Each node and its pod have
+// a processor for themselves.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { fileURLToPath } from "node:url";
+import type { NodeProcess } from "../playground/node-process.ts";
+import type { PlaygroundPod } from "../playground/topology.ts";
+import type { Manifest } from "../service-proxy/plan/packet-case-manifests.ts";
+import { Mesh } from "../test/netns/mesh-rig.ts";
+import { until } from "../test/netns/served-node.ts";
+import { BACKEND_PORTS, writeBackendFiles } from "./proxy-backends.ts";
+import { processTree } from "./process-cost.ts";
+import { runInside, type Target } from "./rig.ts";
+
+export type Side = "client" | "server";
+
+/** Takes what is poured into it, and says how much that was. */
+export const SINK_PORT = 8_083;
+/** Where programs of the bench are. */
+export function benchProgram(name: string): string[] {
+  const path = fileURLToPath(new URL(`./${name}`, import.meta.url));
+  return [process.execPath, "--disable-warning=ExperimentalWarning", path];
+}
+
+const BACKEND_PORT = BACKEND_PORTS.tcp;
+const CORES: Readonly<Record<Side, string>> = {
+  client: "0",
+  server: String(availableParallelism() - 1),
+};
+const NUMBERS: Readonly<Record<Side, 1 | 2>> = { client: 1, server: 2 };
+/** Each pair of two pods with identities has sessions of its own: 1,024 pairs. */
+const PODS_EACH = 32;
+const FIRST_HOST = 101;
+const PLAIN_HOST = 250;
+const SYSCTLS = [
+  "net.ipv4.ip_local_port_range=1024 65535",
+  "net.ipv4.tcp_tw_reuse=1",
+  "net.core.somaxconn=16384",
+  "net.ipv4.tcp_max_syn_backlog=16384",
+];
+const NODE_SYSCTLS = ["-net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"];
+
+/** Agents have the certificates of all pods, and backends answer, when it resolves. */
+export async function startTunnelStage(): Promise<TunnelStage> {
+  assert(availableParallelism() > 1, "a processor for each of the two nodes");
+  const stack = new AsyncDisposableStack();
+  try {
+    const directory = await mkdtemp(join(tmpdir(), "innermesh-bench-"));
+    stack.defer(() => rm(directory, { recursive: true }));
+    const mesh = stack.use(await Mesh.build());
+    const stage = new TunnelStage(mesh, directory, stack.move());
+    await stage.prepare();
+    return stage;
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+/** Made by `startTunnelStage`. Disposing of it ends everything in it. */
+export class TunnelStage implements AsyncDisposable {
+  /** For files; goes with the stage. */
+  readonly directory: string;
+  /** Addresses of pods with identities, `PODS_EACH` on both sides. */
+  readonly pods: Readonly<Record<Side, readonly string[]>>;
+  readonly #mesh: Mesh;
+  readonly #stack: AsyncDisposableStack;
+
+  constructor(mesh: Mesh, directory: string, stack: AsyncDisposableStack) {
+    this.#mesh = mesh;
+    this.directory = directory;
+    this.#stack = stack;
+    this.pods = { client: hosts("client"), server: hosts("server") };
+  }
+
+  /** Called once, by `startTunnelStage`. */
+  async prepare(): Promise<void> {
+    const { playground } = this.#mesh.served;
+    for (const side of ["client", "server"] as const) {
+      const pod = this.#pod(side);
+      const { netns } = playground.node(NUMBERS[side]);
+      await playground.sysctl(pod.netns, SYSCTLS);
+      await playground.sysctl(netns, [...SYSCTLS, ...NODE_SYSCTLS]);
+      for (const address of [...this.pods[side], plain(side)]) {
+        await runInside(playground, pod.netns, `ip address add ${address}/32 dev eth0`);
+        await runInside(playground, netns, `ip route add ${address} dev ${pod.hostInterface}`);
+      }
+      for (const pid of processTree(this.agent(side).pid)) await pin(pid, CORES[side]);
+    }
+    const route = `via 169.254.1.1 dev eth0 onlink src ${plain("client")}`;
+    const { netns } = this.#pod("client");
+    await runInside(playground, netns, `ip route add ${plain("server")} ${route}`);
+    await this.#mesh.served.put("bench-pods", [
+      ...this.pods.client.map((address, i) => podManifest("client", i, address)),
+      ...this.pods.server.map((address, i) => podManifest("server", i, address)),
+    ]);
+    const config = await writeBackendFiles(this.directory);
+    this.#spawnServer(["nginx", "-p", this.directory, "-c", config]);
+    this.#spawnServer([...benchProgram("tunnel-sink-program.ts"), String(SINK_PORT)]);
+    await this.#mesh.certified();
+    for (const address of [plain("server"), ...this.pods.server]) {
+      for (const port of [BACKEND_PORT, SINK_PORT]) await this.awaitListener({ address, port });
+    }
+  }
+
+  agent(side: Side): NodeProcess {
+    return this.#mesh.agent(NUMBERS[side]);
+  }
+
+  /** The address of the node of a side, where peers listen. */
+  nodeAddress(side: Side): string {
+    return this.#mesh.served.playground.node(NUMBERS[side]).addresses.ip;
+  }
+
+  /** A server that has an identity; the client that calls it has one as well. */
+  get enrolled(): Target {
+    return { address: this.pods.server[0] ?? "", port: BACKEND_PORT };
+  }
+
+  /** The same server without an identity, called by a client without one: the kernel's lane. */
+  get plain(): Target {
+    return { address: plain("server"), port: BACKEND_PORT };
+  }
+
+  /** Starts a peer on the node of a side; it runs until it is told to end or the stage goes. */
+  spawnPeer(side: Side, argv: readonly string[]): ChildProcess {
+    const { playground } = this.#mesh.served;
+    const { netns } = playground.node(NUMBERS[side]);
+    return playground.spawn(netns, pinned(CORES[side], argv), {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+  }
+
+  /** Starts a program in the client pod. */
+  spawnClient(argv: readonly string[]): ChildProcess {
+    return this.#mesh.served.playground.spawn(
+      this.#pod("client").netns,
+      pinned(CORES.client, argv),
+    );
+  }
+
+  /** Runs a program of the client to its end; it must succeed. @returns its standard output */
+  async runClient(argv: readonly string[]): Promise<string> {
+    const { netns } = this.#pod("client");
+    const { playground } = this.#mesh.served;
+    const { code, stdout, stderr } = await playground.exec(netns, pinned(CORES.client, argv));
+    assert.equal(code, 0, `${argv.join(" ")}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Waits until the client pod can connect there and be answered. */
+  async awaitListener({ address, port }: Target): Promise<void> {
+    const { playground } = this.#mesh.served;
+    const { netns } = this.#pod("client");
+    const argv = ["curl", "--silent", "--max-time", "1", "--http0.9", `http://${address}:${port}/`];
+    await until(`an answer of ${address}:${port}`, async () => {
+      return (await playground.exec(netns, argv)).code === 0;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  #pod(side: Side): PlaygroundPod {
+    return this.#mesh.pod(`pod-${NUMBERS[side]}-1`);
+  }
+
+  #spawnServer(argv: readonly string[]): void {
+    this.#mesh.served.playground.spawn(this.#pod("server").netns, pinned(CORES.server, argv), {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+  }
+}
+
+function hosts(side: Side): readonly string[] {
+  return Array.from({ length: PODS_EACH }, (_, i) => `10.71.${NUMBERS[side]}.${FIRST_HOST + i}`);
+}
+
+function plain(side: Side): string {
+  return `10.71.${NUMBERS[side]}.${PLAIN_HOST}`;
+}
+
+function podManifest(side: Side, index: number, address: string): Manifest {
+  const name = `${side}-${index}`;
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { namespace: "default", name, uid: `uid-${name}` },
+    spec: { nodeName: `node-${NUMBERS[side]}`, serviceAccountName: side },
+    status: { phase: "Running", podIPs: [{ ip: address }] },
+  };
+}
+
+function pinned(core: string, argv: readonly string[]): string[] {
+  return ["taskset", "--cpu-list", core, ...argv];
+}
+
+async function pin(pid: number, core: string): Promise<void> {
+  await promisify(execFile)("taskset", ["--all-tasks", "--cpu-list", "--pid", core, String(pid)]);
+}

@@ -1,0 +1,290 @@
+// Two nodes whose pods have identities: an agent on each, which signs with a root they share, and a
+// listener on the link between the nodes that keeps what passes there.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type AuthorityMaterial,
+  makeRootMaterial,
+} from "../../netpol-identity/ca/root-material.ts";
+import { type NodeProcess, startNode } from "../../playground/node-process.ts";
+import type { CniShape, PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
+import type { Family } from "../../lib/nft/objects.ts";
+import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { FAMILIES, ServedNode, until } from "./served-node.ts";
+
+export type Mode = "off" | "permissive" | "strict";
+
+export interface MeshOptions {
+  /** Labels of the namespace that all pods are in. @default permissive */
+  readonly mode?: Mode;
+  readonly cni?: CniShape;
+  readonly podsPerNode?: number;
+  /** Pods that are not enrolled, whatever the namespace says. */
+  readonly exempt?: readonly string[];
+  /** Beside those that identities need. */
+  readonly flags?: readonly string[];
+}
+
+/** What differs from a pod's default. */
+export interface MeshPod {
+  /** @default its own name */
+  readonly serviceAccount?: string;
+  readonly uid?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Where somebody calls. */
+export interface MeshTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface TalkOptions {
+  /** One line. */
+  readonly word?: string;
+  /** For the greeting, and for the word. */
+  readonly timeoutMs?: number;
+}
+
+export const TRUST_DOMAIN = "cluster.local";
+/** An answer that comes late on a busy machine was not lost. */
+const ANSWER_WITHIN_MS = 10_000;
+
+export class Mesh implements AsyncDisposable {
+  readonly served: ServedNode;
+  readonly agents = new Map<string, NodeProcess>();
+  readonly authority: string;
+  readonly #flags: readonly string[];
+  readonly #pods = new Map<string, MeshPod>();
+
+  /** Use `build`. */
+  constructor(served: ServedNode, flags: readonly string[]) {
+    this.served = served;
+    this.authority = join(served.directory, ".authority");
+    this.#flags = flags;
+  }
+
+  static async build({
+    mode = "permissive",
+    cni,
+    podsPerNode,
+    exempt = [],
+    flags = [],
+  }: MeshOptions = {}): Promise<Mesh> {
+    const served = await ServedNode.build({
+      ...(cni && { cni }),
+      ...(podsPerNode && { podsPerNode }),
+    });
+    const mesh = new Mesh(served, flags);
+    try {
+      await mkdir(mesh.authority);
+      await mesh.putAuthority(
+        makeRootMaterial({ trustDomain: TRUST_DOMAIN, nowMs: Date.now(), randomBytes }),
+      );
+      await mesh.enrol(mode);
+      await mesh.exempt(exempt);
+      await mesh.putPods();
+      for (const node of served.playground.nodes) await mesh.startAgent(node);
+    } catch (error) {
+      await mesh[Symbol.asyncDispose]();
+      throw error;
+    }
+    return mesh;
+  }
+
+  agent(node: number): NodeProcess {
+    return this.agents.get(`node-${node}`) ?? assert.fail(`no agent on node-${node}`);
+  }
+
+  pod(name: string): PlaygroundPod {
+    return this.served.pods.find((pod) => pod.name === name) ?? assert.fail(`no ${name}`);
+  }
+
+  async startAgent(node: PlaygroundNode): Promise<NodeProcess> {
+    const flags = this.served.flags(
+      "--identity=off",
+      `--certificate-authority=dir:${this.authority}`,
+      "--proxy-workers=1",
+      ...this.#flags,
+    );
+    const agent = startNode(this.served.playground, node, flags);
+    this.agents.set(node.name, agent);
+    await agent.healthy();
+    const said = (words: string) => () => agent.log.some((line) => line.includes(words));
+    await until("the first sync", said("Services are served"));
+    return agent;
+  }
+
+  /** Sets the mode of the namespace. */
+  async enrol(mode: Mode): Promise<void> {
+    const labels = mode === "off" ? {} : { "innermesh.io/identity": mode };
+    await this.served.put("namespaces", [
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: "default", labels } },
+    ]);
+  }
+
+  /** Takes pods with ServiceAccounts of their own out of the mesh; all others are in it again. */
+  async exempt(pods: readonly string[]): Promise<void> {
+    const labels = { "innermesh.io/identity": "off" };
+    const accounts = pods.map((name) => ({
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: { namespace: "default", name, labels },
+    }));
+    await this.served.put("accounts", accounts);
+  }
+
+  /** Writes all pods, with what was said of them so far. */
+  async putPods(changes: Readonly<Record<string, MeshPod>> = {}): Promise<void> {
+    for (const [name, pod] of Object.entries(changes)) this.#pods.set(name, pod);
+    const { nodes } = this.served.playground;
+    await this.served.put("pods", [
+      ...nodes.map(agentManifest),
+      ...this.served.pods.map((pod) => podManifest(pod, this.#pods.get(pod.name) ?? {})),
+    ]);
+  }
+
+  /** What the agents sign with from the next second on, and all roots they trust. */
+  async putAuthority({ certificate, key, roots }: AuthorityMaterial): Promise<void> {
+    const put = async (name: string, text: string): Promise<void> => {
+      await writeFile(join(this.authority, `${name}.tmp`), text, { mode: 0o600 });
+      await rename(join(this.authority, `${name}.tmp`), join(this.authority, name));
+    };
+    await put("tls.crt", certificate);
+    await put("tls.key", key);
+    await put("ca.crt", roots.join(""));
+  }
+
+  /** Sum of a series of an agent over all label sets that hold these. */
+  async metric(node: number, name: string, labels: Readonly<Record<string, string>> = {}) {
+    const { body } = await this.agent(node).get(10_249, "/metrics");
+    let sum = 0;
+    for (const line of body.split("\n")) {
+      if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+      const wanted = Object.entries(labels).every(([key, v]) => line.includes(`${key}="${v}"`));
+      if (wanted) sum += Number(line.slice(line.lastIndexOf(" ") + 1));
+    }
+    return sum;
+  }
+
+  /** Waits until both nodes have a certificate for each of their enrolled identities. */
+  async certified(): Promise<void> {
+    for (const node of this.served.playground.nodes) {
+      await until(`certificates on ${node.name}`, async () => {
+        const { body } = await this.agent(node.number).get(10_249, "/metrics");
+        const expiries = [...body.matchAll(/^innermesh_certificate_expiry\S+ (\S+)$/gm)];
+        return expiries.length > 0 && expiries.every(([, value]) => Number(value) > 0);
+      });
+    }
+  }
+
+  /** A pod's application port. */
+  at(pod: string, family: Family): MeshTarget {
+    return { address: this.pod(pod).addresses[family], port: BACKEND_PORT };
+  }
+
+  /** Where a Service's NodePort is on one node. */
+  nodePort(node: number, service: number, family: Family): MeshTarget {
+    const { port } = this.served.address("nodePort", service, family);
+    return { address: this.served.playground.node(node).addresses[family], port };
+  }
+
+  /**
+   * Opens a connection, says a word and hears it again.
+   * @returns `SERVER sees CLIENT`, by their names, or how it failed
+   */
+  async talk(
+    from: string,
+    { address, port }: MeshTarget,
+    { word = "hello", timeoutMs = ANSWER_WITHIN_MS }: TalkOptions = {},
+  ): Promise<string> {
+    const opened = await this.served.probe(from).open(address, port, { timeoutMs });
+    if (opened.kind !== "open") return opened.kind;
+    const answer = await opened.say(word, timeoutMs);
+    await opened.close();
+    if (answer.kind !== "reply") return `greeting, then ${answer.kind}`;
+    assert.equal(answer.text, word);
+    const { echo } = opened.greeting;
+    return `${echo?.pod} sees ${this.#nameOf(echo?.client)}`;
+  }
+
+  /** Waits until both nodes have certificates, and carry calls of the other one's pods. */
+  async ready(): Promise<void> {
+    await this.certified();
+    const ways = [
+      ["pod-1-1", "pod-2-1"],
+      ["pod-2-1", "pod-1-1"],
+    ] as const;
+    for (const [from, to] of ways) {
+      for (const family of FAMILIES)
+        await this.hears(from, this.at(to, family), `${to} sees ${from}`);
+    }
+  }
+
+  /** Waits until what somebody says is heard so. */
+  async hears(from: string, target: MeshTarget, answer: string): Promise<void> {
+    await until(`${from}: ${answer}`, async () => (await this.talk(from, target)) === answer);
+  }
+
+  /** Captures what crosses the link between the nodes while something runs. */
+  async captured(during: () => Promise<void>): Promise<Buffer> {
+    const [node] = this.served.playground.nodes;
+    assert(node !== undefined);
+    const file = join(this.served.directory, `.capture-${randomBytes(4).toString("hex")}`);
+    const argv = ["tcpdump", "-i", "eth0", "-U", "--immediate-mode", "-s", "0", "-w", file];
+    const child = this.served.playground.spawn(node.netns, argv, {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    assert(child.stderr !== null);
+    await once(child.stderr, "data");
+    await during();
+    child.kill("SIGINT");
+    await once(child, "exit");
+    return readFile(file);
+  }
+
+  #nameOf(address: string | undefined): string {
+    const { nodes, client } = this.served.playground;
+    const hosts = [...this.served.pods, ...nodes, client];
+    const host = hosts.find(({ addresses: { ip, ip6 } }) => ip === address || ip6 === address);
+    return host?.name ?? `${address}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const agent of this.agents.values()) await agent.kill();
+    await this.served[Symbol.asyncDispose]();
+  }
+}
+
+/** What says that a node takes tunnels. */
+function agentManifest({ name, addresses }: PlaygroundNode): Manifest {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      namespace: "kube-system",
+      name: `innermesh-${name}`,
+      uid: `agent-${name}`,
+      labels: { "innermesh.io/tunnel": "hbone" },
+    },
+    spec: { nodeName: name, hostNetwork: true, serviceAccountName: "innermesh-node" },
+    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
+  };
+}
+
+function podManifest(
+  { name, node, addresses }: PlaygroundPod,
+  { serviceAccount = name, uid = `uid-${name}`, labels = {} }: MeshPod,
+): Manifest {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { namespace: "default", name, uid, labels },
+    spec: { nodeName: node, serviceAccountName: serviceAccount },
+    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
+  };
+}
