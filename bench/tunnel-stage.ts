@@ -93,19 +93,22 @@ export class TunnelStage implements AsyncDisposable {
       }
       for (const pid of processTree(this.agent(side).pid)) await pin(pid, CORES[side]);
     }
+    const [first] = this.pods.client;
+    const own = `default via 169.254.1.1 dev eth0 onlink src ${first}`;
     const route = `via 169.254.1.1 dev eth0 onlink src ${plain("client")}`;
     const { netns } = this.#pod("client");
-    await runInside(playground, netns, `ip route add ${plain("server")} ${route}`);
+    await runInside(playground, netns, `ip route add ${plain("server")}/32 ${route}`);
+    await runInside(playground, netns, `ip route replace ${own}`);
     await this.#mesh.served.put("bench-pods", [
       ...this.pods.client.map((address, i) => podManifest("client", i, address)),
       ...this.pods.server.map((address, i) => podManifest("server", i, address)),
     ]);
     const config = await writeBackendFiles(this.directory);
     this.#spawnServer(["nginx", "-p", this.directory, "-c", config]);
-    this.#spawnServer([...benchProgram("tunnel-sink-program.ts"), String(SINK_PORT)]);
+    this.#spawnServer([...benchProgram("tunnel-stream-program.ts"), "sink", String(SINK_PORT)]);
     await this.#mesh.certified();
     for (const address of [plain("server"), ...this.pods.server]) {
-      for (const port of [BACKEND_PORT, SINK_PORT]) await this.awaitListener({ address, port });
+      await this.awaitAnswer({ address, port: BACKEND_PORT });
     }
   }
 
@@ -154,11 +157,11 @@ export class TunnelStage implements AsyncDisposable {
     return stdout;
   }
 
-  /** Waits until the client pod can connect there and be answered. */
-  async awaitListener({ address, port }: Target): Promise<void> {
+  /** Waits until the client pod gets an answer there. */
+  async awaitAnswer({ address, port }: Target): Promise<void> {
     const { playground } = this.#mesh.served;
     const { netns } = this.#pod("client");
-    const argv = ["curl", "--silent", "--max-time", "1", "--http0.9", `http://${address}:${port}/`];
+    const argv = ["curl", "--silent", "--max-time", "1", `http://${address}:${port}/`];
     await until(`an answer of ${address}:${port}`, async () => {
       return (await playground.exec(netns, argv)).code === 0;
     });
@@ -192,7 +195,7 @@ function podManifest(side: Side, index: number, address: string): Manifest {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { namespace: "default", name, uid: `uid-${name}` },
+    metadata: { namespace: "default", name, uid: `uid-${name}`, labels: {} },
     spec: { nodeName: `node-${NUMBERS[side]}`, serviceAccountName: side },
     status: { phase: "Running", podIPs: [{ ip: address }] },
   };

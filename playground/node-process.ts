@@ -33,7 +33,7 @@ export function startNode(
     "--conntrack-max-per-core=0",
     ...flags,
   ];
-  const child = playground.spawn(node.netns, argv, { stdio: ["ignore", "inherit", "pipe"] });
+  const child = playground.spawn(node.netns, argv, { stdio: ["ignore", "pipe", "pipe"] });
   return new NodeProcess(child, openProbe(playground, node.netns));
 }
 
@@ -41,6 +41,8 @@ export function startNode(
 export class NodeProcess {
   /** The last lines it logged. */
   readonly log: string[] = [];
+  /** The last lines that its workers logged of what they carried. */
+  readonly accessLog: string[] = [];
   readonly #child: ChildProcess;
   readonly #probe: Probe;
   readonly #startedMs = performance.now();
@@ -49,12 +51,17 @@ export class NodeProcess {
   constructor(child: ChildProcess, probe: Probe) {
     this.#child = child;
     this.#probe = probe;
-    const { stderr } = child;
-    assert(stderr !== null);
-    createInterface({ input: stderr }).on("line", (line) => {
-      this.log.push(line);
-      if (this.log.length > KEPT_LINES) this.log.shift();
-    });
+    const { stdout, stderr } = child;
+    assert(stdout !== null && stderr !== null);
+    for (const [input, lines] of [
+      [stdout, this.accessLog],
+      [stderr, this.log],
+    ] as const) {
+      createInterface({ input }).on("line", (line) => {
+        lines.push(line);
+        if (lines.length > KEPT_LINES) lines.shift();
+      });
+    }
   }
 
   get pid(): number {

@@ -67,6 +67,12 @@ export const CONTROLLER_FLAGS = {
     default: 0,
     describe: "One more than before rotates a root that was made here: add, switch, remove",
   },
+  "root-spread": {
+    type: "string",
+    requiresArg: true,
+    default: "5m",
+    describe: "How long nodes may take to learn of a new root, before it signs",
+  },
   "metrics-bind-address": {
     type: "string",
     requiresArg: true,

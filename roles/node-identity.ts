@@ -12,14 +12,17 @@ import { CaClient } from "../netpol-identity/apply/ca-client.ts";
 import type { KeyEvent, Sign } from "../netpol-identity/apply/key-keeper.ts";
 import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts";
 import { exposeIdentity } from "../netpol-identity/apply/identity-metrics.ts";
+import { reportIdentities } from "../netpol-identity/apply/identity-report.ts";
 import { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
 import { PolicyApply } from "../netpol-identity/apply/policy-apply.ts";
 import { TunnelStats } from "../netpol-identity/apply/tunnel-stats.ts";
 import { type TrustSource, watchTrust } from "../netpol-identity/apply/trust-watch.ts";
 import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
+import { readEnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
 import type { TunnelTelemetryMessage } from "../netpol-identity/tunnel/tunnel-telemetry.ts";
 import type { IdentitySettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
+import { memoryExposure } from "./memory-guard.ts";
 
 export interface NodeIdentityContext {
   readonly settings: IdentitySettings;
@@ -74,6 +77,20 @@ export async function openNodeIdentity(
     onTelemetry: (worker, telemetry) => stats.add(worker, telemetry as TunnelTelemetryMessage),
     onEnded: (worker) => stats.forget(worker),
     hasIdentities: (service) => identity.hasIdentities(service),
+    describe: (question) =>
+      reportIdentities(
+        {
+          node: nodeName,
+          trustDomain,
+          meshDefault: mode,
+          atMs: systemClock.wallMs(),
+          pods: store.pods.values(),
+          labels: readEnrolmentLabels(store, mode),
+          exposure: memoryExposure(),
+          state: identity.state,
+        },
+        question,
+      ),
   };
   return { part, run: (end) => identity.run(end) };
 }

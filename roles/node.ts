@@ -26,7 +26,8 @@ import { formatFlagHelp } from "../service-proxy/config/settings-document.ts";
 import { runServiceProxy } from "../service-proxy/main.ts";
 import { IP_FAMILY } from "../service-proxy/plan/service-plan.ts";
 import { collectGarbage } from "./collect-garbage.ts";
-import { openNodeIdentity } from "./node-identity.ts";
+import { guardKeys } from "./memory-guard.ts";
+import { type OpenedIdentity, openNodeIdentity } from "./node-identity.ts";
 import { kindsOf, openSource } from "./node-source.ts";
 import { VERSION } from "./version.ts";
 
@@ -80,7 +81,9 @@ export async function runNode(argv: readonly string[]): Promise<number> {
     case "cleanup":
       return (await import("../cli/cleanup.ts")).cleanUp(process.stdout);
     case "run":
-      return serve(settings, log);
+      return settings.identity.mode === "none" || guardKeys()
+        ? serve(settings, log)
+        : WRONG_USE;
     default:
       return action satisfies never;
   }
@@ -116,20 +119,16 @@ async function serve(settings: NodeSettings, log: Logger): Promise<number> {
   }
 }
 
-async function runParts(
-  settings: NodeSettings,
-  log: Logger,
-  {
-    stop,
-    succession,
-    leave,
-  }: {
-    readonly stop: AbortController;
-    readonly succession: Succession;
-    readonly leave: Leave;
-  },
-): Promise<void> {
-  const { signal } = stop;
+interface Ends {
+  readonly stop: AbortController;
+  readonly succession: Succession;
+  readonly leave: Leave;
+}
+
+/** What all parts of a node share. */
+type World = Awaited<ReturnType<typeof openWorld>>;
+
+async function openWorld(settings: NodeSettings, log: Logger, signal: AbortSignal) {
   const nodeName = nodeNameOf(settings, hostname());
   const families: readonly Family[] = existsSync("/proc/net/if_inet6") ? ["ip", "ip6"] : ["ip"];
   const metrics = makeNodeMetrics();
@@ -139,39 +138,54 @@ async function runParts(
   const addresses = await hostAddresses(log, signal);
   const kernel = await openKernel(settings, metrics);
   const conntrack = openConntrackTable(systemClock);
+  return { nodeName, families, metrics, store, source, addresses, kernel, conntrack, log };
+}
+
+async function runParts(settings: NodeSettings, log: Logger, ends: Ends): Promise<void> {
+  const { stop, succession } = ends;
+  const { signal } = stop;
+  const world = await openWorld(settings, log, signal);
+  const { source, kernel, conntrack } = world;
   const identity = await openNodeIdentity(
-    {
-      ...source,
-      settings: settings.identity,
-      nodeName,
-      store,
-      kernel,
-      metrics,
-      held: succession.held,
-      log,
-    },
+    { ...world, ...source, settings: settings.identity, held: succession.held },
     signal,
   );
-  const serviceProxy = runServiceProxy(
+  const serviceProxy = runServices(settings, { world, ends, identity });
+  try {
+    // Whichever part fails ends the others.
+    const parts = [serviceProxy, source.run(), identity?.run(signal) ?? Promise.resolve()];
+    await Promise.all(parts.map((part) => part.catch(abortAll(stop))));
+  } finally {
+    conntrack.close();
+    await kernel.close();
+    source.close();
+  }
+}
+
+function runServices(
+  settings: NodeSettings,
+  parts: {
+    readonly world: World;
+    readonly ends: Ends;
+    readonly identity: OpenedIdentity | undefined;
+  },
+): Promise<void> {
+  const { world, ends, identity } = parts;
+  const { nodeName, store, source, addresses, kernel, log } = world;
+  return runServiceProxy(
     {
+      ...world,
       settings,
-      nodeName,
-      families,
       cpus: availableParallelism(),
-      store,
-      kernel,
-      conntrack,
       clock: systemClock,
       random: Math.random,
-      log,
-      metrics,
       events: source.events,
       apiServerAddresses: source.apiServerAddresses,
       otherNodes: source.nodes.current,
       ready: source.nodes.opened,
       hostAddresses: addresses.current,
-      succession,
-      leave,
+      succession: ends.succession,
+      leave: ends.leave,
       ...(identity && { identity: identity.part }),
       onHostChange: (listener) => {
         const stops = [addresses.onChange(listener), source.nodes.onChange(listener)];
@@ -183,17 +197,8 @@ async function runParts(
         setTimeout(collectGarbage, SETTLED_AFTER_MS).unref();
       },
     },
-    signal,
+    ends.stop.signal,
   );
-  try {
-    // Whichever part fails ends the others.
-    const parts = [serviceProxy, source.run(), identity?.run(signal) ?? Promise.resolve()];
-    await Promise.all(parts.map((part) => part.catch(abortAll(stop))));
-  } finally {
-    conntrack.close();
-    await kernel.close();
-    source.close();
-  }
 }
 
 function abortAll(stop: AbortController): (error: unknown) => never {

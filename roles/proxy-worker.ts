@@ -12,6 +12,7 @@ import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
 import { TransparentDialer } from "../lib/reactor/transparent-socket.ts";
 import type { TunnelPlanDelta } from "../netpol-identity/model/tunnel-plan.ts";
 import { TunnelWorker } from "../netpol-identity/tunnel/tunnel-worker.ts";
+import { closeMemory } from "./memory-guard.ts";
 import { makeTunnelLog } from "./tunnel-log.ts";
 
 const PARENT = 3;
@@ -123,6 +124,7 @@ function openTunnels(
   reactor: Reactor,
 ): TunnelWorker | undefined {
   if (identity === undefined || settings.tunnelDoors === undefined) return undefined;
+  closeMemory();
   const tunnels = new TunnelWorker({
     reactor,
     inner: new TransparentDialer(reactor, Math.random),

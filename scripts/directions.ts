@@ -64,7 +64,9 @@ export const DIRECTIONS: readonly Direction[] = [
     example: ["service-proxy/proxy/relay.ts", "lib/kube/store.ts"],
   },
   {
-    from: pattern(`^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/((ip|http|x509|kube/api)/|tls/client))`),
+    from: pattern(
+      `^(?!.*\\.test\\.ts$)(?:FEATURE/(${PURE})/|lib/((ip|http|x509|kube/api)/|tls/client))`,
+    ),
     mustNot: /^lib\/(sys|log)\/|^lib\/(clock\/system-clock|kube\/client|kube\/source\/)/,
     why: "a plan or a codec is pure: it returns problems, the shell logs them",
     example: ["lib/kube/api/service.ts", "lib/log/logger.ts"],

@@ -51,6 +51,8 @@ export const MSG_DONTWAIT = 0x40;
 export const CLONE_NEWNET = 0x40000000;
 
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+const PR_GET_DUMPABLE = 3;
+const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const F_SETFD = 2;
 const POLLIN = 1;
@@ -330,6 +332,19 @@ export function keepCapabilities(mask: number): void {
 /** Nothing executed from here on gains privileges. @throws SystemError */
 export function setNoNewPrivileges(): void {
   orThrow("prctl", libc.prctl(PR_SET_NO_NEW_PRIVS, 1n, 0n, 0n, 0n));
+}
+
+/**
+ * Writes no core of this process, and lets nobody read its memory but who may trace any process.
+ * Ends with `execve`. @throws SystemError
+ */
+export function forbidDumps(): void {
+  orThrow("prctl", libc.prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n));
+}
+
+/** False after `forbidDumps`. @throws SystemError */
+export function canBeDumped(): boolean {
+  return orThrow("prctl", libc.prctl(PR_GET_DUMPABLE, 0n, 0n, 0n, 0n)) === 1;
 }
 
 /** Keeps a descriptor open across `execve`. @throws SystemError */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from "node:tls";
 import type { AddressInfo } from "node:net";
 import type { ByteStream, StreamOwner } from "../reactor/byte-stream.ts";
@@ -14,6 +14,7 @@ import { TlsContext } from "./tls-context.ts";
 import { TlsStream } from "./tls-stream.ts";
 
 const reactor = new Reactor(() => performance.now());
+after(() => reactor.stop());
 const authority = makeSampleAuthority();
 const stranger = makeSampleAuthority();
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";

@@ -2,6 +2,7 @@
 // copied once, between a record and a buffer of ours.
 
 import type { ByteStream, StreamOwner } from "../reactor/byte-stream.ts";
+import { copyToKeep, restOf } from "../reactor/kept-bytes.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "../reactor/reactor.ts";
 import type { SocketAddress } from "../reactor/socket-address.ts";
 import type { TcpStream } from "../reactor/tcp-stream.ts";
@@ -120,7 +121,7 @@ export class TlsStream implements ByteStream, Watcher {
     if (this.#state !== "open" || this.#ending || start === end) return this.#isClear;
     let at = start;
     if (this.#queuedBytes === 0) at += this.#encrypt(bytes.subarray(start, end));
-    if (at < end) this.#keep(Buffer.from(bytes.subarray(at, end)));
+    if (at < end) this.#keep(copyToKeep(bytes, at, end));
     this.#flushBelow();
     return this.#isClear;
   }
@@ -162,7 +163,7 @@ export class TlsStream implements ByteStream, Watcher {
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#queue = [];
+    this.#setQueue([], 0);
     this.#reactor.close(this.#fd);
     // Not now: OpenSSL may be among our callers.
     this.#reactor.later(() => freeSession(this.#session));
@@ -257,7 +258,13 @@ export class TlsStream implements ByteStream, Watcher {
 
   #keep(bytes: Buffer): void {
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
+    this.#setQueue(this.#queue, this.#queuedBytes + bytes.length);
+  }
+
+  #setQueue(queue: Buffer[], lengthBytes: number): void {
+    this.#reactor.kept(lengthBytes - this.#queuedBytes);
+    this.#queue = queue;
+    this.#queuedBytes = lengthBytes;
   }
 
   #flush(): void {
@@ -265,9 +272,8 @@ export class TlsStream implements ByteStream, Watcher {
     if (this.#queue.length > 1) this.#queue = [Buffer.concat(this.#queue, this.#queuedBytes)];
     const [bytes] = this.#queue;
     if (bytes !== undefined) {
-      const rest = bytes.subarray(this.#encrypt(bytes));
-      this.#queue = rest.length > 0 ? [rest] : [];
-      this.#queuedBytes = rest.length;
+      const rest = restOf(bytes, this.#encrypt(bytes));
+      this.#setQueue(rest.length > 0 ? [rest] : [], rest.length);
     }
     this.#flushBelow();
     if (!this.#isClear || wasClear) return;

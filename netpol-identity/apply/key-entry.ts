@@ -8,7 +8,8 @@ import type { CheckedCredential } from "./credential-check.ts";
 
 /** Between one certificate and the next, whatever clocks say. */
 export const LEAST_BETWEEN_MS = 10_000;
-export const RETRY_MIN_MS = 1_000;
+/** Short at first: the CA may be a moment behind in learning of a pod that has just come. */
+export const RETRY_MIN_MS = 100;
 export const RETRY_MAX_MS = 150_000;
 /** Of half the life of a certificate, to either side: nodes must not come in step (fault F43). */
 const RENEWAL_JITTER = 0.1;
@@ -113,7 +114,7 @@ export class KeyEntry {
   }
 
   fail(why: string): void {
-    const bounds = { minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS - RETRY_MIN_MS };
+    const bounds = { minMs: 2 * RETRY_MIN_MS, maxMs: RETRY_MAX_MS - RETRY_MIN_MS };
     const delayMs = RETRY_MIN_MS + retryDelayMs(bounds, this.#failures++, this.#random());
     this.#notBeforeMs = this.#clock.monotonicMs() + delayMs;
     this.#lastError = why;

@@ -8,6 +8,7 @@ import type { Problem } from "../../lib/kube/api/parsed.ts";
 import type { KubeStore, ObjectKey } from "../../lib/kube/store.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import type { TrustBundles } from "../../lib/x509/svid.ts";
+import { hasIdentities } from "../plan/identity-lane.ts";
 import { isEmptyDelta, TunnelLedger } from "../plan/tunnel-ledger.ts";
 import type { TunnelPlan } from "../plan/tunnel-plan.ts";
 import { TunnelPlanner, type TunnelSettings } from "../plan/tunnel-planner.ts";
@@ -221,12 +222,7 @@ export class NodeIdentity {
   }
 
   #judge(service: ObjectKey): boolean {
-    const { workloads, peers } = this.#plan;
-    if (workloads.size === 0) return false;
-    const slices = this.#parts.store.slicesOf(service).values();
-    return slices.some(({ endpoints }) =>
-      endpoints.some(({ address }) => workloads.has(address) || peers.has(address)),
-    );
+    return hasIdentities(this.#plan, this.#parts.store.slicesOf(service));
   }
 
   #markServices(): void {

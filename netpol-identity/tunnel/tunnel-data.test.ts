@@ -70,15 +70,7 @@ test("a slow reader makes the sender wait: what is kept for it is bounded", asyn
   const socket = tunnel.dial(port);
   socket.end(Buffer.alloc(total));
   const reader = await arrived.promise;
-  // Sums up what the server's node took; over when it takes no more for a while.
-  let receivedBytes = 0;
-  let still = 0;
-  await until(() => {
-    const more = tunnel.server.parts.telemetry.take().sides.server.receivedBytes;
-    receivedBytes += more;
-    still = more === 0 && receivedBytes > 0 ? still + 1 : 0;
-    return still > 50;
-  }, "the sender to stand still");
+  const receivedBytes = await standstill(tunnel);
   assert(receivedBytes < 16 * MIB, `${receivedBytes}`);
   assert.equal((await readAll(reader)).length, total);
 });
@@ -167,12 +159,7 @@ test("readers that take nothing keep memory, but nobody else from being served",
   for (const pod of [WEB_POD, OTHER_WEB_POD]) {
     for (let i = 0; i < 8; i++) tunnel.dial(slow, pod).write(Buffer.alloc(8 * MIB));
   }
-  let still = 0;
-  await until(() => {
-    const more = tunnel.server.parts.telemetry.take().sides.server.receivedBytes;
-    still = more === 0 ? still + 1 : 0;
-    return still > 50;
-  }, "all of them to stand still");
+  assert((await standstill(tunnel)) > 16 * MIB);
   tunnel.tell("client", {
     ...NOTHING_NEW,
     workloads: [["10.1.0.3", { ...THIRD, uid: "web-3" }]],
@@ -181,3 +168,16 @@ test("readers that take nothing keep memory, but nobody else from being served",
   socket.end("served");
   assert.equal((await readAll(socket)).toString(), "served");
 });
+
+/** Until the server's node takes no more for a while. @returns how much it took */
+async function standstill(tunnel: SampleTunnel): Promise<number> {
+  let receivedBytes = 0;
+  let still = 0;
+  await until(() => {
+    const more = tunnel.server.parts.telemetry.take().sides.server.receivedBytes;
+    receivedBytes += more;
+    still = more === 0 && receivedBytes > 0 ? still + 1 : 0;
+    return still > 50;
+  }, "a standstill");
+  return receivedBytes;
+}

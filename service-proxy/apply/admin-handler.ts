@@ -8,6 +8,7 @@ import {
   type TopEdge,
 } from "../model/admin-protocol.ts";
 import { EDGE_COLUMNS } from "../model/edge.ts";
+import type { IdentityPart } from "../model/identity-part.ts";
 import { type EdgeTotals, inFlightOf, type ProxyStats } from "./proxy-stats.ts";
 
 /** Shows requests of every worker to `onRequest` until the returned function is called. */
@@ -19,7 +20,11 @@ export interface AdminParts {
   /** Asks workers for what they counted last; resolves when `stats` has it. */
   readonly refresh: () => Promise<void>;
   readonly monotonicMs: () => number;
+  /** Missing where identities are off. */
+  readonly identity?: Pick<IdentityPart, "describe">;
 }
+
+const NO_IDENTITIES = "Cannot tell who has which identity: identities are off here, see --identity";
 
 /**
  * Answers one line: resolves when the answer is complete, for `tap` when `signal` aborts.
@@ -27,7 +32,7 @@ export interface AdminParts {
  */
 export async function handleAdmin(
   line: string,
-  { stats, openTap, refresh, monotonicMs }: AdminParts,
+  { stats, openTap, refresh, monotonicMs, identity }: AdminParts,
   send: (answer: AdminAnswer) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -45,6 +50,9 @@ export async function handleAdmin(
       await aborted(signal);
       return close();
     }
+    case "identity":
+      if (identity === undefined) return send({ kind: "error", message: NO_IDENTITIES });
+      return send({ kind: "identity", report: identity.describe(request) });
     default:
       return request satisfies never;
   }

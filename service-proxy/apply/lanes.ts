@@ -203,9 +203,9 @@ async function lapse({ apply, families, log }: LanesParts, pool: WorkerPool): Pr
   }
 }
 
-/** The socket that `top` and `tap` read. Without it everything else goes on. */
+/** The socket that `top`, `tap` and `identity` read. Without it everything else goes on. */
 async function serveTools(
-  { settings, clock, log, succession }: LanesParts,
+  { settings, clock, log, succession, identity }: LanesParts,
   {
     pool,
     stats,
@@ -224,6 +224,7 @@ async function serveTools(
     stats,
     monotonicMs: () => clock.monotonicMs(),
     refresh: () => pool.refresh(),
+    ...(identity && { identity }),
     openTap: (filter: Parameters<WorkerPool["tap"]>[1], onRequest: (t: TappedRequest) => void) => {
       const id = ++lastTap;
       taps.set(id, onRequest);
@@ -236,7 +237,7 @@ async function serveTools(
   };
   await succession.held;
   await serveAdmin(adminSocket, parts, signal).catch((error: unknown) => {
-    log.warn("no admin socket: top and tap cannot ask this node", { adminSocket, error });
+    log.warn("no admin socket: top, tap and identity cannot ask this node", { adminSocket, error });
   });
 }
 

@@ -3,6 +3,7 @@
 // what the node does.
 
 import { EDGE_COLUMNS, type EdgeLayer, type EdgeNames } from "./edge.ts";
+import type { IdentityQuestion } from "./identity-part.ts";
 import type { RequestRecord } from "./request-record.ts";
 
 /** Only root reaches it. */
@@ -12,7 +13,9 @@ export type AdminRequest =
   /** One answer: the sums as they are. */
   | { readonly verb: "top" }
   /** Requests as they end, until the client closes. */
-  | { readonly verb: "tap"; readonly filter: TapFilter };
+  | { readonly verb: "tap"; readonly filter: TapFilter }
+  /** One answer: who has which certificate. */
+  | ({ readonly verb: "identity" } & IdentityQuestion);
 
 /** All that is given must match. */
 export interface TapFilter {
@@ -39,6 +42,7 @@ export const TAP_FIELDS = [
 export type AdminAnswer =
   | TopAnswer
   | ({ readonly kind: "request" } & TappedRequest)
+  | { readonly kind: "identity"; readonly report: unknown }
   | { readonly kind: "error"; readonly message: string };
 
 export interface TopAnswer {
@@ -79,8 +83,12 @@ export function parseAdminRequest(line: string): AdminRequest | string {
       const filter = parseTapFilter(value["filter"]);
       return typeof filter === "string" ? filter : { verb: "tap", filter };
     }
-    default:
-      return `Cannot do ${JSON.stringify(value["verb"])}: the verbs are "top" and "tap"`;
+    case "identity":
+      return { verb: "identity", peers: value["peers"] === true };
+    default: {
+      const given = JSON.stringify(value["verb"]);
+      return `Cannot do ${given}: the verbs are "top", "tap" and "identity"`;
+    }
   }
 }
 

@@ -11,6 +11,12 @@ export interface SharedWorkers {
   healthy(): boolean;
 }
 
+/** What somebody asks about identities. */
+export interface IdentityQuestion {
+  /** Whether to list the enrolled pods elsewhere, of which there may be thousands. */
+  readonly peers: boolean;
+}
+
 export interface IdentityPart {
   /** Called once, before any worker runs. */
   share(workers: SharedWorkers): void;
@@ -26,4 +32,6 @@ export interface IdentityPart {
    * @param service `namespace/name`
    */
   hasIdentities(service: string): boolean;
+  /** What the CLI may be told: plain data without secrets. */
+  describe(question: IdentityQuestion): unknown;
 }

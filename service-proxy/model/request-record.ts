@@ -33,8 +33,8 @@ export interface RequestRecord {
 export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   time: "When it began, RFC 3339 with milliseconds, UTC.",
   protocol:
-    "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it; `hbone` where " +
-    "a tunnel of another node arrived.",
+    "`http1`, `http2`, `grpc`, `websocket`, `tcp` or `tls`, as the client spoke it; `hbone` " +
+    "where a tunnel of another node arrived.",
   source: "Namespace of the client's pod, `(host)`, `(outside)` or `(unknown)`.",
   client: "The client's address.",
   service: "`namespace/name:port` that was dialled.",

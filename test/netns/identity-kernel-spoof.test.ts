@@ -67,8 +67,6 @@ for (const cni of ["routed", "bridge"] as const) {
           rig.pod("pod-1-1").addresses[family],
           rig.pod(FORGER).addresses[family],
         ];
-        const far = await playground.exec(rig.pod("pod-2-1").netns, ["true"]);
-        assert.equal(far.code, 0);
         const [arrived, counted] = [await received(FORGER), await spoofed()];
         const program = new URL("./raw-frame.ts", import.meta.url).pathname;
         const target = await playground.exec(node.netns, ["ip", "-j", "link", "show", "eth0"]);
@@ -97,6 +95,23 @@ for (const cni of ["routed", "bridge"] as const) {
       }
       assert.equal(await spoofed(), counted + 2 * TIMES);
       assert.equal(await mapsTo(target), false);
+    });
+
+    test("a pod that nobody has told of yet cannot take another's address either", async () => {
+      const { playground, node } = rig.served;
+      const pod = await playground.addPod(node);
+      const mac = "02:71:00:00:01:03";
+      const [counted, arrived] = [await spoofed(), await received("pod-2-2")];
+      for (const family of FAMILIES) {
+        const from = rig.pod("pod-1-1").addresses[family];
+        const to = rig.pod("pod-2-2").addresses[family];
+        await rig.sendFrame(pod.name, udpFrame({ from: mac, to: gateway }, { from, to }));
+      }
+      if (cni === "bridge")
+        await rig.sendFrame(pod.name, arpFrame(mac, rig.pod("pod-1-1").addresses.ip));
+      assert.equal(await spoofed(), counted + (cni === "bridge" ? 3 : 2));
+      assert.equal(await received("pod-2-2"), arrived);
+      await playground.removePod(pod);
     });
 
     test("a pod is no router", async () => {

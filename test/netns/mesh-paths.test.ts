@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Family } from "../../lib/nft/objects.ts";
 import { Mesh, type MeshTarget } from "./mesh-rig.ts";
-import { FAMILIES } from "./served-node.ts";
+import { FAMILIES, until } from "./served-node.ts";
 
 /** Served by a pod of the other node, and by one of this node. */
 const FAR = 1;
@@ -143,12 +143,12 @@ describe("permissive identities", () => {
       [1, "client"],
       [2, "server"],
     ] as const) {
-      const labels = { side, result: "ok" };
-      assert((await mesh.metric(node, "innermesh_tunnel_connections_total", labels)) >= 8);
-      assert.equal(
-        await mesh.metric(node, "innermesh_tunnel_connections_total", { side, result: "denied" }),
-        0,
-      );
+      await until(`tunnels of node-${node}`, async () => {
+        const labels = { side, result: "ok" };
+        return (await mesh.metric(node, "innermesh_tunnel_connections_total", labels)) >= 8;
+      });
+      const denied = { side, result: "denied" };
+      assert.equal(await mesh.metric(node, "innermesh_tunnel_connections_total", denied), 0);
     }
   });
 });

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import {
   type AuthorityMaterial,
   makeRootMaterial,
@@ -14,6 +15,8 @@ import { type NodeProcess, startNode } from "../../playground/node-process.ts";
 import type { CniShape, PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import type { MeshLeaf } from "./mesh-leaf.ts";
+import type { StrangerCall, StrangerResult } from "./mesh-stranger.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
 export type Mode = "off" | "permissive" | "strict";
@@ -51,6 +54,7 @@ export interface TalkOptions {
 }
 
 export const TRUST_DOMAIN = "cluster.local";
+const STRANGER = fileURLToPath(new URL("./mesh-stranger.ts", import.meta.url));
 /** An answer that comes late on a busy machine was not lost. */
 const ANSWER_WITHIN_MS = 10_000;
 
@@ -58,6 +62,7 @@ export class Mesh implements AsyncDisposable {
   readonly served: ServedNode;
   readonly agents = new Map<string, NodeProcess>();
   readonly authority: string;
+  #material: AuthorityMaterial | undefined;
   readonly #flags: readonly string[];
   readonly #pods = new Map<string, MeshPod>();
 
@@ -149,7 +154,9 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** What the agents sign with from the next second on, and all roots they trust. */
-  async putAuthority({ certificate, key, roots }: AuthorityMaterial): Promise<void> {
+  async putAuthority(material: AuthorityMaterial): Promise<void> {
+    const { certificate, key, roots } = material;
+    this.#material = material;
     const put = async (name: string, text: string): Promise<void> => {
       await writeFile(join(this.authority, `${name}.tmp`), text, { mode: 0o600 });
       await rename(join(this.authority, `${name}.tmp`), join(this.authority, name));
@@ -157,6 +164,30 @@ export class Mesh implements AsyncDisposable {
     await put("tls.crt", certificate);
     await put("tls.key", key);
     await put("ca.crt", roots.join(""));
+  }
+
+  /** What agents sign with. */
+  get material(): AuthorityMaterial {
+    return this.#material ?? assert.fail("no authority yet");
+  }
+
+  /** A foreign peer in one pod's place asks for another's application port. */
+  async stranger(
+    from: string,
+    to: string,
+    family: Family,
+    { authority = to, ...leaf }: Partial<MeshLeaf> & { readonly authority?: string },
+  ): Promise<StrangerResult> {
+    const { address, port } = this.at(authority, family);
+    const call: StrangerCall = {
+      ...leaf,
+      address: this.pod(to).addresses[family],
+      authority: family === "ip6" ? `[${address}]:${port}` : `${address}:${port}`,
+    };
+    const argv = [process.execPath, STRANGER, JSON.stringify(call)];
+    const { code, stdout, stderr } = await this.served.playground.exec(this.pod(from).netns, argv);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
   }
 
   /** Sum of a series of an agent over all label sets that hold these. */
