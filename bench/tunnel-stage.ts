@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { fileURLToPath } from "node:url";
+import { sweepPlaygrounds } from "../playground/cluster.ts";
 import type { NodeProcess } from "../playground/node-process.ts";
 import type { PlaygroundPod } from "../playground/topology.ts";
 import type { Manifest } from "../service-proxy/plan/packet-case-manifests.ts";
@@ -18,7 +19,8 @@ import { BACKEND_PORTS, writeBackendFiles } from "./proxy-backends.ts";
 import { processTree } from "./process-cost.ts";
 import { runInside, type Target } from "./rig.ts";
 
-export type Side = "client" | "server";
+export const SIDES = ["client", "server"] as const;
+export type Side = (typeof SIDES)[number];
 
 /** Takes what is poured into it, and says how much that was. */
 export const SINK_PORT = 8_083;
@@ -49,12 +51,12 @@ const NODE_SYSCTLS = ["-net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"];
 /** Agents have the certificates of all pods, and backends answer, when it resolves. */
 export async function startTunnelStage(): Promise<TunnelStage> {
   assert(availableParallelism() > 1, "a processor for each of the two nodes");
+  await sweepPlaygrounds();
   const stack = new AsyncDisposableStack();
   try {
     const directory = await mkdtemp(join(tmpdir(), "innermesh-bench-"));
     stack.defer(() => rm(directory, { recursive: true }));
-    const mesh = stack.use(await Mesh.build());
-    const stage = new TunnelStage(mesh, directory, stack.move());
+    const stage = new TunnelStage(stack.use(await Mesh.build()), directory, stack);
     await stage.prepare();
     return stage;
   } catch (error) {
@@ -71,6 +73,7 @@ export class TunnelStage implements AsyncDisposable {
   readonly pods: Readonly<Record<Side, readonly string[]>>;
   readonly #mesh: Mesh;
   readonly #stack: AsyncDisposableStack;
+  readonly #pods = new Map<Side, PlaygroundPod>();
 
   constructor(mesh: Mesh, directory: string, stack: AsyncDisposableStack) {
     this.#mesh = mesh;
@@ -82,9 +85,12 @@ export class TunnelStage implements AsyncDisposable {
   /** Called once, by `startTunnelStage`. */
   async prepare(): Promise<void> {
     const { playground } = this.#mesh.served;
-    for (const side of ["client", "server"] as const) {
-      const pod = this.#pod(side);
-      const { netns } = playground.node(NUMBERS[side]);
+    for (const side of SIDES) {
+      const node = playground.node(NUMBERS[side]);
+      const { netns } = node;
+      // One of its own: the others have echo servers at the backend's ports.
+      const pod = await playground.addPod(node);
+      this.#pods.set(side, pod);
       await playground.sysctl(pod.netns, SYSCTLS);
       await playground.sysctl(netns, [...SYSCTLS, ...NODE_SYSCTLS]);
       for (const address of [...this.pods[side], plain(side)]) {
@@ -99,10 +105,13 @@ export class TunnelStage implements AsyncDisposable {
     const { netns } = this.#pod("client");
     await runInside(playground, netns, `ip route add ${plain("server")}/32 ${route}`);
     await runInside(playground, netns, `ip route replace ${own}`);
-    await this.#mesh.served.put("bench-pods", [
-      ...this.pods.client.map((address, i) => podManifest("client", i, address)),
-      ...this.pods.server.map((address, i) => podManifest("server", i, address)),
-    ]);
+    await this.#mesh.served.put(
+      "bench-pods",
+      SIDES.flatMap((side) => [
+        podManifest("plain", side, plain(side)),
+        ...this.pods[side].map((address) => podManifest("default", side, address)),
+      ]),
+    );
     const config = await writeBackendFiles(this.directory);
     this.#spawnServer(["nginx", "-p", this.directory, "-c", config]);
     this.#spawnServer([...benchProgram("tunnel-stream-program.ts"), "sink", String(SINK_PORT)]);
@@ -172,7 +181,7 @@ export class TunnelStage implements AsyncDisposable {
   }
 
   #pod(side: Side): PlaygroundPod {
-    return this.#mesh.pod(`pod-${NUMBERS[side]}-1`);
+    return this.#pods.get(side) ?? assert.fail("the stage is prepared");
   }
 
   #spawnServer(argv: readonly string[]): void {
@@ -190,12 +199,13 @@ function plain(side: Side): string {
   return `10.71.${NUMBERS[side]}.${PLAIN_HOST}`;
 }
 
-function podManifest(side: Side, index: number, address: string): Manifest {
-  const name = `${side}-${index}`;
+/** @param namespace `default` gives identities */
+function podManifest(namespace: "default" | "plain", side: Side, address: string): Manifest {
+  const name = `${side}-${address.split(".").at(-1)}`;
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { namespace: "default", name, uid: `uid-${name}`, labels: {} },
+    metadata: { namespace, name, uid: `uid-${name}`, labels: {} },
     spec: { nodeName: `node-${NUMBERS[side]}`, serviceAccountName: side },
     status: { phase: "Running", podIPs: [{ ip: address }] },
   };

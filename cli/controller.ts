@@ -14,6 +14,7 @@ type ControllerArguments = InferredOptionTypes<typeof CONTROLLER_FLAGS> & {
 };
 
 const METRICS_PORT = 15_014;
+const IDENTITY_MODES: readonly string[] = ["none", "off", "permissive", "strict"];
 
 export const controllerCommand: CommandModule<object, ControllerArguments> = {
   command: "controller [rest..]",
@@ -41,19 +42,15 @@ export const controllerCommand: CommandModule<object, ControllerArguments> = {
 
 /** The authority's settings; none where nobody has an identity. */
 function authority(given: ControllerArguments): { readonly authority?: CaSettings } {
-  if (given.identity === "none") return {};
-  const trustDomain = given["trust-domain"];
+  const { identity, "trust-domain": trustDomain, "root-generation": rootGeneration } = given;
+  if (!IDENTITY_MODES.includes(identity)) {
+    throw new WrongUse(`Cannot take --identity "${identity}": want ${IDENTITY_MODES.join(", ")}`);
+  }
+  if (identity === "none") return {};
   if (!isTrustDomain(trustDomain)) {
     const want = "want lower-case letters, digits, dots and dashes";
     throw new WrongUse(`Cannot take --trust-domain "${trustDomain}": ${want}`);
   }
-  const leafLifetimeMs = parseGoDuration(given["certificate-lifetime"]);
-  const { leastMs, mostMs } = LEAF_LIFETIME;
-  if (leafLifetimeMs === undefined || leafLifetimeMs < leastMs || leafLifetimeMs > mostMs) {
-    const text = given["certificate-lifetime"];
-    throw new WrongUse(`Cannot take --certificate-lifetime "${text}": want 10m to 168h`);
-  }
-  const rootGeneration = given["root-generation"];
   if (!Number.isInteger(rootGeneration) || rootGeneration < 0) {
     throw new WrongUse("Cannot take --root-generation: want a whole number");
   }
@@ -62,6 +59,9 @@ function authority(given: ControllerArguments): { readonly authority?: CaSetting
     const text = given["ca-bind-address"];
     throw new WrongUse(`Cannot take --ca-bind-address "${text}": want address:port`);
   }
+  const { leastMs, mostMs } = LEAF_LIFETIME;
+  const lifetimes = { leastMs, mostMs, want: "10m to 168h" };
+  const spreads = { leastMs: 0, mostMs, want: "0s to 168h" };
   return {
     authority: {
       ...DEFAULT_CA_SETTINGS,
@@ -70,10 +70,23 @@ function authority(given: ControllerArguments): { readonly authority?: CaSetting
       listen: { ...DEFAULT_CA_SETTINGS.listen, ...listen },
       callers: given["ca-callers"].split(","),
       audiences: given["ca-audiences"].split(","),
-      leafLifetimeMs,
+      leafLifetimeMs: duration(given, "certificate-lifetime", lifetimes),
       rootGeneration,
+      spreadMs: duration(given, "root-spread", spreads),
     },
   };
+}
+
+function duration(
+  given: ControllerArguments,
+  flag: "certificate-lifetime" | "root-spread",
+  range: { readonly leastMs: number; readonly mostMs: number; readonly want: string },
+): number {
+  const durationMs = parseGoDuration(given[flag]);
+  if (durationMs !== undefined && durationMs >= range.leastMs && durationMs <= range.mostMs) {
+    return durationMs;
+  }
+  throw new WrongUse(`Cannot take --${flag} "${given[flag]}": want ${range.want}`);
 }
 
 function metricsAddress(text: string) {

@@ -14,6 +14,7 @@ import {
 } from "./explain/address-report.ts";
 import { FlowCost } from "./explain/flow-cost.ts";
 import type { PlannedNode } from "./explain/planned-node.ts";
+import { explainPod, formatPodReport, type PodReport } from "./explain/pod-report.ts";
 import { explainService, type ServiceReport } from "./explain/service-report.ts";
 import { formatServiceReport } from "./explain/service-text.ts";
 import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
@@ -21,7 +22,7 @@ import { withNode } from "./plan.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 interface ExplainArguments {
-  readonly kind: "service" | "svc" | "address";
+  readonly kind: keyof typeof EXPLAINERS;
   readonly name: string;
   readonly node: string | undefined;
   readonly output: OutputFormat;
@@ -30,20 +31,21 @@ interface ExplainArguments {
 
 export const explainCommand: CommandModule<object, ExplainArguments> = {
   command: "explain <kind> <name> [flags..]",
-  describe: "Say how a node serves a Service or an address, and why so",
+  describe: "Say how a node serves a Service, an address or a pod, and why so",
   builder: (yargs) =>
     yargs
       .usage("innermesh explain service NAMESPACE/NAME [--node NODE] [flags of innermesh node]")
       .usage("innermesh explain address ADDRESS[:PORT] [--node NODE]")
+      .usage("innermesh explain pod NAMESPACE/NAME [--node NODE]")
       .positional("kind", {
-        choices: ["service", "svc", "address"] as const,
+        choices: ["service", "svc", "address", "pod"] as const,
         demandOption: true,
         describe: "What to explain",
       })
       .positional("name", {
         type: "string",
         demandOption: true,
-        describe: "NAMESPACE/NAME of a Service, or ADDRESS[:PORT]",
+        describe: "NAMESPACE/NAME of a Service or pod, or ADDRESS[:PORT]",
       })
       .option("node", { type: "string", describe: "On this node (--hostname-override)" })
       .option("output", {
@@ -57,9 +59,13 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
         "innermesh explain service default/web --source dir:examples/services --node node-1",
         "lane, entry points, and each endpoint with the reason why it is or is not used",
       )
-      .example("innermesh explain address 10.96.0.10:53", "which Service owns it"),
+      .example("innermesh explain address 10.96.0.10:53", "which Service owns it")
+      .example(
+        "innermesh explain pod shop/cart-0 --identity=off",
+        "its identity, and which label gave it; with the agent's own --identity",
+      ),
   handler: async ({ kind, name, node, output, flags }) => {
-    const explain = kind === "address" ? addressExplainer(name) : serviceExplainer(name);
+    const explain = EXPLAINERS[kind](name);
     const planned = await withKernel(await takeSnapshot(withNode(flags, node)));
     const { report, text } = await explain(planned);
     process.stdout.write(formatOutput(output, report, text));
@@ -67,7 +73,7 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
 };
 
 type Explainer = (node: PlannedNode) => Promise<{
-  readonly report: ServiceReport | AddressReport;
+  readonly report: ServiceReport | AddressReport | PodReport;
   readonly text: () => string;
 }>;
 
@@ -95,6 +101,22 @@ function addressExplainer(text: string): Explainer {
     return { report, text: () => formatAddressReport(report) };
   };
 }
+
+function podExplainer(name: string): Explainer {
+  const key = name.includes("/") ? name : `default/${name}`;
+  return (node) => {
+    const report = explainPod(node, key);
+    if (report === undefined) throw new WrongUse(`Cannot find Pod "${key}" in the source`);
+    return Promise.resolve({ report, text: () => formatPodReport(report) });
+  };
+}
+
+const EXPLAINERS = {
+  service: serviceExplainer,
+  svc: serviceExplainer,
+  address: addressExplainer,
+  pod: podExplainer,
+} as const;
 
 /** Adds what this machine's kernel holds, when this machine is the node and lets us ask. */
 async function withKernel(snapshot: Snapshot): Promise<PlannedNode> {

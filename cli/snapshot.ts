@@ -5,12 +5,18 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { systemClock } from "../lib/clock/system-clock.ts";
 import { makeKubeClient } from "../lib/kube/client.ts";
-import { ALL_KINDS, runApiSource } from "../lib/kube/source/api-source.ts";
+import { runApiSource } from "../lib/kube/source/api-source.ts";
 import { runDirectorySource } from "../lib/kube/source/directory-source.ts";
 import { type KubeStore, makeStore } from "../lib/kube/store.ts";
+import { hasIdentities } from "../netpol-identity/plan/identity-lane.ts";
+import type { EnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
+import type { TunnelPlan } from "../netpol-identity/plan/tunnel-plan.ts";
+import { TunnelPlanner } from "../netpol-identity/plan/tunnel-planner.ts";
+import { kindsOf } from "../roles/node-source.ts";
 import { parseNodeFlags } from "../service-proxy/config/node-flags.ts";
 import { type NodeSettings, nodeNameOf } from "../service-proxy/config/node-settings.ts";
 import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts";
+import type { TableSettings } from "../service-proxy/plan/family-facts.ts";
 import { NodePlan } from "../service-proxy/plan/node-plan.ts";
 import { tableSettings } from "../service-proxy/plan/table-settings.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
@@ -21,6 +27,13 @@ export interface Snapshot {
   readonly nodeName: string;
   readonly store: KubeStore;
   readonly plan: NodePlan;
+  /** Who is enrolled; undefined where identities are off. */
+  readonly identities: EnrolledPods | undefined;
+}
+
+export interface EnrolledPods {
+  readonly labels: EnrolmentLabels;
+  readonly plan: TunnelPlan;
 }
 
 const SYNC_TIMEOUT_MS = 30_000;
@@ -37,12 +50,34 @@ export async function takeSnapshot(flags: readonly string[]): Promise<Snapshot> 
   for (const warning of warnings) process.stderr.write(`${formatSettingProblem(warning)}\n`);
   if (errors.length > 0) throw new WrongUse(errors.map(formatSettingProblem).join("\n"));
   const nodeName = nodeNameOf(settings, hostname());
-  const store = makeStore(ALL_KINDS);
+  const store = makeStore(kindsOf(settings));
   const apiServerAddresses = await fill(store, settings, nodeName);
-  const table = tableSettings(settings, nodeName, apiServerAddresses);
+  const identities = enrolledPods(store, settings, nodeName);
+  const table = plannedTable({ settings, nodeName, store, identities }, apiServerAddresses);
   const own = store.nodes.get(nodeName)?.addresses.map(({ address }) => address) ?? [];
   const plan = new NodePlan(table, store, own, new Map());
-  return { settings, nodeName, store, plan };
+  return { settings, nodeName, store, plan, identities };
+}
+
+/** What shapes a node's table, as its agent has it. */
+export function plannedTable(
+  { settings, nodeName, store, identities }: Omit<Snapshot, "plan">,
+  apiServerAddresses: readonly string[],
+): TableSettings {
+  const table = tableSettings(settings, nodeName, apiServerAddresses);
+  if (identities === undefined) return table;
+  const { plan } = identities;
+  return { ...table, hasIdentities: (service) => hasIdentities(plan, store.slicesOf(service)) };
+}
+
+function enrolledPods(
+  store: KubeStore,
+  { identity: { mode, trustDomain } }: NodeSettings,
+  nodeName: string,
+): EnrolledPods | undefined {
+  if (mode === "none") return undefined;
+  const planner = new TunnelPlanner(store, { nodeName, trustDomain, meshDefault: mode });
+  return { labels: planner.labels(), plan: planner.plan(systemClock.monotonicMs()) };
 }
 
 /** Runs the source until every kind was listed once. */
@@ -71,7 +106,10 @@ async function fill(
     const config = await clientConfig(source);
     addresses = [config.server.hostname];
     const client = makeKubeClient(config, systemClock);
-    run = runApiSource({ ...base, client, random: Math.random }).finally(() => client.close());
+    const pods = settings.identity.mode === "none" ? "of-node" : "all";
+    const kinds = kindsOf(settings);
+    const options = { ...base, client, random: Math.random, kinds, pods } as const;
+    run = runApiSource(options).finally(() => client.close());
   }
   try {
     await synced(store, failures, stop);

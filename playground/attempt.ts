@@ -56,9 +56,7 @@ export function nextLine(socket: Socket, timeoutMs = defaultTimeoutMs): Promise<
     const onError = (error: NodeJS.ErrnoException): void => finish(failureOf(error, phase));
     const onClose = (): void => finish({ kind: "closed" });
     const timer = setTimeout(() => finish({ kind: "timeout", phase }), timeoutMs);
-    socket.once("connect", () => {
-      phase = "answer";
-    });
+    if (phase === "connect") socket.once("connect", () => (phase = "answer"));
     socket.on("data", onData).on("error", onError).on("close", onClose);
     if (socket.destroyed) onClose();
   });

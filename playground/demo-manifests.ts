@@ -1,7 +1,7 @@
 // The demo's objects as a user would write them into a directory source.
 
 import type { Playground } from "./cluster.ts";
-import { type PlaygroundPod, serviceCidrs } from "./topology.ts";
+import { type AddressPair, type PlaygroundPod, serviceCidrs } from "./topology.ts";
 
 /** Something Kubernetes-shaped. */
 export type DemoObject = Readonly<Record<string, unknown>>;
@@ -56,15 +56,43 @@ export function nodeObjects({ nodes }: Playground): readonly DemoObject[] {
   ];
 }
 
-/** What a proxy knows its clients by. */
-export function podObjects(pods: readonly PlaygroundPod[]): readonly DemoObject[] {
-  return pods.map(({ name, node, addresses }) => ({
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { namespace: "default", name },
-    spec: { nodeName: node },
-    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
-  }));
+/**
+ * What a proxy knows its clients by, and what they can prove to be.
+ * @param accounts ServiceAccounts by pod
+ */
+export function podObjects(
+  pods: readonly PlaygroundPod[],
+  accounts: Readonly<Record<string, string>>,
+): readonly DemoObject[] {
+  return pods.map(({ name, node, addresses }) =>
+    podObject(addresses, {
+      metadata: { namespace: "default", name, uid: name },
+      spec: { nodeName: node, serviceAccountName: accounts[name] },
+    }),
+  );
+}
+
+/** Agents, whose label says that their nodes take tunnels. */
+export function tunnelAgents({ nodes }: Playground): readonly DemoObject[] {
+  return nodes.map(({ name, addresses }) => {
+    const labels = { "innermesh.io/tunnel": "hbone" };
+    const agent = `innermesh-${name}`;
+    return podObject(addresses, {
+      metadata: { namespace: "kube-system", name: agent, uid: agent, labels },
+      spec: { nodeName: name, hostNetwork: true, serviceAccountName: "innermesh-node" },
+    });
+  });
+}
+
+/** A Namespace, or a ServiceAccount of namespace default, whose pods get identities so. */
+export function labelled(
+  kind: "Namespace" | "ServiceAccount",
+  name: string,
+  mode: string,
+): DemoObject {
+  const namespace = kind === "Namespace" ? {} : { namespace: "default" };
+  const labels = { "innermesh.io/identity": mode };
+  return { apiVersion: "v1", kind, metadata: { ...namespace, name, labels } };
 }
 
 /** Services and their EndpointSlices. */
@@ -95,6 +123,11 @@ export function grpcRoute(name: string, port: number): DemoObject {
 /** A backend of a rule, at port 80. */
 export function weighted(name: string, weight: number): DemoObject {
   return { name, port: 80, weight };
+}
+
+function podObject({ ip, ip6 }: AddressPair, described: DemoObject): DemoObject {
+  const status = { phase: "Running", podIPs: [{ ip }, { ip: ip6 }] };
+  return { apiVersion: "v1", kind: "Pod", ...described, status };
 }
 
 function routeObject(

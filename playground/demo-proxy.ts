@@ -28,7 +28,7 @@ async function moveLane(stage: Stage): Promise<void> {
   const [node = assert.fail("no agent")] = nodes;
   const title = "the label innermesh.io/lane=l4 moves Service web into a proxy under load";
   await tour.step(title, async () => {
-    await writeObjects(stage, "pods", podObjects(podsOf(playground)));
+    await writeObjects(stage, "pods", podObjects(podsOf(playground), {}));
     const open = await pod.open(WEB_VIP, 9090);
     assert(open.kind === "open");
     const load = pod.startLoad(http(WEB_VIP), { ...LOAD, durationMs: 60_000 });

@@ -18,6 +18,7 @@ import type { Probe } from "./probe.ts";
 import type { ProbeRequest } from "./probe-protocol.ts";
 import { clusterCidrs, type PlaygroundNode, type PlaygroundPod } from "./topology.ts";
 import type { WebPeer } from "./web.ts";
+import type { Wire } from "./wire.ts";
 
 export interface Stage {
   readonly playground: Playground;
@@ -32,6 +33,8 @@ export interface Stage {
   readonly client: Probe;
   /** Serves gRPC and records in any pod; calls from pod-1-1. */
   readonly peer: WebPeer;
+  /** Listens on node-1's end of the link between the nodes. */
+  readonly wire: Wire;
 }
 
 export type Step = (stage: Stage) => Promise<void>;
@@ -46,12 +49,18 @@ export const ANSWER_WITHIN_MS = 3_000;
 
 type Place = Pick<Stage, "playground" | "directory">;
 
-export function launch({ playground, directory }: Place, node: PlaygroundNode): NodeProcess {
+/** @param more flags beside those that every agent of the tour has */
+export function launch(
+  { playground, directory }: Place,
+  node: PlaygroundNode,
+  more: readonly string[] = [],
+): NodeProcess {
   const flags = [
     `--source=dir:${objectsOf(directory)}`,
     `--cluster-cidr=${CIDRS}`,
     `--admin-socket=${socketOf(directory, node)}`,
     `--proxy-drain-timeout=${DRAIN}`,
+    ...more,
   ];
   return startNode(playground, node, flags);
 }

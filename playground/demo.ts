@@ -6,15 +6,16 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createPlayground, sweepPlaygrounds } from "./cluster.ts";
+import { IDENTITY_STEPS } from "./demo-identity.ts";
 import { KERNEL_STEPS, WEB } from "./demo-kernel.ts";
 import { PROXY_STEPS } from "./demo-proxy.ts";
 import { ROUTE_STEPS } from "./demo-routes.ts";
-
 import { LAUNCHER, launch, objectsOf, podsOf, type Stage, writeServices } from "./demo-stage.ts";
 import { DemoTour, type TourOutput } from "./demo-tour.ts";
 import { startEchoServers } from "./echo.ts";
 import { openProbe } from "./probe.ts";
 import { startWebPeer } from "./web.ts";
+import { listenToWire } from "./wire.ts";
 
 const PARTS = [
   {
@@ -22,8 +23,8 @@ const PARTS = [
     steps: KERNEL_STEPS,
   },
   { title: "Services that ask for more get a proxy on each node", steps: PROXY_STEPS },
-
   { title: "Routes: HTTPRoute and GRPCRoute with a Service as parent", steps: ROUTE_STEPS },
+  { title: "Identities: every ServiceAccount proves itself on the wire", steps: IDENTITY_STEPS },
   { title: "The way back", steps: [leave] },
 ];
 
@@ -43,8 +44,9 @@ export async function runDemo(output: TourOutput, signal: AbortSignal): Promise<
     await using pod = openProbe(playground, playground.pod(1, 1).netns);
     await using client = openProbe(playground, playground.client.netns);
     await using peer = startWebPeer(playground, playground.pod(1, 1).netns);
+    await using wire = listenToWire(playground, playground.node(1));
     const nodes = playground.nodes.map((node) => launch({ playground, directory }, node));
-    const stage: Stage = { playground, tour, directory, servers, nodes, pod, client, peer };
+    const stage: Stage = { playground, tour, directory, servers, nodes, pod, client, peer, wire };
     try {
       await takeParts(stage, signal);
     } finally {

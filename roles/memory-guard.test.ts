@@ -45,7 +45,10 @@ test("a node that is to hold keys does not start with a debugger, and says so", 
   const run = promisify(execFile)(process.execPath, [...argv, "--certificate-authority=dir:/none"]);
   await assert.rejects(run, (error: { readonly code?: unknown; readonly stderr?: unknown }) => {
     assert.equal(error.code, 2);
-    assert.match(String(error.stderr), /Cannot hold private keys .* --heapsnapshot-signal=SIGUSR2;/);
+    assert.match(
+      String(error.stderr),
+      /Cannot hold private keys .* --heapsnapshot-signal=SIGUSR2;/,
+    );
     return true;
   });
 });
@@ -55,8 +58,12 @@ test("a closed process writes no core, and no signal opens its debugger", async 
     import { closeMemory, memoryExposure } from ${JSON.stringify(GUARD)};
     const before = memoryExposure();
     closeMemory();
-    process.kill(process.pid, "SIGUSR1");
-    setTimeout(() => console.log(JSON.stringify([before, memoryExposure()])), 100);`;
+    const alive = setInterval(() => {}, 1_000);
+    process.once("SIGUSR1", () => {
+      clearInterval(alive);
+      console.log(JSON.stringify([before, memoryExposure()]));
+    });
+    process.kill(process.pid, "SIGUSR1");`;
   const child = spawn(process.execPath, [QUIET, "--input-type=module", "--eval", program]);
   const output = { out: "", err: "" };
   child.stdout.on("data", (bytes: Buffer) => (output.out += bytes.toString()));

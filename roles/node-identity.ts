@@ -14,14 +14,15 @@ import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts"
 import { exposeIdentity } from "../netpol-identity/apply/identity-metrics.ts";
 import { reportIdentities } from "../netpol-identity/apply/identity-report.ts";
 import { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
-import { PolicyApply } from "../netpol-identity/apply/policy-apply.ts";
+import { PolicyApply, type PolicyKernel } from "../netpol-identity/apply/policy-apply.ts";
+import { removePolicy } from "../netpol-identity/apply/policy-removal.ts";
 import { TunnelStats } from "../netpol-identity/apply/tunnel-stats.ts";
 import { type TrustSource, watchTrust } from "../netpol-identity/apply/trust-watch.ts";
 import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
 import { readEnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
 import type { TunnelTelemetryMessage } from "../netpol-identity/tunnel/tunnel-telemetry.ts";
 import type { IdentitySettings } from "../service-proxy/config/node-settings.ts";
-import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
+import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
 
 export interface NodeIdentityContext {
@@ -51,14 +52,23 @@ export async function openNodeIdentity(
 ): Promise<OpenedIdentity | undefined> {
   const { settings, nodeName, store, kernel, held, log, metrics } = context;
   const { mode, trustDomain, tunnelPort, directPort } = settings;
-  if (mode === "none") return undefined;
+  if (mode === "none") {
+    // An earlier run may have had some.
+    void held
+      .then(() => removePolicy(kernel))
+      .catch((error: unknown) => {
+        log.warn("cannot remove the tables of identities", { error });
+      });
+    return undefined;
+  }
   const { authority, sign } = await openAuthority(context, signal);
   const stats = new TunnelStats();
+  const shared: { workers?: SharedWorkers } = {};
   const record = exposeIdentity(metrics.page, () => identity.state, stats);
   const identity: NodeIdentity = new NodeIdentity({
     settings: { nodeName, trustDomain, meshDefault: mode, tunnelPort, directPort },
     store,
-    apply: new PolicyApply(kernel, log),
+    apply: new PolicyApply(policyKernel(kernel, shared), log),
     authority,
     sign,
     held,
@@ -71,7 +81,10 @@ export async function openNodeIdentity(
     },
   });
   const part: IdentityPart = {
-    share: (workers) => identity.share(workers),
+    share: (workers) => {
+      shared.workers = workers;
+      identity.share(workers);
+    },
     whole: () => identity.whole(),
     // Of our own workers: it has this shape.
     onTelemetry: (worker, telemetry) => stats.add(worker, telemetry as TunnelTelemetryMessage),
@@ -93,6 +106,20 @@ export async function openNodeIdentity(
       ),
   };
   return { part, run: (end) => identity.run(end) };
+}
+
+/** Commits through the lanes, whose audits then know of them. */
+function policyKernel(
+  kernel: NftKernel,
+  shared: { readonly workers?: SharedWorkers },
+): PolicyKernel {
+  return {
+    commit: (transactions) => (shared.workers ?? kernel).commit(transactions),
+    digest: (...asked) => kernel.digest(...asked),
+    readRules: (...asked) => kernel.readRules(...asked),
+    readCounters: (...asked) => kernel.readCounters(...asked),
+    generation: () => kernel.generation(),
+  };
 }
 
 function logKeyEvent(event: KeyEvent, log: Logger): void {

@@ -81,9 +81,7 @@ export async function runNode(argv: readonly string[]): Promise<number> {
     case "cleanup":
       return (await import("../cli/cleanup.ts")).cleanUp(process.stdout);
     case "run":
-      return settings.identity.mode === "none" || guardKeys()
-        ? serve(settings, log)
-        : WRONG_USE;
+      return settings.identity.mode === "none" || guardKeys() ? serve(settings, log) : WRONG_USE;
     default:
       return action satisfies never;
   }

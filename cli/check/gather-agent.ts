@@ -9,8 +9,7 @@ import { formatHostPort, type HostPort } from "../../service-proxy/config/host-p
 import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
 import { NodePlan } from "../../service-proxy/plan/node-plan.ts";
 import { TABLE } from "../../service-proxy/plan/ruleset.ts";
-import { tableSettings } from "../../service-proxy/plan/table-settings.ts";
-import { type Snapshot, takeSnapshot } from "../snapshot.ts";
+import { plannedTable, type Snapshot, takeSnapshot } from "../snapshot.ts";
 import {
   type AgentFacts,
   type Fact,
@@ -98,7 +97,7 @@ async function compareTables(
 }
 
 async function compareOnce(
-  { settings, nodeName, store }: Snapshot,
+  snapshot: Snapshot,
   kernel: NftKernel,
   apiServerAddresses: readonly string[],
 ): Promise<readonly TableFacts[]> {
@@ -108,8 +107,8 @@ async function compareOnce(
     const contents = await kernel.read(family, TABLE);
     if (contents !== undefined) found.set(family, contents);
   }
-  const table = tableSettings(settings, nodeName, apiServerAddresses);
-  const plan = new NodePlan(table, store, await readHostAddresses(), found, { families });
+  const table = plannedTable(snapshot, apiServerAddresses);
+  const plan = new NodePlan(table, snapshot.store, await readHostAddresses(), found, { families });
   return plan.families.map((one) => {
     const { family } = one.options;
     const contents = found.get(family);

@@ -6,6 +6,7 @@ import { cidrContains } from "../../lib/ip/cidr.ts";
 import type { FamilyPlan } from "../../service-proxy/plan/family-plan.ts";
 import { formatTable } from "../output.ts";
 import type { PlannedNode } from "./planned-node.ts";
+import { formatPods, type PodReport, podsAt } from "./pod-report.ts";
 
 export interface AddressQuestion {
   readonly address: string;
@@ -25,6 +26,8 @@ export interface AddressOwner {
 export interface AddressReport extends AddressQuestion {
   readonly node: string;
   readonly owners: readonly AddressOwner[];
+  /** Whose address it is; empty where identities are off. */
+  readonly pods: readonly PodReport[];
   /** What becomes of packets to it, in a sentence. */
   readonly answer: string;
 }
@@ -51,6 +54,7 @@ export function explainAddress(node: PlannedNode, question: AddressQuestion): Ad
     node: node.nodeName,
     ...question,
     owners,
+    pods: podsAt(node, question.address),
     answer:
       family === undefined ? "not a family of this node" : answer(node, family, owners, question),
   };
@@ -66,7 +70,7 @@ export function formatAddressReport(report: AddressReport): string {
   const what = report.port === undefined ? report.address : `${report.address} port ${report.port}`;
   const table =
     rows.length === 0 ? "" : `\n${formatTable([["SERVICE", "AS", "PORT", ""], ...rows])}`;
-  return `${what} on node ${report.node}: ${report.answer}\n${table}`;
+  return `${what} on node ${report.node}: ${report.answer}\n${table}${formatPods(report.pods)}`;
 }
 
 /** Services whose planned elements name the address, or the NodePort at it. */

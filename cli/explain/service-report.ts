@@ -17,6 +17,7 @@ import { type EntryPoint, entryPoints } from "./entry-points.ts";
 import type { FlowCost } from "./flow-cost.ts";
 import { laneReport } from "./lane-report.ts";
 import { type PlannedNode, type PlannedService, plannedService, SetIds } from "./planned-node.ts";
+import { type PodReport, podsBehind } from "./pod-report.ts";
 import { type ProxyReport, ProxyView, proxyReport } from "./proxy-report.ts";
 
 export interface ServiceReport extends LaneChoice {
@@ -34,6 +35,8 @@ export interface ServiceReport extends LaneChoice {
   /** Every route that names the Service as its parent, also those that are not in use. */
   readonly routes: readonly AttachedRoute[];
   readonly ports: readonly PortReport[];
+  /** Pods behind it, with what each proves; empty where identities are off. */
+  readonly pods: readonly PodReport[];
   readonly problems: readonly Problem[];
 }
 
@@ -108,6 +111,7 @@ export function explainService(
     ),
     routes: attachedRoutes(node.store, key),
     ports: service.ports.flatMap((port) => planned.map((one) => portReport(node, cost, one, port))),
+    pods: podsBehind(node, key),
     problems: problemsOf(node, key),
   };
 }

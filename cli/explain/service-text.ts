@@ -5,6 +5,7 @@ import type { AttachedRoute } from "./attached-routes.ts";
 import type { EndpointRow } from "./endpoint-table.ts";
 import type { EntryPoint } from "./entry-points.ts";
 import { laneCost } from "./lane-report.ts";
+import { formatPods } from "./pod-report.ts";
 import { formatProxyReport } from "./proxy-text.ts";
 import type { PortReport, ServiceReport } from "./service-report.ts";
 
@@ -16,7 +17,8 @@ export function formatServiceReport(report: ServiceReport): string {
   const zone = report.zone === undefined ? "" : `, zone ${report.zone}`;
   const head = `Service ${report.service} (${report.type}) on node ${report.node}${zone}\n`;
   const facts = formatTable(factsOf(report).map((row) => ["", ...row]));
-  return [head, facts, ...report.ports.map(formatPort), formatProblems(report)].join("");
+  const ports = report.ports.map(formatPort);
+  return [head, facts, ...ports, formatPods(report.pods), formatProblems(report)].join("");
 }
 
 function factsOf(report: ServiceReport): [string, string][] {

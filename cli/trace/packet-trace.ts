@@ -17,6 +17,7 @@ import { TABLE } from "../../service-proxy/plan/ruleset.ts";
 import { Unreachable, WrongUse } from "../exit.ts";
 import { podAddresses } from "../pod-addresses.ts";
 import type { Snapshot } from "../snapshot.ts";
+import { identityVerdict, tunnelTo } from "./identity-step.ts";
 import { type LaneConnection, type ProxyStep, proxyStep } from "./proxy-step.ts";
 import { parseRequest } from "./request-option.ts";
 
@@ -80,7 +81,7 @@ export async function trace(snapshot: Snapshot, args: TraceQuestion): Promise<Tr
     throw new Unreachable(`Cannot trace: no ${family} table is planned`);
   const node = snapshot.store.nodes.get(snapshot.nodeName);
   const localAddresses = new Set(node?.addresses.map(({ address }) => address));
-  const packet: TracePacket = {
+  const packet = {
     ...source,
     destination: to.address,
     destinationPort: to.port,
@@ -94,15 +95,24 @@ export async function trace(snapshot: Snapshot, args: TraceQuestion): Promise<Tr
   const through = packet.interface === undefined ? "the node itself" : packet.interface;
   const request = requestOf(args);
   const isInside = first.listenerPort === snapshot.settings.proxy.insidePort;
+  const client = clientOf(snapshot, packet, isInside);
   const proxy =
     first.verdict === "lane"
-      ? proxyStep(plan, { ...to, client: clientOf(snapshot, packet, isInside) }, request)
+      ? proxyStep(
+          plan,
+          {
+            ...to,
+            client,
+            tunnelTo: (endpoint) => tunnelTo(snapshot.identities, client.address, endpoint),
+          },
+          request,
+        )
       : undefined;
   return {
     node: snapshot.nodeName,
     from: `${source.source} (${through})`,
     to: `${joinPort(to.address, to.port)}/${to.protocol}`,
-    verdict: verdictOf(first),
+    verdict: identityVerdictOf(snapshot, packet, results) ?? verdictOf(first),
     destinations: [...new Set(results.map((r) => joinPort(r.destination, r.destinationPort)))],
     translated: first.translated,
     masquerade: first.masquerade,
@@ -129,6 +139,23 @@ function clientOf(
   const pod = makeClientReader(nodeName)(store.pods.values()).get(address);
   if (pod === undefined) return { address, kind: "pod" };
   return { address, kind: "pod", namespace: pod.namespace };
+}
+
+/** What the table lets pass may meet the tables of identities behind it. */
+function identityVerdictOf(
+  snapshot: Snapshot,
+  packet: TracePacket & { readonly protocol: Protocol },
+  results: readonly TraceResult[],
+): string | undefined {
+  const passed = results.filter(({ verdict }) => verdict === "accept");
+  return identityVerdict(snapshot, {
+    ...packet,
+    destinations: passed.map(({ destination: address, destinationPort: port }) => ({
+      address,
+      port,
+    })),
+    translated: passed.some(({ translated }) => translated),
+  });
 }
 
 function verdictOf(result: TraceResult): string {

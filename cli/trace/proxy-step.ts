@@ -3,7 +3,7 @@
 
 import type { RequestHead } from "../../lib/http/message.ts";
 import { familyOf } from "../../lib/ip/address.ts";
-import type { FrontendSide } from "../../service-proxy/model/proxy-plan.ts";
+import type { FrontendSide, ProxyEndpoint } from "../../service-proxy/model/proxy-plan.ts";
 import { normalisePath } from "../../service-proxy/model/route-path.ts";
 import type { RouteTable } from "../../service-proxy/model/route-table.ts";
 import type { FamilyPlan } from "../../service-proxy/plan/family-plan.ts";
@@ -23,6 +23,8 @@ export interface LaneConnection {
   readonly address: string;
   readonly port: number;
   readonly client: Pick<Client, "address" | "kind" | "namespace">;
+  /** The identity that the client's connections to an endpoint are carried to, if any is. */
+  readonly tunnelTo: (endpoint: string) => string | undefined;
 }
 
 export interface ProxyStep {
@@ -45,7 +47,12 @@ export interface ProxyTarget {
   readonly serverName?: string;
   /** `nowhere` for a reference that does not resolve: its share is refused. */
   readonly group: string;
-  readonly endpoints: readonly { readonly at: string; readonly seesAddress: string }[];
+  readonly endpoints: readonly {
+    readonly at: string;
+    readonly seesAddress: string;
+    /** Missing where the worker calls it in plaintext. */
+    readonly tunnelTo?: string;
+  }[];
 }
 
 /** @returns undefined where workers know no such entry point: they reset the connection */
@@ -65,7 +72,7 @@ export function proxyStep(
   const side = sideFor(frontend, client);
   const ofDoor = [{ group: side.group, weight: 1, share: 1, actions: [] }];
   const to = (backends: readonly BackendReport[] = ofDoor): readonly ProxyTarget[] =>
-    targetsOf(view, backends, client, side);
+    targetsOf(view, backends, (endpoint) => endpointOf(endpoint, connection, side));
   const head = { port: frontend.port, client: clientInWords(client) };
   const reads = readingOf(served.kind);
   switch (reads.kind) {
@@ -128,18 +135,27 @@ function rulesFor(
 function targetsOf(
   { groups }: ProxyView,
   backends: readonly BackendReport[],
-  client: Client,
-  side: FrontendSide,
+  inWords: (endpoint: ProxyEndpoint) => ProxyTarget["endpoints"][number],
 ): readonly ProxyTarget[] {
   const weighted = backends.filter(({ weight }) => weight > 0);
   return weighted.map(({ group = "nowhere", share }): ProxyTarget => {
-    const found = groups.get(group);
-    const endpoints = (found?.endpoints ?? []).map((endpoint) => ({
-      at: joinPort(endpoint.address, endpoint.port),
-      seesAddress: sourceAddress(client, side, endpoint) ?? "this node's",
-    }));
-    return { share, group, endpoints };
+    const endpoints = groups.get(group)?.endpoints ?? [];
+    return { share, group, endpoints: endpoints.map(inWords) };
   });
+}
+
+function endpointOf(
+  endpoint: ProxyEndpoint,
+  { client, tunnelTo }: LaneConnection,
+  side: FrontendSide,
+): ProxyTarget["endpoints"][number] {
+  const identity = tunnelTo(endpoint.address);
+  const seen = sourceAddress({ ...client, port: 0, source: "" }, side, endpoint);
+  return {
+    at: joinPort(endpoint.address, endpoint.port),
+    seesAddress: seen ?? "this node's",
+    ...(identity !== undefined && { tunnelTo: identity }),
+  };
 }
 
 function clientInWords({ kind, namespace }: Client): string {

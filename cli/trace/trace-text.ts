@@ -58,8 +58,12 @@ function and(action: string): string[] {
 function targetRow({ share, serverName, group, endpoints }: ProxyTarget): string[] {
   const name = serverName === undefined ? "" : `${serverName}: `;
   const where =
-    endpoints.length === 0
-      ? "nobody: refused"
-      : endpoints.map(({ at, seesAddress }) => `${at} (sees ${seesAddress})`).join(" or ");
+    endpoints.length === 0 ? "nobody: refused" : endpoints.map(endpointInWords).join(" or ");
   return ["to", `${name}${percent(share)} ${group}: ${where}`];
+}
+
+function endpointInWords(endpoint: ProxyTarget["endpoints"][number]): string {
+  const { at, seesAddress, tunnelTo } = endpoint;
+  const tunnel = tunnelTo === undefined ? "" : `, by tunnel to ${tunnelTo}`;
+  return `${at} (sees ${seesAddress}${tunnel})`;
 }

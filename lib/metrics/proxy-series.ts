@@ -6,6 +6,7 @@ import { counter, exponentialBuckets, gauge, histogram } from "./series.ts";
 
 const EDGE = ["source_namespace", "service", "port", "route"] as const;
 const RESULT = [...EDGE, "result"] as const;
+const CARRIER = [...EDGE, "carrier"] as const;
 const PORT = ["service", "port"] as const;
 
 /** 0.5 ms to 16.4 s, all of them bounds of the buckets that workers count in. */
@@ -31,6 +32,12 @@ export const proxySeries = {
     labels: EDGE,
     help: "Requests under way.",
   }),
+  requestsProven: counter("innermesh_requests_proven_total", {
+    labels: CARRIER,
+    help:
+      "Requests on connections that prove who is at both ends: by a tunnel's certificates " +
+      "(tunnel), or since both pods are of this node (node).",
+  }),
   requestRetries: counter("innermesh_request_retries_total", {
     labels: EDGE,
     help: "Attempts beside the first of a request.",
@@ -46,6 +53,10 @@ export const proxySeries = {
   connections: counter("innermesh_tcp_connections_total", {
     labels: RESULT,
     help: "Client connections that ended, by how: ok, or why the proxy ended them.",
+  }),
+  connectionsProven: counter("innermesh_tcp_connections_proven_total", {
+    labels: CARRIER,
+    help: "The same of relayed connections.",
   }),
   connectDuration: histogram("innermesh_tcp_connect_duration_seconds", {
     labels: EDGE,

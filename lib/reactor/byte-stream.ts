@@ -16,6 +16,15 @@ export interface StreamOwner {
   onClosed(code: string | undefined): void;
 }
 
+/** Who is at both ends of a connection, and what proves it. */
+export interface StreamProof {
+  /** A tunnel, by certificates; or this node alone, which knows both pods by their interfaces. */
+  readonly carrier: "tunnel" | "node";
+  /** SPIFFE IDs. */
+  readonly source: string;
+  readonly endpoint: string;
+}
+
 /** One connection. Nothing of it is called from within a call into it, but `onData` by none. */
 export interface ByteStream {
   /** Empty for a connection that was dialled: nobody asks. */
@@ -23,6 +32,8 @@ export interface ByteStream {
   readonly remote: SocketAddress;
   /** Hears all from the next event on. */
   owner: StreamOwner;
+  /** Of a connection that was dialled; undefined where nothing proves anything. */
+  readonly proof?: StreamProof | undefined;
   readonly isOpen: boolean;
   /** Bytes that were written and have not left yet. */
   readonly queuedBytes: number;

@@ -14,7 +14,7 @@ import {
   trySend,
   tryShutdownWrite,
 } from "../sys/ffi.ts";
-import type { ByteStream, StreamOwner } from "./byte-stream.ts";
+import type { ByteStream, StreamOwner, StreamProof } from "./byte-stream.ts";
 import { copyToKeep, restOf } from "./kept-bytes.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "./reactor.ts";
 import type { SocketAddress } from "./socket-address.ts";
@@ -43,6 +43,8 @@ type State = "connecting" | "open" | "closed";
 export class TcpStream implements ByteStream, Watcher {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
+  /** For whoever dialled it. */
+  proof: StreamProof | undefined;
   readonly #reactor: Reactor;
   readonly #fd: number;
   #owner: StreamOwner;

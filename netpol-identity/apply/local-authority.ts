@@ -85,6 +85,7 @@ export async function openLocalAuthority(
   void follow();
   return {
     trust: () => trust,
+    signer: () => material?.["tls.crt"],
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -48,6 +48,8 @@ const HEARTBEAT_MS = 1_000;
 const BEATS_TO_COUNT = 5;
 /** The kernel may refuse for a while; workers are told all the same. */
 const KERNEL_WITHIN_MS = 2_000;
+/** Whoever replaced what signs waits for the certificates of what signs now, to end the old root. */
+const RENEWED_WITHIN_MS = 5_000;
 const NOTHING: TunnelPlan = {
   workloads: new Map(),
   peers: new Map(),
@@ -67,6 +69,7 @@ export class NodeIdentity {
   #keeper: PolicyKeeper | undefined;
   #plan = NOTHING;
   #trusted: TrustBundles = new Map();
+  #signer: string | undefined;
   #kernel: PolicyState = { bindings: [], problems: [] };
   #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
   #problems = "";
@@ -210,13 +213,16 @@ export class NodeIdentity {
   }
 
   #trustChanged(): void {
-    const { trust } = this.#parts.authority;
+    const { trust, signer } = this.#parts.authority;
     this.#trusted = new Map(
       [...trust().bundles].map(([domain, roots]) => [
         domain,
         roots.map((pem) => new X509Certificate(pem)),
       ]),
     );
+    const before = this.#signer;
+    this.#signer = signer?.();
+    if (before !== undefined && before !== this.#signer) this.#keys.renewAll(RENEWED_WITHIN_MS);
     this.#keys.recheck();
     this.#mark();
   }

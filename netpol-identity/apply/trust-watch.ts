@@ -12,6 +12,8 @@ import { NO_TRUST, parseTrust, type Trust } from "../model/trust.ts";
 /** Whoever signs for this node, and whom it believes. */
 export interface TrustSource {
   readonly trust: () => Trust;
+  /** The certificate that signs now; missing where nobody tells. */
+  readonly signer?: () => string | undefined;
   /** @returns how to stop listening */
   readonly onChange: (listener: () => void) => () => void;
 }

@@ -1,6 +1,6 @@
 // Two nodes on loopback for tests, without a privilege: the client's has a door for what its pods
-// dial and a dialler, the server's a door for tunnels. Addresses of pods are made up; what is dialled
-// for one waits in a line until the listener that stands for its door accepts it.
+// dial and a dialler, the server's a door for tunnels. Addresses of pods are made up; what is
+// dialled for one waits in a line until the listener that stands for its door accepts it.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

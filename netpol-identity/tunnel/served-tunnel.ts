@@ -21,6 +21,7 @@ export interface ServedPair {
   readonly secured: SecuredStream;
   /** Proven by the certificate of the peer. */
   readonly source: SpiffeUri;
+  /** Of both certificates the earlier end. */
   readonly notAfterMs: number;
   /** Where the connection comes from: the pod that connects. */
   readonly client: Address;
@@ -34,15 +35,12 @@ export class ServedTunnel {
   readonly #pair: ServedPair;
   readonly #session: TunnelSession;
   readonly #streams = new Set<ServedStream>();
-  readonly #notAfterMs: number;
 
   /** @param onOver called once */
   constructor(parts: TunnelParts, pair: ServedPair, onOver: () => void) {
-    const { reactor, frames, telemetry, tables } = parts;
+    const { reactor, frames, telemetry } = parts;
     this.#parts = parts;
     this.#pair = pair;
-    const ownMs = tables.credential(pair.workload.identity)?.notAfterMs ?? 0;
-    this.#notAfterMs = Math.min(pair.notAfterMs, ownMs);
     telemetry.open("server", "sessions", 1);
     this.#session = new TunnelSession(
       {
@@ -71,8 +69,9 @@ export class ServedTunnel {
     const wall = this.#parts.wallMs();
     this.#session.sweep();
     for (const stream of this.#streams) stream.sweep();
-    if (wall >= this.#notAfterMs) this.close();
-    else if (wall >= this.#notAfterMs - EXPIRY_MARGIN_MS) this.drain();
+    const { notAfterMs } = this.#pair;
+    if (wall >= notAfterMs) this.close();
+    else if (wall >= notAfterMs - EXPIRY_MARGIN_MS) this.drain();
   }
 
   drain(): void {

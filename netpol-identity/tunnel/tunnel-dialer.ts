@@ -5,6 +5,7 @@ import type { Address } from "../../lib/ip/address.ts";
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { H2_ERROR } from "../../lib/http/h2-frame.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
+import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Dialer, DialOptions } from "../../lib/reactor/transparent-socket.ts";
 import type { SpiffeUri, TunnelPeer, TunnelWorkload } from "../model/tunnel-plan.ts";
 import { startTrace } from "./connect-head.ts";
@@ -46,7 +47,11 @@ export class TunnelDialer implements Dialer {
       const target = { address: to.address, peer };
       return this.#tunnel({ client: { address: client, workload: source }, target }, to, owner);
     }
-    return this.#parts.inner.dial(from === undefined ? { to } : { to, from }, owner);
+    const stream = this.#parts.inner.dial(from === undefined ? { to } : { to, from }, owner);
+    if (route.kind === "node" && stream instanceof TcpStream) {
+      stream.proof = { carrier: "node", source: route.source, endpoint: route.destination };
+    }
+    return stream;
   }
 
   isPersonal(client: Address): boolean {
@@ -122,6 +127,11 @@ export class TunnelDialer implements Dialer {
       {
         reactor,
         ends: { local: NO_ADDRESS, remote: to },
+        proof: {
+          carrier: "tunnel",
+          source: pair.client.workload.identity,
+          endpoint: pair.target.peer.identity,
+        },
         resetCode: H2_ERROR.cancel,
         onOver: (over, result) => {
           pool.forget(over);

@@ -3,7 +3,7 @@
 
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Address } from "../../lib/ip/address.ts";
-import type { TunnelPeer } from "../model/tunnel-plan.ts";
+import type { TunnelCredential, TunnelPeer } from "../model/tunnel-plan.ts";
 import type { ConnectClient } from "./connect-head.ts";
 import { TUNNEL_PORT } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
@@ -21,14 +21,16 @@ export const WRONG_IDENTITY = "EIDENTITY";
 
 /** Hears one of the two, once, never from within a call. */
 export interface HandshakeOwner {
-  onSecured(secured: SecuredStream, notAfterMs: number): void;
+  onSecured(handshake: TunnelHandshake, secured: SecuredStream, notAfterMs: number): void;
   onHandshakeFailed(code: string): void;
 }
 
-type HandshakeParts = Pick<TunnelParts, "reactor" | "inner" | "security" | "telemetry">;
+type HandshakeParts = Pick<TunnelParts, "reactor" | "inner" | "tables" | "security" | "telemetry">;
 
 export class TunnelHandshake implements StreamOwner {
   readonly startedMs: number;
+  /** What was shown of ours. */
+  credential: TunnelCredential | undefined;
   readonly #parts: HandshakeParts;
   readonly #pair: TunnelPair;
   readonly #owner: HandshakeOwner;
@@ -75,6 +77,7 @@ export class TunnelHandshake implements StreamOwner {
   #secure(): void {
     if (this.#stream === undefined) return;
     const { identity } = this.#pair.client.workload;
+    this.credential = this.#parts.tables.credential(identity);
     const secured = this.#parts.security.secure("client", this.#stream, identity, this);
     if (secured === undefined) {
       this.#stream.reset();
@@ -88,7 +91,7 @@ export class TunnelHandshake implements StreamOwner {
     const proof = secured.proof();
     if (proof.kind === "proven" && proof.identity === this.#pair.target.peer.identity) {
       this.#end("ok");
-      return this.#owner.onSecured(secured, proof.notAfterMs);
+      return this.#owner.onSecured(this, secured, proof.notAfterMs);
     }
     secured.stream.reset();
     this.#fail(proof.kind === "refused" ? proof.reason : "identity", WRONG_IDENTITY);

@@ -52,4 +52,6 @@ export const SESSIONS_PER_PAIR = 32;
 export const WAITING_PER_PAIR = 1_024;
 export const MOST_PAIRS = 16_384;
 /** Accepted, and not yet proven who they are. */
-export const MOST_HANDSHAKES = 1_024;
+export const MOST_HANDSHAKES = 4_096;
+/** From one address, proven or not: several workers of its node may have sessions for one pod. */
+export const MOST_PER_CLIENT = 512;

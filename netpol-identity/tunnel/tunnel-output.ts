@@ -46,13 +46,13 @@ export class FrameBuffer {
 export class TunnelOutput {
   readonly #buffer: FrameBuffer;
   readonly #stream: ByteStream;
-  readonly #onFull: () => void;
+  readonly #onWritten: (isClear: boolean) => void;
 
-  /** @param onFull some could not leave at once: the stream will tell `onDrained` */
-  constructor(buffer: FrameBuffer, stream: ByteStream, onFull: () => void) {
+  /** @param onWritten after each write: whether all left at once, as of `ByteStream.write` */
+  constructor(buffer: FrameBuffer, stream: ByteStream, onWritten: (isClear: boolean) => void) {
     this.#buffer = buffer;
     this.#stream = stream;
-    this.#onFull = onFull;
+    this.#onWritten = onWritten;
   }
 
   write(bytes: Buffer, start: number, end: number): void {
@@ -74,6 +74,6 @@ export class TunnelOutput {
     if (!buffer.isOwner(this) || buffer.lengthBytes === 0) return;
     const { lengthBytes } = buffer;
     buffer.lengthBytes = 0;
-    if (!this.#stream.write(buffer.bytes, 0, lengthBytes)) this.#onFull();
+    this.#onWritten(this.#stream.write(buffer.bytes, 0, lengthBytes));
   }
 }

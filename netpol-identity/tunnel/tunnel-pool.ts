@@ -1,5 +1,5 @@
-// The sessions from one pod to one other, and the connections that wait for them. Never shared with
-// another pod, not even of the same identity: the address that a session comes from is the client's.
+// The sessions from one pod to one other, and the connections that wait for them. Never shared
+// with another pod, not even of the same identity: sessions come from the client's own address.
 
 import { connectHead } from "./connect-head.ts";
 import { type HandshakeOwner, TunnelHandshake, type TunnelPair } from "./tunnel-handshake.ts";
@@ -35,7 +35,7 @@ export class TunnelPool implements HandshakeOwner {
   readonly pair: TunnelPair;
   readonly #parts: TunnelParts;
   readonly #sessions = new Set<Pooled>();
-  readonly #waiting = new Map<TunnelStream, Wish>();
+  #waiting = new Map<TunnelStream, Wish>();
   /** Asked for, and not answered when last looked at. */
   readonly #asked = new Map<TunnelStream, Wish>();
   #handshake: TunnelHandshake | undefined;
@@ -103,13 +103,12 @@ export class TunnelPool implements HandshakeOwner {
     this.#closed = true;
     this.#handshake?.cancel("unknown-pod");
     this.#handshake = undefined;
-    for (const stream of [...this.#waiting.keys()]) stream.fail("ECONNRESET");
-    for (const { session } of [...this.#sessions]) session.abort("ECONNRESET");
+    this.#failWaiting("ECONNRESET");
+    for (const { session } of this.#sessions) session.abort("ECONNRESET");
   }
 
-  onSecured(secured: SecuredStream, notAfterMs: number): void {
+  onSecured({ credential }: TunnelHandshake, secured: SecuredStream, notAfterMs: number): void {
     const { reactor, frames, telemetry } = this.#parts;
-    const credential = this.#credential();
     this.#handshake = undefined;
     telemetry.open("client", "sessions", 1);
     const session = new TunnelSession(
@@ -140,11 +139,19 @@ export class TunnelPool implements HandshakeOwner {
     };
     this.#sessions.add(pooled);
     this.#serve();
+    if (credential !== this.#credential()) session.retire();
   }
 
   onHandshakeFailed(code: string): void {
     this.#handshake = undefined;
-    for (const stream of [...this.#waiting.keys()]) stream.fail(code);
+    this.#failWaiting(code);
+  }
+
+  /** Whoever hears of it may dial again, and waits anew. */
+  #failWaiting(code: string): void {
+    const waiting = this.#waiting;
+    this.#waiting = new Map();
+    for (const stream of waiting.keys()) stream.fail(code);
   }
 
   #serve(): void {
@@ -167,7 +174,7 @@ export class TunnelPool implements HandshakeOwner {
     return undefined;
   }
 
-  /** One at a time, for all that wait. Without a certificate they wait for that: never plaintext. */
+  /** One at a time, for all that wait. Without a certificate they wait on: never plaintext. */
   #grow(): void {
     if (this.#handshake !== undefined || this.#sessions.size >= SESSIONS_PER_PAIR) return;
     if (this.#closed || this.#credential() === undefined) return;

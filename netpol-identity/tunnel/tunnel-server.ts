@@ -1,10 +1,11 @@
 // The door that tunnels come to, port 15008 of every enrolled pod of this node: chooses the
 // certificate by the pod that was dialled, and hands whoever proves an identity to ServedTunnel.
 
+import type { Address } from "../../lib/ip/address.ts";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { TunnelWorkload } from "../model/tunnel-plan.ts";
-import { CONNECT_LIMIT_MS, MOST_HANDSHAKES } from "./tunnel-limits.ts";
+import { CONNECT_LIMIT_MS, MOST_HANDSHAKES, MOST_PER_CLIENT } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
 import type { SecuredStream } from "./tunnel-security.ts";
 import { ServedTunnel } from "./served-tunnel.ts";
@@ -14,6 +15,8 @@ export class TunnelServer {
   readonly #parts: TunnelParts;
   readonly #handshakes = new Set<Arrival>();
   readonly #served = new Set<ServedTunnel>();
+  /** Connections of each client, proven or not. */
+  readonly #byClient = new Map<Address, number>();
 
   constructor(parts: TunnelParts) {
     this.#parts = parts;
@@ -28,21 +31,18 @@ export class TunnelServer {
     const { reactor, tables, telemetry } = this.#parts;
     const workload = tables.workload(ends.local.address);
     const stream = TcpStream.accepted(reactor, fd, ends, NOBODY);
-    const refusal =
-      workload === undefined
-        ? "unknown-pod"
-        : this.#handshakes.size >= MOST_HANDSHAKES
-          ? "limit"
-          : undefined;
-    if (workload === undefined || refusal !== undefined) {
-      telemetry.handshake("server", refusal ?? "unknown-pod");
+    const client = ends.remote.address;
+    if (workload === undefined || this.#isFull(client)) {
+      telemetry.handshake("server", workload === undefined ? "unknown-pod" : "limit");
       return stream.reset();
     }
     const arrival = new Arrival(this.#parts, stream, workload, (served) => {
       this.#handshakes.delete(arrival);
-      if (served !== undefined) this.#serve(served, ends, workload);
+      if (served === undefined) this.#count(client, -1);
+      else this.#serve(served, ends, workload);
     });
     this.#handshakes.add(arrival);
+    this.#count(client, 1);
     arrival.start();
   }
 
@@ -73,9 +73,23 @@ export class TunnelServer {
     const served = new ServedTunnel(
       this.#parts,
       { ...secured, workload, client: ends.remote.address, dialled: ends.local.address },
-      () => this.#served.delete(served),
+      () => {
+        this.#served.delete(served);
+        this.#count(ends.remote.address, -1);
+      },
     );
     this.#served.add(served);
+  }
+
+  #isFull(client: Address): boolean {
+    if (this.#handshakes.size >= MOST_HANDSHAKES) return true;
+    return (this.#byClient.get(client) ?? 0) >= MOST_PER_CLIENT;
+  }
+
+  #count(client: Address, change: 1 | -1): void {
+    const count = (this.#byClient.get(client) ?? 0) + change;
+    if (count === 0) this.#byClient.delete(client);
+    else this.#byClient.set(client, count);
   }
 }
 
@@ -93,6 +107,7 @@ class Arrival implements StreamOwner {
   readonly #workload: TunnelWorkload;
   readonly #onOver: (secured: Secured | undefined) => void;
   #secured: SecuredStream | undefined;
+  #ownNotAfterMs = 0;
   #over = false;
 
   constructor(
@@ -110,6 +125,7 @@ class Arrival implements StreamOwner {
 
   start(): void {
     const { identity } = this.#workload;
+    this.#ownNotAfterMs = this.#parts.tables.credential(identity)?.notAfterMs ?? 0;
     this.#secured = this.#parts.security.secure("server", this.#stream, identity, this);
     if (this.#secured === undefined) this.fail("no-credential");
   }
@@ -119,7 +135,8 @@ class Arrival implements StreamOwner {
     if (secured === undefined) return;
     const proof = secured.proof();
     if (proof.kind === "refused") return this.fail(proof.reason);
-    this.#end("ok", { secured, source: proof.identity, notAfterMs: proof.notAfterMs });
+    const notAfterMs = Math.min(proof.notAfterMs, this.#ownNotAfterMs);
+    this.#end("ok", { secured, source: proof.identity, notAfterMs });
   }
 
   onEnd(): void {

@@ -49,7 +49,7 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
   readonly #outer: ByteStream;
   readonly #output: TunnelOutput;
   readonly #streams = new Map<number, TunnelStream>();
-  readonly #congested = new Set<TunnelStream>();
+  #congested = new Set<TunnelStream>();
   #isFull = false;
   #state: State = "open";
   #silentSweeps = 0;
@@ -60,9 +60,7 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
     this.#parts = parts;
     this.#role = role;
     this.#outer = outer;
-    const output = new TunnelOutput(parts.frames, outer, () => {
-      this.#isFull = true;
-    });
+    const output = new TunnelOutput(parts.frames, outer, (isClear) => this.#onWritten(isClear));
     this.#output = output;
     this.connection = new H2Connection(
       role.kind === "client"
@@ -170,14 +168,19 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
 
   onDrained(): void {
     this.#isFull = false;
-    for (const stream of [...this.#congested]) {
-      this.#congested.delete(stream);
-      stream.onRoom();
-    }
+    const congested = this.#congested;
+    this.#congested = new Set();
+    for (const stream of congested) stream.onRoom();
   }
 
   onClosed(code: string | undefined): void {
     this.#over(code ?? "ECONNRESET");
+  }
+
+  /** A later write may clear what an earlier one left; nobody tells `onDrained` then. */
+  #onWritten(isClear: boolean): void {
+    if (isClear && this.#isFull) this.#parts.reactor.later(() => this.onDrained());
+    else this.#isFull = !isClear;
   }
 
   #handler(): H2Handler {
@@ -251,7 +254,7 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
 
   #endStreams(code: string): void {
     const role = this.#role;
-    for (const [id, stream] of [...this.#streams]) {
+    for (const [id, stream] of this.#streams) {
       if (role.kind === "client" && stream.isWaiting) this.#giveBack(id, stream, role.onRefused);
       else stream.fail(code);
     }

@@ -3,7 +3,7 @@
 // take is kept here, which the peer's window bounds.
 
 import type { H2Connection } from "../../lib/http/h2-connection.ts";
-import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import type { ByteStream, StreamOwner, StreamProof } from "../../lib/reactor/byte-stream.ts";
 import { copyToKeep } from "../../lib/reactor/kept-bytes.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
@@ -24,6 +24,8 @@ export type StreamResult = "ok" | "failed" | "cancelled";
 export interface TunnelStreamParts {
   readonly reactor: Reactor;
   readonly ends: StreamEnds;
+  /** Of one that was dialled. */
+  readonly proof?: StreamProof;
   /** What a reset says to the other end: ours is the client's, or the pod's (RFC 9113 §8.5). */
   readonly resetCode: number;
   /** Called once, whoever ended it, before the owner hears of it. */
@@ -38,6 +40,7 @@ export class TunnelStream implements ByteStream {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly startedMs: number;
+  readonly proof: StreamProof | undefined;
   owner: StreamOwner;
   receivedBytes = 0;
   sentBytes = 0;
@@ -64,6 +67,7 @@ export class TunnelStream implements ByteStream {
     this.local = parts.ends.local;
     this.remote = parts.ends.remote;
     this.startedMs = parts.reactor.nowMs;
+    this.proof = parts.proof;
     this.owner = owner;
   }
 

@@ -20,8 +20,8 @@ export type HandshakeResult =
   | ProofRefusal;
 
 /**
- * How a connection ended. `denied`: by a rule, or for what it asked; `failed`: it could not be made,
- * or broke; `cancelled`: reset by our side's end of it.
+ * How a connection ended. `denied`: by a rule, or for what it asked; `failed`: it could not be
+ * made, or broke; `cancelled`: reset by our side's end of it.
  */
 export type TunnelResult = "ok" | "denied" | "failed" | "cancelled";
 

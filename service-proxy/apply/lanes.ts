@@ -170,6 +170,7 @@ function openPool(parts: LanesParts, { stats, taps, late }: Hearers): WorkerPool
     start: () => pool.start(),
     update: (delta) => pool.updateIdentity(delta),
     healthy: () => pool.healthy,
+    commit: (transactions) => parts.apply.commitAside(transactions),
   });
   return pool;
 }

@@ -22,6 +22,7 @@ type PortLabels = Readonly<Record<"service" | "port", string>>;
 export function exposeProxyStats(page: Registry, stats: ProxyStats): void {
   exposeLayer(page, stats, "http", {
     results: series.requests,
+    proven: series.requestsProven,
     duration: series.requestDuration,
     inFlight: series.requestsInFlight,
     sums: [
@@ -32,6 +33,7 @@ export function exposeProxyStats(page: Registry, stats: ProxyStats): void {
   });
   exposeLayer(page, stats, "tcp", {
     results: series.connections,
+    proven: series.connectionsProven,
     duration: series.connectDuration,
     inFlight: series.connectionsOpen,
     sums: [
@@ -48,6 +50,7 @@ export function exposeProxyStats(page: Registry, stats: ProxyStats): void {
 
 interface LayerSeries {
   readonly results: CounterSeries<EdgeLabel | "result">;
+  readonly proven: CounterSeries<EdgeLabel | "carrier">;
   readonly duration: HistogramSeries<EdgeLabel>;
   readonly inFlight: GaugeSeries<EdgeLabel>;
   readonly sums: readonly (readonly [CounterSeries<EdgeLabel>, EdgeSum])[];
@@ -57,10 +60,11 @@ function exposeLayer(
   page: Registry,
   stats: ProxyStats,
   layer: EdgeLayer,
-  { results, duration, inFlight, sums }: LayerSeries,
+  { results, proven, duration, inFlight, sums }: LayerSeries,
 ): void {
   const edges = (): readonly EdgeTotals[] => stats.routes().filter((edge) => edge.layer === layer);
   collectCounter(page, results, () => edges().flatMap(resultSamples));
+  collectCounter(page, proven, () => edges().flatMap(provenSamples));
   collectHistogram(page, duration, () =>
     edges().map((edge) => histogramSample(edge, duration.buckets)),
   );
@@ -81,6 +85,15 @@ function resultSamples(edge: EdgeTotals): readonly Sample<EdgeLabel | "result">[
     labels: { ...labels, result },
     value: edge.counts[i] ?? 0,
   })).filter(({ value }) => value > 0);
+}
+
+function provenSamples(edge: EdgeTotals): readonly Sample<EdgeLabel | "carrier">[] {
+  const labels = labelsOf(edge);
+  const samples = [
+    { labels: { ...labels, carrier: "tunnel" }, value: countOf(edge, "tunnelled") },
+    { labels: { ...labels, carrier: "node" }, value: countOf(edge, "inNode") },
+  ];
+  return samples.filter(({ value }) => value > 0);
 }
 
 function histogramSample(edge: EdgeTotals, bounds: readonly number[]): HistogramSample<EdgeLabel> {

@@ -68,6 +68,9 @@ export const EDGE_SUMS = [
   "receivedBytes",
   "sentBytes",
   "latencyMs",
+  /** Requests or connections whose both ends were proven: by certificates, or by this node. */
+  "tunnelled",
+  "inNode",
 ] as const;
 
 export type EdgeSum = (typeof EDGE_SUMS)[number];

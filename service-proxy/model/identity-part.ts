@@ -1,6 +1,8 @@
 // What the lanes ask of the part of the node that proves identities, and give to it. Both live in
 // the same workers; a composition root joins them.
 
+import type { Transaction } from "../../lib/nft/objects.ts";
+
 /** Proxy workers, as the part that proves identities sees them. */
 export interface SharedWorkers {
   /** Starts them, unless they run. */
@@ -9,6 +11,8 @@ export interface SharedWorkers {
   update(delta: unknown): Promise<void>;
   /** True while some worker takes connections. */
   healthy(): boolean;
+  /** Commits to other tables than the lanes', so that their audits do not take it for a stranger's. */
+  commit(transactions: readonly Transaction[]): Promise<void>;
 }
 
 /** What somebody asks about identities. */

@@ -22,6 +22,8 @@ const EJECTIONS = sumColumn("ejections");
 const RECEIVED_BYTES = sumColumn("receivedBytes");
 const SENT_BYTES = sumColumn("sentBytes");
 const LATENCY_MS = sumColumn("latencyMs");
+const TUNNELLED = sumColumn("tunnelled");
+const IN_NODE = sumColumn("inNode");
 
 /** Some 2 MiB when all are in use. */
 const MOST_SLOTS = 4_096;
@@ -83,6 +85,11 @@ export class EdgeTable {
   transferred(slot: number, receivedBytes: number, sentBytes: number): void {
     this.#add(slot, RECEIVED_BYTES, receivedBytes);
     this.#add(slot, SENT_BYTES, sentBytes);
+  }
+
+  /** @param carrier what proves who is at both ends; undefined: nothing */
+  proven(slot: number, carrier: "tunnel" | "node" | undefined): void {
+    if (carrier !== undefined) this.#add(slot, carrier === "tunnel" ? TUNNELLED : IN_NODE, 1);
   }
 
   retried(slot: number): void {

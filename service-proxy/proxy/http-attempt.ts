@@ -1,6 +1,7 @@
 // One try of a request at one endpoint: what is counted of it, at the endpoint and on its edge.
 // Each try counts; those that were followed by another also count as retries.
 
+import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Result } from "../model/edge.ts";
 import type { HttpParts } from "./http-parts.ts";
 import type { EndpointState, Outcome } from "./picker-endpoint.ts";
@@ -27,6 +28,8 @@ export class HttpAttempt {
   readonly startedMs: number;
   /** To the head of the response; NaN until there is one. */
   upstreamMs = Number.NaN;
+  /** Who is at both ends of its connection, where that is proven; set when it is sent. */
+  proof: StreamProof | undefined;
   readonly #parts: HttpParts;
   readonly #slot: number;
   #isSwitched = false;
@@ -67,6 +70,7 @@ export class HttpAttempt {
     const spentMs = this.#isSwitched ? Number.NaN : this.#spentMs(now);
     if (this.endpoint.finished(now, outcome, spentMs)) requests.ejected(this.#slot);
     requests.transferred(this.#slot, receivedBytes, sentBytes);
+    requests.proven(this.#slot, this.proof?.carrier);
     requests.finished(this.#slot, result, latencyMs);
   }
 

@@ -197,6 +197,7 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
       attempts: forwarding?.attempts ?? 0,
       durationMs,
       upstreamMs: forwarding?.upstreamMs,
+      proof: forwarding?.proof,
       receivedBytes,
       sentBytes,
     });

@@ -1,6 +1,7 @@
 // A routed request on its way: sent to an endpoint, to another one where that is safe, until one
 // has answered or the time is over. It keeps what may have to be sent again.
 
+import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import assert from "node:assert/strict";
 import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
@@ -98,6 +99,11 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   get upstreamMs(): number | undefined {
     const { upstreamMs = Number.NaN } = this.#attempt ?? {};
     return Number.isNaN(upstreamMs) ? undefined : upstreamMs;
+  }
+
+  /** Of the last attempt. */
+  get proof(): StreamProof | undefined {
+    return this.#attempt?.proof;
   }
 
   get isTunnel(): boolean {
@@ -227,7 +233,10 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   #send(upstream: UpstreamStream): void {
     this.#move("send");
     this.#upstream = upstream;
-    if (this.#attempt !== undefined) this.#attempt.upstream = upstream;
+    if (this.#attempt !== undefined) {
+      this.#attempt.upstream = upstream;
+      this.#attempt.proof = upstream.proof;
+    }
     const { body, expectContinue } = this.#request;
     upstream.send({ head: this.#routed.head, body, expectContinue });
     let isHungry = true;

@@ -1,6 +1,7 @@
 // Tells of a request that ended: the access log, and those who watch.
 
 import { fieldValue, type RequestHead } from "../../lib/http/message.ts";
+import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Failure } from "../model/edge.ts";
 import type { RequestRecord } from "../model/request-record.ts";
 import type { HttpParts } from "./http-parts.ts";
@@ -21,6 +22,8 @@ export interface RequestFacts {
   readonly attempts: number;
   readonly durationMs: number;
   readonly upstreamMs: number | undefined;
+  /** Who is at both ends of the connection to the endpoint, where that is proven. */
+  readonly proof: StreamProof | undefined;
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
@@ -36,7 +39,7 @@ export function reportRequest(parts: HttpParts, door: HttpDoor, facts: RequestFa
 }
 
 function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): RequestRecord {
-  const { received, forwarded, upstreamMs } = facts;
+  const { received, forwarded, upstreamMs, proof } = facts;
   return {
     time: new Date(beganMs).toISOString(),
     protocol: protocolOf(facts),
@@ -58,6 +61,9 @@ function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): Request
     sentBytes: facts.sentBytes,
     requestId: forwarded && fieldValue(forwarded.fields, "x-request-id"),
     traceparent: forwarded && fieldValue(forwarded.fields, "traceparent"),
+    sourceIdentity: proof?.source,
+    endpointIdentity: proof?.endpoint,
+    carrier: proof?.carrier,
   };
 }
 

@@ -149,6 +149,7 @@ export class TcpRelay implements Expiring {
     this.#edge = -1;
     deadlines.remove(this);
     connections.transferred(edge, this.#received, this.#sent);
+    connections.proven(edge, dialled.stream.proof?.carrier);
     connections.finished(edge, result, dialled.connectMs);
     // Where nothing moved for long, nobody is to blame.
     const outcome = result === "reset" ? "error" : "ok";

@@ -11,7 +11,7 @@ import type { H1Body, H1ResponseHead } from "../../lib/http/h1-head.ts";
 import { DEFAULT_H1_LIMITS } from "../../lib/http/h1-limits.ts";
 import { H1Parser, RESPONSES } from "../../lib/http/h1-parser.ts";
 import type { FieldLines, RequestHead } from "../../lib/http/message.ts";
-import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
+import type { ByteStream, StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ClientRequest } from "./http-client-stream.ts";
 import { HeldBytes } from "./http-held-bytes.ts";
@@ -34,6 +34,7 @@ export interface UpstreamParts {
 
 export class UpstreamH1 implements UpstreamStream {
   readonly kind = "stream";
+  readonly proof: StreamProof | undefined;
   readonly #stream: ByteStream;
   readonly #output: HttpOutput;
   readonly #keeper: UpstreamKeeper;
@@ -61,6 +62,7 @@ export class UpstreamH1 implements UpstreamStream {
   /** @param stream open, its events told to this object */
   constructor(stream: ByteStream, { reactor, output }: UpstreamParts, keeper: UpstreamKeeper) {
     this.#stream = stream;
+    this.proof = stream.proof;
     this.#output = new HttpOutput(output, stream);
     this.#held = new HeldBytes(reactor);
     this.#keeper = keeper;

@@ -8,7 +8,7 @@ import type { H2ResponseHead } from "../../lib/http/h2-head.ts";
 import { DEFAULT_H2_LIMITS } from "../../lib/http/h2-limits.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
-import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import type { ByteStream, StreamOwner, StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
 import { H2Flow } from "./http-h2-flow.ts";
 import { HttpOutput } from "./http-output.ts";
@@ -24,6 +24,7 @@ export class UpstreamH2 implements StreamOwner {
   readonly reactor: Reactor;
   readonly connection: H2Connection;
   readonly #stream: ByteStream;
+  readonly proof: StreamProof | undefined;
   readonly #output: HttpOutput;
   readonly #onGone: () => void;
   readonly #streams = new Map<number, UpstreamH2Stream>();
@@ -40,6 +41,7 @@ export class UpstreamH2 implements StreamOwner {
   constructor(stream: ByteStream, { reactor, output }: UpstreamParts, onGone: () => void) {
     this.reactor = reactor;
     this.#stream = stream;
+    this.proof = stream.proof;
     const gathered = new HttpOutput(output, stream);
     this.#output = gathered;
     this.#onGone = onGone;
@@ -163,6 +165,7 @@ export class UpstreamH2 implements StreamOwner {
 /** One request on a shared connection. */
 class UpstreamH2Stream implements UpstreamStream {
   readonly kind = "stream";
+  readonly proof: StreamProof | undefined;
   readonly #shared: UpstreamH2;
   #owner: UpstreamOwner | undefined;
   #request: ClientRequest | undefined;
@@ -174,6 +177,7 @@ class UpstreamH2Stream implements UpstreamStream {
 
   constructor(shared: UpstreamH2, owner: UpstreamOwner) {
     this.#shared = shared;
+    this.proof = shared.proof;
     this.#owner = owner;
   }
 

@@ -3,6 +3,7 @@
 
 import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
+import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import type { Client } from "./client.ts";
@@ -67,6 +68,8 @@ export function refusedWait(
 
 export interface UpstreamStream {
   readonly kind: "stream";
+  /** Who is at both ends, where that is proven. */
+  readonly proof: StreamProof | undefined;
   send(request: ClientRequest): void;
   /** @returns false when it waits: write no more until `onUpstreamDrained` */
   write(bytes: Buffer, start: number, end: number): boolean;

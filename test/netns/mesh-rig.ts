@@ -11,6 +11,7 @@ import {
   type AuthorityMaterial,
   makeRootMaterial,
 } from "../../netpol-identity/ca/root-material.ts";
+import type { OpenConnection, RunningLoad } from "../../playground/probe.ts";
 import { type NodeProcess, startNode } from "../../playground/node-process.ts";
 import type { CniShape, PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
 import type { Family } from "../../lib/nft/objects.ts";
@@ -28,6 +29,8 @@ export interface MeshOptions {
   readonly podsPerNode?: number;
   /** Pods that are not enrolled, whatever the namespace says. */
   readonly exempt?: readonly string[];
+  /** What agents sign with at first. @default a root that lasts for years */
+  readonly material?: AuthorityMaterial;
   /** Beside those that identities need. */
   readonly flags?: readonly string[];
 }
@@ -78,6 +81,7 @@ export class Mesh implements AsyncDisposable {
     cni,
     podsPerNode,
     exempt = [],
+    material = newRoot(),
     flags = [],
   }: MeshOptions = {}): Promise<Mesh> {
     const served = await ServedNode.build({
@@ -87,9 +91,7 @@ export class Mesh implements AsyncDisposable {
     const mesh = new Mesh(served, flags);
     try {
       await mkdir(mesh.authority);
-      await mesh.putAuthority(
-        makeRootMaterial({ trustDomain: TRUST_DOMAIN, nowMs: Date.now(), randomBytes }),
-      );
+      await mesh.putAuthority(material);
       await mesh.enrol(mode);
       await mesh.exempt(exempt);
       await mesh.putPods();
@@ -157,13 +159,9 @@ export class Mesh implements AsyncDisposable {
   async putAuthority(material: AuthorityMaterial): Promise<void> {
     const { certificate, key, roots } = material;
     this.#material = material;
-    const put = async (name: string, text: string): Promise<void> => {
-      await writeFile(join(this.authority, `${name}.tmp`), text, { mode: 0o600 });
-      await rename(join(this.authority, `${name}.tmp`), join(this.authority, name));
-    };
-    await put("tls.crt", certificate);
-    await put("tls.key", key);
-    await put("ca.crt", roots.join(""));
+    await this.#putAuthorityFile("tls.crt", certificate);
+    await this.#putAuthorityFile("tls.key", key);
+    await this.#putAuthorityFile("ca.crt", roots.join(""));
   }
 
   /** What agents sign with. */
@@ -188,6 +186,34 @@ export class Mesh implements AsyncDisposable {
     const { code, stdout, stderr } = await this.served.playground.exec(this.pod(from).netns, argv);
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout);
+  }
+
+  /** What else agents are to believe, as a published bundle says it: bans among them. */
+  async putTrust(data: Readonly<Record<string, string>>): Promise<void> {
+    await this.#putAuthorityFile("trust.json", JSON.stringify(data));
+  }
+
+  async #putAuthorityFile(name: string, text: string): Promise<void> {
+    await writeFile(join(this.authority, `${name}.tmp`), text, { mode: 0o600 });
+    await rename(join(this.authority, `${name}.tmp`), join(this.authority, name));
+  }
+
+  /** New connections at fixed times until it is stopped. */
+  load(from: string, { address, port }: MeshTarget, ratePerSecond = 50): RunningLoad {
+    return this.served
+      .probe(from)
+      .startLoad(
+        { protocol: "tcp", address, port },
+        { ratePerSecond, durationMs: 600_000, timeoutMs: ANSWER_WITHIN_MS },
+      );
+  }
+
+  /** Opens a connection that stays. */
+  async open(from: string, { address, port }: MeshTarget): Promise<OpenConnection> {
+    const options = { timeoutMs: ANSWER_WITHIN_MS };
+    const opened = await this.served.probe(from).open(address, port, options);
+    assert(opened.kind === "open", `${from} cannot open ${address}: ${opened.kind}`);
+    return opened;
   }
 
   /** Sum of a series of an agent over all label sets that hold these. */
@@ -289,6 +315,11 @@ export class Mesh implements AsyncDisposable {
     for (const agent of this.agents.values()) await agent.kill();
     await this.served[Symbol.asyncDispose]();
   }
+}
+
+/** A root of its own, which lasts for years. */
+export function newRoot(): AuthorityMaterial {
+  return makeRootMaterial({ trustDomain: TRUST_DOMAIN, nowMs: Date.now(), randomBytes });
 }
 
 /** What says that a node takes tunnels. */

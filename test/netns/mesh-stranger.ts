@@ -21,6 +21,8 @@ export interface StrangerResult {
   readonly status: number;
   /** Bytes that came through the tunnel from the pod. */
   readonly bytes: number;
+  /** URI of the certificate that the pod's node showed; empty when it showed none. */
+  readonly identity: string;
   /** What went wrong first; empty when nothing did. */
   readonly error: string;
 }
@@ -41,7 +43,7 @@ async function dial({
   key,
 }: StrangerCall): Promise<StrangerResult> {
   const errors: string[] = [];
-  let [status, bytes] = [0, 0];
+  let [status, bytes, identity] = [0, 0, ""];
   const fail = (error: unknown): void => {
     errors.push(error instanceof Error ? error.message : String(error));
   };
@@ -57,6 +59,9 @@ async function dial({
   });
   const session = connectHttp2(`https://${authority}`, { createConnection: () => socket });
   socket.on("error", fail);
+  socket.on("secureConnect", () => {
+    identity = (socket.getPeerCertificate().subjectaltname ?? "").replace(/^URI:/, "");
+  });
   session.on("error", fail);
   const stream: ClientHttp2Stream = session.request({
     ":method": "CONNECT",
@@ -76,5 +81,5 @@ async function dial({
   });
   await once(stream, "close").catch(fail);
   session.destroy();
-  return { status, bytes, error: errors[0] ?? "" };
+  return { status, bytes, identity, error: errors[0] ?? "" };
 }

@@ -2,13 +2,11 @@
 // every path.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Family } from "../../lib/nft/objects.ts";
-import { makeRootMaterial } from "../../netpol-identity/ca/root-material.ts";
 import { countAnswers } from "../../playground/probe.ts";
 import { makeLeaf } from "./mesh-leaf.ts";
-import { Mesh, type MeshTarget, TRUST_DOMAIN } from "./mesh-rig.ts";
+import { Mesh, type MeshTarget, newRoot, TRUST_DOMAIN } from "./mesh-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
 
 const FAR = 1;
@@ -120,11 +118,10 @@ describe("strict identities", () => {
 
     test(`${family}: the tunnel's door takes who proves an identity, and no other`, async () => {
       const uri = `spiffe://${TRUST_DOMAIN}/ns/default/sa/pod-2-1`;
-      const other = makeRootMaterial({ trustDomain: TRUST_DOMAIN, nowMs: Date.now(), randomBytes });
       const elsewhere = `spiffe://elsewhere/ns/default/sa/pod-2-1`;
       const refused = {
         nothing: {},
-        "another root": makeLeaf(other, uri),
+        "another root": makeLeaf(newRoot(), uri),
         "another trust domain": makeLeaf(mesh.material, elsewhere),
       };
       for (const [what, leaf] of Object.entries(refused)) {
