@@ -7,6 +7,7 @@ import { controllerCommand } from "./controller.ts";
 import { demoCommand } from "./demo.ts";
 import { WrongUse } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
+import { identityCommand } from "./identity.ts";
 import { planCommand } from "./plan.ts";
 import { tapCommand } from "./tap.ts";
 import { topCommand } from "./top.ts";
@@ -31,6 +32,7 @@ export async function runVerbs(argv: readonly string[]): Promise<number> {
     .command(conformanceCommand)
     .command(topCommand)
     .command(tapCommand)
+    .command(identityCommand)
     .command(demoCommand)
     .command(versionCommand)
     .command({

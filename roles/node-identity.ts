@@ -21,6 +21,8 @@ import { type TrustSource, watchTrust } from "../netpol-identity/apply/trust-wat
 import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
 import { readEnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
 import type { TunnelTelemetryMessage } from "../netpol-identity/tunnel/tunnel-telemetry.ts";
+import { certificateMissing, identityProblem } from "../service-proxy/apply/event-reports.ts";
+import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { IdentitySettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
@@ -32,6 +34,7 @@ export interface NodeIdentityContext {
   readonly kernel: NftKernel;
   /** Missing where objects come from a directory. */
   readonly client?: KubeClient;
+  readonly events: EventSink;
   readonly onWatchEvent: (report: WatchReport) => void;
   readonly metrics: NodeMetrics;
   readonly held: Promise<void>;
@@ -50,7 +53,7 @@ export async function openNodeIdentity(
   context: NodeIdentityContext,
   signal: AbortSignal,
 ): Promise<OpenedIdentity | undefined> {
-  const { settings, nodeName, store, kernel, held, log, metrics } = context;
+  const { settings, nodeName, store, kernel, held, log, metrics, events } = context;
   const { mode, trustDomain, tunnelPort, directPort } = settings;
   if (mode === "none") {
     // An earlier run may have had some.
@@ -77,7 +80,11 @@ export async function openNodeIdentity(
     log,
     onKeyEvent: (event) => {
       record(event);
-      logKeyEvent(event, log);
+      tellKeyEvent(event, context);
+    },
+    onProblem: (problem) => {
+      log.warn(`${problem.object}: ${problem.message}`, { field: problem.field });
+      events.report(identityProblem(problem));
     },
   });
   const part: IdentityPart = {
@@ -122,8 +129,14 @@ function policyKernel(
   };
 }
 
-function logKeyEvent(event: KeyEvent, log: Logger): void {
+function tellKeyEvent(event: KeyEvent, context: NodeIdentityContext): void {
+  const { log, events, nodeName } = context;
   const { identity } = event;
+  const account = parseSpiffeId(identity);
+  if (event.kind !== "issued" && account !== undefined) {
+    const message = event.kind === "expired" ? "its certificate ran out" : String(event.error);
+    events.report(certificateMissing(account, nodeName, message));
+  }
   switch (event.kind) {
     case "issued":
       return log.info("an identity has a certificate", { identity, serial: event.serial });

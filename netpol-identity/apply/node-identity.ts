@@ -41,6 +41,8 @@ export interface NodeIdentityParts {
   readonly random: () => number;
   readonly log: Logger;
   readonly onKeyEvent: (event: KeyEvent) => void;
+  /** Told once each time that the problems are others than before. */
+  readonly onProblem: (problem: Problem) => void;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -246,7 +248,7 @@ export class NodeIdentity {
     const text = JSON.stringify(problems);
     if (text === this.#problems) return;
     this.#problems = text;
-    for (const problem of problems) this.#parts.log.warn("an identity is in doubt", { ...problem });
+    for (const problem of problems) this.#parts.onProblem(problem);
   }
 
   #mark(): void {

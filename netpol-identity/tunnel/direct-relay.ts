@@ -124,9 +124,9 @@ class DirectRelay {
     this.#parts.telemetry.connection("client", result);
     this.#parts.onFinished({
       side: "client",
-      via: route.kind === "node" ? "node" : "plaintext",
+      via: route.kind === "plaintext" ? "plaintext" : "node",
       source: route.source,
-      ...(route.kind === "node" ? { destination: route.destination } : {}),
+      ...(route.kind === "plaintext" ? {} : { destination: route.destination }),
       ...(route.kind === "denied" ? { rule: route.rule } : {}),
       client: this.#down.remote.address,
       target: this.#down.local,

@@ -7,6 +7,7 @@ import {
   DB,
   DB_POD,
   NOTHING_NEW,
+  OTHER_WEB_POD,
   readAll,
   SampleTunnel,
   gone,
@@ -212,4 +213,40 @@ test("a door that answers no handshake is given up after ten seconds", async () 
   tunnel.sweep(11);
   assert.equal(await failed, "ETIMEDOUT");
   silent.close();
+});
+
+test("a session carries 200 streams, and the next ones go to another", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  let opened = 0;
+  const to = { address: DB_POD, port };
+  for (let i = 0; i < 250; i++) {
+    tunnel.dialer.dial({ to, client: WEB_POD }, { ...NOBODY, onOpen: () => opened++ });
+  }
+  await until(() => opened === 250, "all of them to open");
+  assert.equal(tunnel.client.dialled.length, 2);
+  assert.equal(tunnel.client.parts.telemetry.take().sides.client.sessions, 2);
+});
+
+test("pods that dial pods: what took no tunnel is told, and as what it is", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  for (const address of [OTHER_WEB_POD, "10.9.9.9"]) {
+    const socket = tunnel.dial(port, WEB_POD, address);
+    socket.end("abc");
+    assert.equal((await readAll(socket)).toString(), "abc");
+  }
+  tunnel.verdict = { kind: "deny", rule: "shop/alone" };
+  await gone(tunnel.dial(port, WEB_POD, OTHER_WEB_POD));
+  await gone(tunnel.dial(port, "10.1.0.77", OTHER_WEB_POD));
+  await until(() => tunnel.relays.isIdle, "the relays to end");
+  const told = tunnel.client.records.map(
+    ({ via, source, destination, sentBytes, receivedBytes, result, rule }) =>
+      [via, source, destination, sentBytes, receivedBytes, result, rule] as const,
+  );
+  assert.deepEqual(told, [
+    ["node", WEB, WEB, 3, 3, "ok", undefined],
+    ["plaintext", WEB, undefined, 3, 3, "ok", undefined],
+    ["node", WEB, WEB, 0, 0, "denied", "shop/alone"],
+  ]);
 });

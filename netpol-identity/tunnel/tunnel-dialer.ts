@@ -20,7 +20,12 @@ export type TunnelRoute =
   | { readonly kind: "tunnel"; readonly source: TunnelWorkload; readonly peer: TunnelPeer }
   | { readonly kind: "node"; readonly source: SpiffeUri; readonly destination: SpiffeUri }
   | { readonly kind: "plaintext"; readonly source?: SpiffeUri }
-  | { readonly kind: "denied"; readonly source?: SpiffeUri; readonly rule: string };
+  | {
+      readonly kind: "denied";
+      readonly source?: SpiffeUri;
+      readonly destination: SpiffeUri;
+      readonly rule: string;
+    };
 
 /** A pod takes nothing from somebody who proves nothing. */
 const STRICT = "strict";
@@ -66,12 +71,13 @@ export class TunnelDialer implements Dialer {
     const known = source === undefined ? {} : { source: source.identity };
     if (local !== undefined) {
       if (source === undefined || client === undefined) {
-        if (local.mode === "strict") return { kind: "denied", rule: STRICT };
+        const destination = local.identity;
+        if (local.mode === "strict") return { kind: "denied", destination, rule: STRICT };
         return { kind: "plaintext" };
       }
       const pods = { source: source.identity, destination: local.identity };
       const verdict = authorize({ ...pods, client, target: to });
-      if (verdict.kind === "deny") return { kind: "denied", ...known, rule: verdict.rule };
+      if (verdict.kind === "deny") return { kind: "denied", ...pods, rule: verdict.rule };
       return { kind: "node", ...pods };
     }
     const peer = source === undefined ? undefined : tables.peer(to.address);

@@ -8,6 +8,7 @@ import {
   DB,
   DB_POD,
   NOTHING_NEW,
+  OTHER_WEB_POD,
   readAll,
   SampleTunnel,
   gone,
@@ -187,4 +188,14 @@ test("a drain lets streams end and says so: the client goes to another session",
     tunnel.sweep();
     return tunnel.server.parts.telemetry.take().sides.server.sessions === 1;
   }, "the drained session to close");
+});
+
+test("one client cannot take every place: its connections are bounded, others get theirs", async () => {
+  using tunnel = new SampleTunnel();
+  for (let i = 0; i < 512; i++) tunnel.dialTunnelDoor();
+  await gone(tunnel.dialTunnelDoor());
+  const port = await tunnel.app((socket) => socket.pipe(socket));
+  const other = tunnel.dial(port, OTHER_WEB_POD);
+  other.end("served");
+  assert.equal((await readAll(other)).toString(), "served");
 });

@@ -65,6 +65,40 @@ export function serviceProblem(
   };
 }
 
+/** An identity that somebody asked for does not hold. */
+export function identityProblem(problem: {
+  /** Kind and key, as in `Pod shop/web`. */
+  readonly object: string;
+  readonly field: string;
+  readonly message: string;
+}): EventReport {
+  const [kind = "", key = ""] = problem.object.split(" ");
+  const [name = "", namespace] = key.split("/").reverse();
+  return {
+    regarding: { apiVersion: "v1", kind, name, ...(namespace === undefined ? {} : { namespace }) },
+    type: "Warning",
+    reason: "IdentityNotProven",
+    action: "Enrol",
+    note: `${problem.field}: ${problem.message}`,
+  };
+}
+
+/** Nobody signs for a ServiceAccount that has a pod here, or nobody did in time. */
+export function certificateMissing(
+  account: { readonly namespace: string; readonly serviceAccount: string },
+  nodeName: string,
+  message: string,
+): EventReport {
+  const { namespace, serviceAccount: name } = account;
+  return {
+    regarding: { apiVersion: "v1", kind: "ServiceAccount", namespace, name },
+    type: "Warning",
+    reason: "CertificateMissing",
+    action: "Sign",
+    note: `node ${nodeName}: ${message}`,
+  };
+}
+
 /** Rules could not be written; those of before stay. */
 export function syncFailed(node: ObjectReference, error: Error): EventReport {
   const note = `rules of before stay in place: ${error.message}`;

@@ -6,7 +6,8 @@ import { DedupeWindow, TokenBucket } from "./event-limits.ts";
 
 export interface ObjectReference {
   readonly apiVersion: "v1";
-  readonly kind: "Node" | "Service";
+  /** `Service`, `Pod` and others of the core. */
+  readonly kind: string;
   readonly name: string;
   /** Missing for cluster-scoped kinds. */
   readonly namespace?: string;

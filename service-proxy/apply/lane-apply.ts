@@ -45,9 +45,9 @@ export class LaneApply {
       ...this.#gather((ledger) => ledger.takeFresh()),
       clients: this.#clientDifference(),
     };
+    // Workers may run before any Service needs one, for identities, and outlive the last that did.
+    if (!isEmpty(delta)) await this.#parts.pool.update(delta);
     if (!plan.families.every((family) => family.proxy.isEmpty)) this.#parts.pool.start();
-    // Workers that outlive the last Service of a lane go on to follow pods and addresses.
-    if (!isFirst && !isEmpty(delta)) await this.#parts.pool.update(delta);
     if (isFirst) await this.#parts.settle();
   }
 

@@ -10,7 +10,15 @@ import { AccessLog, fileWriter, type WriteBytes } from "./access-log.ts";
 import { formatAccessLine, redactHeaders } from "./access-log-record.ts";
 
 test("a line has the fields of the schema in its order, and only those", () => {
-  const full = sampleRecord({ grpcStatus: 0, requestId: "r", traceparent: "t", flags: FAILURES });
+  const full = sampleRecord({
+    grpcStatus: 0,
+    requestId: "r",
+    traceparent: "t",
+    flags: FAILURES,
+    sourceIdentity: "spiffe://cluster.local/ns/shop/sa/web",
+    endpointIdentity: "spiffe://cluster.local/ns/shop/sa/db",
+    carrier: "tunnel",
+  });
   const line = formatAccessLine(Object.assign(full, { authorization: "Bearer secret" }));
   const names = Object.keys(JSON.parse(line) as object);
   assert.deepEqual(names, Object.keys(REQUEST_FIELDS));

@@ -108,13 +108,13 @@ suite("identities in a cluster", () => {
 
   test("F39: with the CA down certificates serve, new ones wait; back up, they come", async () => {
     await mesh.stopControllers();
-    const failed = await mesh.metric(2, REQUESTS, { result: "failed" });
-    await mesh.putPod(2, 2);
-    await using pod = new AskingPod(mesh, 2, 2);
+    const failed = await mesh.metric(1, REQUESTS, { result: "failed" });
+    await mesh.putPod(1, 4);
+    await using pod = new AskingPod(mesh, 1, 4);
     await pod.silentFor(QUIET_MS);
     assert.equal(await mesh.ask(1, 1), "pod-2-1");
     await eventually(async () => {
-      assert.ok((await mesh.metric(2, REQUESTS, { result: "failed" })) > failed);
+      assert.ok((await mesh.metric(1, REQUESTS, { result: "failed" })) > failed);
     });
     assert.equal(pod.answers, 0);
     await mesh.startControllers();
@@ -134,7 +134,7 @@ suite("identities in a cluster", () => {
     await eventually(async () => {
       assert.notEqual((await connection.say("after")).kind, "reply");
     }, BAN_LIMIT_MS);
-    await mesh.putPod(2, 4);
+    await mesh.putPod(2, 2);
     await eventually(async () => assert.ok((await refusals("banned")) > refused));
   });
 

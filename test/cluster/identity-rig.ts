@@ -184,7 +184,7 @@ export class IdentityCluster implements AsyncDisposable {
     const kubeconfig = this.cluster.file("controller.yaml");
     const { authorityFile } = controlPlane;
     await writeKubeconfig(kubeconfig, { url: server, authorityFile, credentials: { token } });
-    const { ip, ip6 } = node.addresses;
+    const { ip } = node.addresses;
     const child = playground.spawn(
       node.netns,
       [

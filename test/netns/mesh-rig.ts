@@ -68,6 +68,8 @@ export class Mesh implements AsyncDisposable {
   #material: AuthorityMaterial | undefined;
   readonly #flags: readonly string[];
   readonly #pods = new Map<string, MeshPod>();
+  /** Agents that were replaced. */
+  readonly #former: NodeProcess[] = [];
 
   /** Use `build`. */
   constructor(served: ServedNode, flags: readonly string[]) {
@@ -124,6 +126,15 @@ export class Mesh implements AsyncDisposable {
     const said = (words: string) => () => agent.log.some((line) => line.includes(words));
     await until("the first sync", said("Services are served"));
     return agent;
+  }
+
+  /** As the next version of a DaemonSet: starts beside the old one, which is told to end then. */
+  async replaceAgent(node: number): Promise<void> {
+    const old = this.agent(node);
+    this.#former.push(old);
+    await this.startAgent(this.served.playground.node(node));
+    await old.logged("a newer agent takes this node over");
+    process.kill(old.pid, "SIGTERM");
   }
 
   /** Sets the mode of the namespace. */
@@ -312,7 +323,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const agent of this.agents.values()) await agent.kill();
+    for (const agent of [...this.#former, ...this.agents.values()]) await agent.kill();
     await this.served[Symbol.asyncDispose]();
   }
 }
