@@ -9,6 +9,9 @@ import type { ProxyStage } from "./proxy-stage.ts";
 import type { Target } from "./rig.ts";
 import { percentile } from "./statistics.ts";
 
+/** Whose client it is. */
+export type LoadPlace = Pick<ProxyStage, "directory" | "grpcMessagePath" | "runClient">;
+
 /** Closed loops: each connection or stream has one request under way. */
 export type LoadPlan =
   | {
@@ -46,7 +49,7 @@ const FAILED_SHARE_LIMIT = 0.001;
 
 /** @throws when more than one request in a thousand failed */
 export async function runLoad(
-  stage: ProxyStage,
+  stage: LoadPlace,
   plan: LoadPlan,
   { target, seconds }: { readonly target: Target; readonly seconds: number },
 ): Promise<Load> {
@@ -84,7 +87,7 @@ function parseReport(stdout: string): Load {
 
 /** It knows no percentiles, but writes down every request: start, status, duration in µs. */
 async function runH2load(
-  stage: ProxyStage,
+  stage: LoadPlace,
   { connections, streams, grpc = false }: Extract<LoadPlan, { kind: "h2load" }>,
   { address, port }: Target,
   seconds: number,

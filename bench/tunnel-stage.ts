@@ -15,15 +15,13 @@ import type { PlaygroundPod } from "../playground/topology.ts";
 import type { Manifest } from "../service-proxy/plan/packet-case-manifests.ts";
 import { Mesh } from "../test/netns/mesh-rig.ts";
 import { until } from "../test/netns/served-node.ts";
-import { BACKEND_PORTS, writeBackendFiles } from "./proxy-backends.ts";
+import { BACKEND_PORTS, GRPC_PATH, writeBackendFiles } from "./proxy-backends.ts";
 import { processTree } from "./process-cost.ts";
 import { runInside, type Target } from "./rig.ts";
+import { type Side, SIDES } from "./tunnel-subject.ts";
 
-export const SIDES = ["client", "server"] as const;
-export type Side = (typeof SIDES)[number];
-
-/** Takes what is poured into it, and says how much that was. */
-export const SINK_PORT = 8_083;
+/** Of the server pod, what takes a stream and what sends one: see tunnel-stream-program.ts. */
+export const STREAM_PORTS = { sink: 8_083, source: 8_084 } as const;
 /** Where programs of the bench are. */
 export function benchProgram(name: string): string[] {
   const path = fileURLToPath(new URL(`./${name}`, import.meta.url));
@@ -113,8 +111,9 @@ export class TunnelStage implements AsyncDisposable {
       ]),
     );
     const config = await writeBackendFiles(this.directory);
+    const ports = Object.values(STREAM_PORTS).map(String);
     this.#spawnServer(["nginx", "-p", this.directory, "-c", config]);
-    this.#spawnServer([...benchProgram("tunnel-stream-program.ts"), "sink", String(SINK_PORT)]);
+    this.#spawnServer([...benchProgram("tunnel-stream-program.ts"), "serve", ...ports]);
     await this.#mesh.certified();
     for (const address of [plain("server"), ...this.pods.server]) {
       await this.awaitAnswer({ address, port: BACKEND_PORT });
@@ -130,14 +129,19 @@ export class TunnelStage implements AsyncDisposable {
     return this.#mesh.served.playground.node(NUMBERS[side]).addresses.ip;
   }
 
-  /** A server that has an identity; the client that calls it has one as well. */
-  get enrolled(): Target {
-    return { address: this.pods.server[0] ?? "", port: BACKEND_PORT };
+  /** Servers that have identities, as their clients at `pods.client` do. */
+  get enrolled(): readonly Target[] {
+    return this.pods.server.map((address) => ({ address, port: BACKEND_PORT }));
   }
 
   /** The same server without an identity, called by a client without one: the kernel's lane. */
   get plain(): Target {
     return { address: plain("server"), port: BACKEND_PORT };
+  }
+
+  /** A file that holds one request. */
+  get grpcMessagePath(): string {
+    return join(this.directory, GRPC_PATH);
   }
 
   /** Starts a peer on the node of a side; it runs until it is told to end or the stage goes. */
@@ -149,12 +153,10 @@ export class TunnelStage implements AsyncDisposable {
     });
   }
 
-  /** Starts a program in the client pod. */
+  /** Starts a program in the client pod, to talk to over its standard streams. */
   spawnClient(argv: readonly string[]): ChildProcess {
-    return this.#mesh.served.playground.spawn(
-      this.#pod("client").netns,
-      pinned(CORES.client, argv),
-    );
+    const { netns } = this.#pod("client");
+    return this.#mesh.served.playground.spawn(netns, pinned(CORES.client, argv));
   }
 
   /** Runs a program of the client to its end; it must succeed. @returns its standard output */

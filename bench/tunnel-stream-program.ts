@@ -1,69 +1,123 @@
-// One stream upwards. `sink PORT` takes what is sent there, and answers each connection at its end
-// with how many bytes that were. `pour ADDRESS PORT SECONDS` sends as fast as it is taken, and
-// prints { bytes, seconds } once the sink has answered.
+// One stream, at the end of either pod. `serve SINK SOURCE`: at the port SINK takes what is sent,
+// and answers each connection at its end with how many bytes that were; at SOURCE sends without
+// end. `up ADDRESS PORT SECONDS` and `down ADDRESS PORT SECONDS` are the clients of the two, and
+// print a Stream.
 
 import assert from "node:assert/strict";
+import type { StreamOwner } from "../lib/reactor/byte-stream.ts";
 import { Reactor } from "../lib/reactor/reactor.ts";
 import { encodeSocketAddress } from "../lib/reactor/socket-address.ts";
 import { acceptFrom } from "../lib/reactor/tcp-listener.ts";
 import { TcpStream } from "../lib/reactor/tcp-stream.ts";
 import { AF_INET, streamSocket, tryBind, tryListen } from "../lib/sys/ffi.ts";
 
-const PIECE_BYTES = 262_144;
-const [mode, ...words] = process.argv.slice(2);
+/** What was carried. */
+export interface Stream {
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+const PIECE = Buffer.alloc(262_144);
+const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
 const reactor = new Reactor(() => performance.now());
-const nothing = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
+const [mode, ...words] = process.argv.slice(2);
 
-if (mode === "sink") sink(Number(words[0]));
-else pour({ address: words[0] ?? "", port: Number(words[1]) }, Number(words[2]));
+if (mode === "serve") {
+  listen(Number(words[0]), count);
+  listen(Number(words[1]), (stream) => {
+    send(stream, () => false);
+  });
+} else {
+  const [address = "", port, seconds] = words;
+  const to = { address, port: Number(port) };
+  if (mode === "up") up(to, 1_000 * Number(seconds));
+  else down(to, 1_000 * Number(seconds));
+}
 
-function sink(port: number): void {
+function listen(port: number, onStream: (stream: TcpStream) => void): void {
   const fd = streamSocket(AF_INET);
   assert.equal(tryBind(fd, encodeSocketAddress("0.0.0.0", port)), 0);
   assert.equal(tryListen(fd, 16), 0);
   acceptFrom(reactor, fd, (accepted, ends) => {
-    const stream = TcpStream.accepted(reactor, accepted, ends, nothing);
-    let bytes = 0;
-    stream.owner = {
-      ...nothing,
-      onData: (_, start, end) => {
-        bytes += end - start;
-      },
-      onEnd: () => {
-        stream.push(Buffer.from(String(bytes)));
-        stream.end();
-      },
-    };
+    const stream = TcpStream.accepted(reactor, accepted, ends, NOBODY);
+    onStream(stream);
     stream.resume();
   });
 }
 
-function pour(remote: { readonly address: string; readonly port: number }, seconds: number): void {
-  const piece = Buffer.alloc(PIECE_BYTES);
-  const encoded = encodeSocketAddress(remote.address, remote.port);
+function count(stream: TcpStream): void {
+  let bytes = 0;
+  stream.owner = {
+    ...NOBODY,
+    onData: (_, start, end) => {
+      bytes += end - start;
+    },
+    onEnd: () => {
+      stream.push(Buffer.from(String(bytes)));
+      stream.end();
+    },
+  };
+}
+
+/** Sends as fast as it is taken, until it is over. */
+function send(stream: TcpStream, isOver: () => boolean): void {
+  const more = (): void => {
+    if (!stream.isOpen) return;
+    if (isOver()) stream.end();
+    else if (stream.write(PIECE, 0, PIECE.length)) setImmediate(more);
+  };
+  stream.owner = { ...NOBODY, onDrained: more };
+  more();
+}
+
+function up(to: { readonly address: string; readonly port: number }, limitMs: number): void {
   const startMs = performance.now();
   let answer = "";
-  const send = (): void => {
-    if (performance.now() - startMs > 1_000 * seconds) stream.end();
-    else if (stream.write(piece, 0, piece.length)) reactor.later(() => setImmediate(send));
-  };
-  const stream = TcpStream.connecting(
-    reactor,
-    streamSocket(AF_INET),
-    { remote, encoded },
-    {
-      onOpen: send,
-      onDrained: send,
+  const stream = dial(to, () => {
+    send(stream, () => performance.now() - startMs > limitMs);
+    stream.owner = {
+      ...stream.owner,
       onData: (bytes, start, end) => {
         answer += bytes.toString("latin1", start, end);
       },
-      onEnd: () => {},
-      onClosed: (code) => {
-        assert(code === undefined && answer !== "", `the stream broke: ${code}`);
-        const took = (performance.now() - startMs) / 1_000;
-        process.stdout.write(`${JSON.stringify({ bytes: Number(answer), seconds: took })}\n`);
-        process.exit();
-      },
+      onClosed: () => print(Number(answer), startMs),
+    };
+  });
+}
+
+function down(to: { readonly address: string; readonly port: number }, limitMs: number): void {
+  const startMs = performance.now();
+  let bytes = 0;
+  const stream = dial(to, () => {});
+  stream.owner = {
+    ...NOBODY,
+    onData: (_, start, end) => {
+      bytes += end - start;
     },
-  ) as TcpStream;
+    onClosed: (code) => assert.fail(`the stream broke: ${code}`),
+  };
+  setTimeout(() => print(bytes, startMs), limitMs);
+}
+
+function dial(
+  to: { readonly address: string; readonly port: number },
+  onOpen: () => void,
+): TcpStream {
+  const encoded = encodeSocketAddress(to.address, to.port);
+  const owner = { ...NOBODY, onOpen };
+  const stream = TcpStream.connecting(
+    reactor,
+    streamSocket(AF_INET),
+    { remote: to, encoded },
+    owner,
+  );
+  assert(typeof stream !== "string", `cannot connect: ${String(stream)}`);
+  return stream;
+}
+
+/** The last word. */
+function print(bytes: number, startMs: number): void {
+  assert(bytes > 0, "nothing arrived");
+  const stream: Stream = { bytes, seconds: (performance.now() - startMs) / 1_000 };
+  process.stdout.write(`${JSON.stringify(stream)}\n`, () => process.exit());
 }

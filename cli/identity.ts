@@ -38,7 +38,10 @@ export const identityCommand: CommandModule<object, IdentityArguments> = {
         describe: "How to print it",
       })
       .example("innermesh identity", "certificates, pods, and whom this node trusts")
-      .example("innermesh identity shop/cart-0", "which rule gave it its identity, or why it lacks one")
+      .example(
+        "innermesh identity shop/cart-0",
+        "which rule gave it its identity, or why it lacks one",
+      )
       .strict(),
   handler: (args) => runIdentity(args, process.stdout),
 };

@@ -34,12 +34,13 @@ const SOON_MS = 15_000;
 const POLL_MS = 20;
 
 type Mode = "off" | "permissive" | "strict";
+type Account = (typeof ACCOUNTS)[keyof typeof ACCOUNTS];
 
 /** Labels the namespace and ServiceAccounts of pods. */
 export async function enrolAs(
   stage: Stage,
   namespace: Mode,
-  accounts: Partial<Record<(typeof ACCOUNTS)[keyof typeof ACCOUNTS], Mode>> = {},
+  accounts: Partial<Record<Account, Mode>> = {},
 ): Promise<void> {
   const objects: DemoObject[] = [
     labelled("Namespace", "default", namespace),
@@ -72,7 +73,7 @@ export async function replaceAgents(stage: Stage): Promise<{ readonly ended: Pro
       nodes[index] = next;
       await old.logged("a newer agent takes this node over");
       ends.push(old.stop());
-      await next.proxying();
+      await next.logged("Services are served");
     }),
   );
   return { ended: Promise.all(ends) };
@@ -82,19 +83,27 @@ export function authorityOf(directory: string): string {
   return join(directory, "authority");
 }
 
-/** Waits until both nodes have certificates for exactly these ServiceAccounts of their pods. */
-export async function certified({ nodes }: Stage): Promise<number> {
+/** Waits until every ServiceAccount of pods has a certificate, each on its pods' node. */
+export async function certified(stage: Stage): Promise<void> {
   const wanted = new Set(Object.values(ACCOUNTS).map(identityOf));
+  const series = /^innermesh_certificate_expiry_timestamp_seconds\{identity="(.+)"\} (\d+)/gm;
   await soon("certificates", async () => {
-    const pages = await Promise.all(nodes.map((node) => node.get(10_249, "/metrics")));
-    const series = /^innermesh_certificate_expiry_timestamp_seconds\{identity="(.+)"\} (\d+)/gm;
-    const found = pages
-      .flatMap(({ body }) => [...body.matchAll(series)])
-      .filter(([, , expiry]) => Number(expiry) > Date.now() / 1_000)
-      .map(([, identity = ""]) => identity);
-    return found.length === wanted.size && wanted.isSubsetOf(new Set(found));
+    const expiries = (await metrics(stage)).matchAll(series);
+    const valid = expiries.filter(([, , expiry]) => Number(expiry) > Date.now() / 1_000);
+    return wanted.isSubsetOf(new Set(valid.map(([, identity = ""]) => identity)));
   });
-  return wanted.size;
+}
+
+/** How many certificates followed another, on both nodes. */
+export async function renewals(stage: Stage): Promise<number> {
+  const series = /^innermesh_certificate_requests_total\{result="renewed"\} (\d+)/gm;
+  const counts = (await metrics(stage)).matchAll(series);
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+async function metrics({ nodes }: Stage): Promise<string> {
+  const pages = await Promise.all(nodes.map((node) => node.get(10_249, "/metrics")));
+  return pages.map(({ body }) => body).join("\n");
 }
 
 /** Asks until there is an answer. @throws AssertionError when there is none */

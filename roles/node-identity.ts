@@ -44,6 +44,8 @@ export interface NodeIdentityContext {
 /** The part as the lanes see it, and its own life. */
 export interface OpenedIdentity {
   readonly part: IdentityPart;
+  /** Resolves when workers could start, or soon. */
+  readonly prepared: Promise<void>;
   /** Never rejects. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -112,7 +114,7 @@ export async function openNodeIdentity(
         question,
       ),
   };
-  return { part, run: (end) => identity.run(end) };
+  return { part, prepared: identity.prepared, run: (end) => identity.run(end) };
 }
 
 /** Commits through the lanes, whose audits then know of them. */

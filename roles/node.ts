@@ -180,7 +180,7 @@ function runServices(
       events: source.events,
       apiServerAddresses: source.apiServerAddresses,
       otherNodes: source.nodes.current,
-      ready: source.nodes.opened,
+      ready: Promise.all([source.nodes.opened, identity?.prepared]).then(() => {}),
       hostAddresses: addresses.current,
       succession: ends.succession,
       leave: ends.leave,

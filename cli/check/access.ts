@@ -21,6 +21,7 @@ export const AGENT_ACCESS: readonly NeededAccess[] = [
   { group: "networking.k8s.io", resource: "servicecidrs", verbs: READ, needed: false },
   { group: "", resource: "namespaces", verbs: READ, needed: false },
   { group: "", resource: "pods", verbs: READ, needed: false },
+  { group: "", resource: "serviceaccounts", verbs: READ, needed: false },
   { group: GATEWAY, resource: "httproutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "grpcroutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "tcproutes", verbs: READ, needed: false },

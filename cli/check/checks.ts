@@ -3,6 +3,7 @@
 import type { Facts } from "./facts.ts";
 import { AGENT_CHECKS } from "./judge-agent.ts";
 import { CLUSTER_CHECKS } from "./judge-cluster.ts";
+import { IDENTITY_CHECKS } from "./judge-identity.ts";
 import { KERNEL_CHECKS } from "./judge-kernel.ts";
 import { LANE_CHECKS } from "./judge-lane.ts";
 import { LIMIT_CHECKS } from "./judge-limits.ts";
@@ -16,6 +17,7 @@ export const CHECKS: readonly Check[] = [
   ...CLUSTER_CHECKS,
   ...AGENT_CHECKS,
   ...LANE_CHECKS,
+  ...IDENTITY_CHECKS,
 ];
 
 export interface CheckResult extends Verdict {
@@ -31,7 +33,8 @@ export interface CheckReport {
 }
 
 export function judge(facts: Facts): CheckReport {
-  const results = CHECKS.map(
+  const checks = CHECKS.filter(({ appliesTo }) => appliesTo?.(facts) ?? true);
+  const results = checks.map(
     (check): CheckResult => ({
       id: check.id,
       category: check.id.split(".")[0] ?? "",

@@ -4,6 +4,7 @@
 import type { Node } from "../../lib/kube/api/node.ts";
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Family } from "../../lib/nft/objects.ts";
+import type { IdentityReport } from "../../netpol-identity/apply/identity-report.ts";
 import type { NodeSettings } from "../../service-proxy/config/node-settings.ts";
 
 /** An answer, or why there is none. */
@@ -22,6 +23,7 @@ export interface Facts {
   readonly rivals: RivalFacts;
   readonly cluster: ClusterFacts;
   readonly agent: AgentFacts;
+  readonly identity: IdentityFacts;
 }
 
 export interface KernelFacts {
@@ -176,6 +178,16 @@ export interface AgentFacts {
   /** How many workers take connections. */
   readonly proxyWorkers: Fact<number>;
   readonly tables: Fact<readonly TableFacts[]>;
+}
+
+/** Unknown where identities are off. */
+export interface IdentityFacts {
+  /** What the agent tells on its socket. */
+  readonly report: Fact<IdentityReport>;
+  /** Places of the tables of identities that the kernel has not got, as `bridge`. */
+  readonly missingTables: Fact<readonly string[]>;
+  /** Whether the IP hooks see frames that stay on a bridge. */
+  readonly watchedBridges: Fact<Readonly<Record<Family, boolean>>>;
 }
 
 export interface PageFacts {

@@ -7,6 +7,7 @@ import type { Facts } from "./facts.ts";
 import { gatherAgent, hostFamilies } from "./gather-agent.ts";
 import { gatherCluster } from "./gather-cluster.ts";
 import { gatherHost } from "./gather-host.ts";
+import { gatherIdentity } from "./gather-identity.ts";
 import { gatherKernel, type KernelDoor } from "./gather-kernel.ts";
 import { gatherLane } from "./gather-lane.ts";
 import { gatherRivals } from "./gather-rivals.ts";
@@ -37,6 +38,7 @@ export async function gather(
       rivals: await gatherRivals(door),
       cluster: cluster.facts,
       agent: await gatherAgent(flags, settings, door, cluster),
+      identity: await gatherIdentity(settings, door, hostFamilies()),
     };
   } finally {
     if (door.kind === "known") await door.value.close();

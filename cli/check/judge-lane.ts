@@ -155,9 +155,9 @@ function judgeAdminSocket({ lane: { adminSocket }, pre }: Facts): Verdict {
   if (pre) return skip(BEFORE_INSTALL);
   return ifKnown(adminSocket, (why) =>
     why === undefined
-      ? ok("top and tap can ask")
+      ? ok("top, tap and identity can ask")
       : warn(
-          `top and tap cannot ask the agent: ${why}`,
+          `top, tap and identity cannot ask the agent: ${why}`,
           "run this check in the agent's Pod, whose /run/innermesh is its own; see --admin-socket",
         ),
   );

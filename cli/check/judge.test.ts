@@ -7,10 +7,11 @@ import { describe, test } from "node:test";
 import { GATEWAY_RELEASE } from "./access.ts";
 import { CHECKS, type CheckReport, exitCodeOf, judge } from "./checks.ts";
 import { type Facts, known, unknown } from "./facts.ts";
+import { IDENTITY_RED_CASES } from "./identity-red-cases.ts";
 import { LANE_RED_CASES } from "./lane-red-cases.ts";
-import { cluster, GREEN, host, kernel, objects, problem, RED_CASES } from "./red-cases.ts";
+import { cluster, flags, GREEN, host, kernel, objects, problem, RED_CASES } from "./red-cases.ts";
 
-const ALL_CASES = [...RED_CASES, ...LANE_RED_CASES];
+const ALL_CASES = [...RED_CASES, ...LANE_RED_CASES, ...IDENTITY_RED_CASES];
 
 function resultOf(report: CheckReport, id: string): CheckReport["results"][number] {
   return report.results.find((result) => result.id === id) ?? assert.fail(`no check ${id}`);
@@ -29,6 +30,21 @@ describe("checks", () => {
     const red = judge(GREEN).results.filter(({ status }) => status !== "ok");
     assert.deepEqual(red, []);
     assert.equal(exitCodeOf(GREEN, judge(GREEN)), 0);
+  });
+  test("a healthy node whose pods have identities is green, too", () => {
+    const { results } = judge(flags("--identity=off"));
+    assert.deepEqual(
+      results.filter(({ status }) => status !== "ok"),
+      [],
+    );
+    assert.equal(results.length, CHECKS.length);
+  });
+  test("where identities are off, one line says so", () => {
+    const lines = judge(GREEN).results.filter(({ category }) => category === "identity");
+    assert.deepEqual(
+      lines.map(({ id, message }) => [id, message]),
+      [["identity.agent", "identities are off"]],
+    );
   });
   test("every check has a case that turns it as red as it can be", () => {
     const proven = new Set(ALL_CASES.map(({ id, status }) => `${id} ${status}`));

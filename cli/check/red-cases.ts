@@ -18,6 +18,7 @@ import {
   type RivalFacts,
   unknown,
 } from "./facts.ts";
+import { GREEN_IDENTITY } from "./sample-identities.ts";
 import type { Status } from "./verdict.ts";
 
 const NODE: Node = {
@@ -110,6 +111,7 @@ export const GREEN: Facts = {
       { family: "ip6", state: [] },
     ]),
   },
+  identity: GREEN_IDENTITY,
 };
 
 export const flags = (...given: string[]): Facts => ({ ...GREEN, settings: settings(...given) });

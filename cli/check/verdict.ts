@@ -19,6 +19,8 @@ export interface Check {
   readonly id: string;
   /** The worst it can say. */
   readonly worst: "warn" | "fail";
+  /** Whether the check has a place in the report at all. @default always */
+  readonly appliesTo?: (facts: Facts) => boolean;
   /** Never throws. */
   readonly judge: (facts: Facts) => Verdict;
 }

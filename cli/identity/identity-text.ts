@@ -1,9 +1,6 @@
 // An IdentityReport as text for people.
 
-import type {
-  IdentityReport,
-  PodIdentity,
-} from "../../netpol-identity/apply/identity-report.ts";
+import type { IdentityReport, PodIdentity } from "../../netpol-identity/apply/identity-report.ts";
 import { formatTable } from "../output.ts";
 
 /** So much of a fingerprint tells roots apart. */

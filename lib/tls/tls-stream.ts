@@ -122,7 +122,10 @@ export class TlsStream implements ByteStream, Watcher {
     let at = start;
     if (this.#queuedBytes === 0) at += this.#encrypt(bytes.subarray(start, end));
     if (at < end) this.#keep(copyToKeep(bytes, at, end));
+    const wasClear = this.#isClear;
     this.#flushBelow();
+    // What an earlier write left behind went with this one: its writer still waits to hear that.
+    if (!wasClear && this.#isClear) this.#reactor.later(() => this.#tellDrained());
     return this.#isClear;
   }
 
@@ -279,6 +282,10 @@ export class TlsStream implements ByteStream, Watcher {
     if (!this.#isClear || wasClear) return;
     if (this.#ending) return this.#finish();
     this.owner.onDrained();
+  }
+
+  #tellDrained(): void {
+    if (this.#state === "open" && this.#isClear && !this.#ending) this.owner.onDrained();
   }
 
   #finish(): void {

@@ -50,6 +50,8 @@ const HEARTBEAT_MS = 1_000;
 const BEATS_TO_COUNT = 5;
 /** The kernel may refuse for a while; workers are told all the same. */
 const KERNEL_WITHIN_MS = 2_000;
+/** An authority that is a Service of this cluster may be reached only once Services are served. */
+const CERTIFIED_WITHIN_MS = 2_000;
 /** Whoever replaced what signs waits for the certificates of what signs now, to end the old root. */
 const RENEWED_WITHIN_MS = 5_000;
 const NOTHING: TunnelPlan = {
@@ -72,6 +74,8 @@ export class NodeIdentity {
   #plan = NOTHING;
   #trusted: TrustBundles = new Map();
   #signer: string | undefined;
+  readonly #prepared = Promise.withResolvers<void>();
+  #isHeld = false;
   #kernel: PolicyState = { bindings: [], problems: [] };
   #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
   #problems = "";
@@ -94,6 +98,14 @@ export class NodeIdentity {
 
   share(workers: TunnelWorkers): void {
     this.#workers = workers;
+  }
+
+  /**
+   * Resolves when a worker that starts would know all it needs, or when certificates take long:
+   * before that, nobody should be sent to one, or be asked to stop serving.
+   */
+  get prepared(): Promise<void> {
+    return this.#prepared.promise;
   }
 
   /** For a worker that starts. */
@@ -125,14 +137,19 @@ export class NodeIdentity {
 
   /** Works until `signal` aborts; rules stay in the kernel then. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, authority } = this.#parts;
+    const { store, authority, clock } = this.#parts;
     const mark = (): void => this.#mark();
     const stops = [store.onChange(mark), authority.onChange(() => this.#trustChanged())];
     signal.addEventListener("abort", mark);
     this.#trustChanged();
     while (!store.synced && !signal.aborted) await this.#nap(signal);
     const keys = this.#keys.run(signal);
-    const kernel = this.#parts.held.then(() => this.#keepKernel(signal));
+    const kernel = this.#parts.held.then(() => {
+      this.#isHeld = true;
+      this.#startWorkers();
+      return this.#keepKernel(signal);
+    });
+    void clock.sleep(CERTIFIED_WITHIN_MS, signal).then(() => this.#prepared.resolve());
     while (!signal.aborted) {
       this.#isDirty = false;
       await this.#round(signal);
@@ -176,7 +193,11 @@ export class NodeIdentity {
       credentials: this.#keys.credentials,
       ...authority.trust(),
     });
-    if (workloads.size > 0) this.#workers?.start();
+    this.#startWorkers();
+    const { credentials } = this.#keys;
+    if (plan.identities.values().every((identity) => credentials.has(identity))) {
+      this.#prepared.resolve();
+    }
     await this.#tell(this.#ledger.takeFresh());
     if (plan !== before) {
       const late = new AbortController();
@@ -186,6 +207,11 @@ export class NodeIdentity {
       this.#markServices();
     }
     await this.#tell(this.#ledger.takeGone());
+  }
+
+  /** Not beside those of an agent that still serves: they would share its doors. */
+  #startWorkers(): void {
+    if (this.#isHeld && this.#plan.workloads.size > 0) this.#workers?.start();
   }
 
   async #tell(delta: TunnelPlanDelta): Promise<void> {

@@ -192,7 +192,7 @@ test("a drain lets streams end and says so: the client goes to another session",
 
 test("one client cannot take every place: its connections are bounded, others get theirs", async () => {
   using tunnel = new SampleTunnel();
-  for (let i = 0; i < 512; i++) tunnel.dialTunnelDoor();
+  for (let i = 0; i < 512; i++) await once(tunnel.dialTunnelDoor(), "connect");
   await gone(tunnel.dialTunnelDoor());
   const port = await tunnel.app((socket) => socket.pipe(socket));
   const other = tunnel.dial(port, OTHER_WEB_POD);

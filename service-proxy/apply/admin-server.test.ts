@@ -8,6 +8,7 @@ import { test } from "node:test";
 import type { TapFilter, TappedRequest } from "../model/admin-protocol.ts";
 import { sampleRecord } from "../model/sample-record.ts";
 import { EdgeTable } from "../proxy/edge-table.ts";
+import type { AdminParts } from "./admin-handler.ts";
 import { serveAdmin } from "./admin-server.ts";
 import { ProxyStats } from "./proxy-stats.ts";
 
@@ -18,7 +19,10 @@ interface Rig {
   readonly ask: (line: string) => { socket: Socket; next: () => Promise<unknown> };
 }
 
-async function withServer(run: (rig: Rig) => Promise<void>): Promise<void> {
+async function withServer(
+  run: (rig: Rig) => Promise<void>,
+  more: Partial<AdminParts> = {},
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "im-admin-"));
   const path = join(folder, "sub", "node.sock");
   const stop = new AbortController();
@@ -32,6 +36,7 @@ async function withServer(run: (rig: Rig) => Promise<void>): Promise<void> {
     },
     refresh: () => Promise.resolve(),
     monotonicMs: () => 77,
+    ...more,
   };
   const served = serveAdmin(path, parts, stop.signal);
   const ask = (line: string): ReturnType<Rig["ask"]> => {
@@ -91,6 +96,27 @@ test("`tap` shows requests until the client goes", () =>
     });
     socket.destroy();
     while (taps.size > 0) await new Promise((resolve) => setImmediate(resolve));
+  }));
+
+test("`identity` answers with what the part that proves identities tells", () =>
+  withServer(
+    async ({ ask }) => {
+      const { socket, next } = ask('{"verb":"identity"}\n{"verb":"identity","peers":true}');
+      for (const peers of [false, true]) {
+        assert.deepEqual(await next(), { kind: "identity", report: { asked: { peers } } });
+      }
+      socket.destroy();
+    },
+    { identity: { describe: ({ peers }) => ({ asked: { peers } }) } },
+  ));
+
+test("`identity` is refused where identities are off", () =>
+  withServer(async ({ ask }) => {
+    const { socket, next } = ask('{"verb":"identity"}');
+    const { kind, message } = (await next()) as { kind: string; message: string };
+    assert.equal(kind, "error");
+    assert.match(message, /identities are off here, see --identity/);
+    socket.destroy();
   }));
 
 test("what cannot be read is answered with what is wrong", () =>

@@ -80,31 +80,34 @@ function rig() {
 test("workers start with the first Service that needs one, before its commit", async () => {
   const { sync, events, told } = rig();
   await sync();
-  assert.deepEqual(events, ["settle", "installed"]);
+  assert.deepEqual(events, ["update", "settle", "installed"]);
   await sync("10.96.0.1 80");
-  assert.deepEqual(events.slice(2), ["start", "update", "installed"]);
+  assert.deepEqual(events.slice(3), ["update", "start", "installed"]);
   assert.deepEqual(told().slice(-2), ["+10.96.0.1 80", "+g"]);
 });
 
-test("workers that start with the first plan have been told all of it", async () => {
-  const { sync, events, lanes } = rig();
+test("workers that start with the first plan, or ran before it, are told all of it", async () => {
+  const { sync, events, lanes, told } = rig();
   await sync("10.96.0.1 80");
-  assert.deepEqual(events, ["start", "settle", "installed"]);
+  assert.deepEqual(events, ["update", "start", "settle", "installed"]);
   assert.deepEqual(lanes.whole().frontends, [["10.96.0.1 80", FRONTEND]]);
+  assert.deepEqual(told(), ["node a", "+10.96.0.1 80", "+g"]);
 });
 
 test("what is new is told before the commit, what is gone after it", async () => {
   const { sync, events, told } = rig();
   await sync("10.96.0.1 80");
   events.length = 0;
+  told();
   await sync("10.96.0.2 80");
-  assert.deepEqual(events, ["start", "update", "installed", "update"]);
+  assert.deepEqual(events, ["update", "start", "installed", "update"]);
   assert.deepEqual(told(), ["+10.96.0.2 80", "-10.96.0.1 80"]);
 });
 
 test("nothing is told when nothing changed", async () => {
   const { sync, told } = rig();
   await sync("10.96.0.1 80");
+  told();
   await sync("10.96.0.1 80");
   assert.deepEqual(told(), []);
 });
@@ -112,6 +115,7 @@ test("nothing is told when nothing changed", async () => {
 test("what was gone in a sync that failed, and came back, is not taken away", async () => {
   const { sync, ledger, plan, lanes, told } = rig();
   await sync("10.96.0.1 80");
+  told();
   const [all, none] = [parts("10.96.0.1 80"), NO_PROXY_PARTS];
   ledger.replace(OWNER, all, none);
   await lanes.prepare(plan);
@@ -125,6 +129,7 @@ test("what was gone in a sync that failed, and came back, is not taken away", as
 test("clients and the node's own facts are told when they change", async () => {
   const { sync, told, state } = rig();
   await sync("10.96.0.1 80");
+  told();
   state.zone = "b";
   state.clients = new Map([["10.1.0.5", CART]]);
   await sync("10.96.0.1 80");

@@ -4,9 +4,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "./answers.ts";
 import { publishedRoots } from "./ca-rig.ts";
-import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
+import { putPod } from "./cluster-objects.ts";
+import { type FaultProxy, type SeenRequest, startFaultProxy } from "./fault-proxy.ts";
 import { AskingPod, IdentityCluster, SETTLE_LIMIT_MS } from "./identity-rig.ts";
 
 const CONNECTIONS = "innermesh_tunnel_connections_total";
@@ -20,6 +22,8 @@ suite("identities in a cluster", () => {
   let mesh: IdentityCluster;
   /** Before the API server, for controllers alone. */
   let proxy: FaultProxy;
+  /** Pods that came to node-2 while it was banned. */
+  let late = 0;
 
   before(async () => {
     mesh = await IdentityCluster.build("strict");
@@ -85,13 +89,15 @@ suite("identities in a cluster", () => {
   });
 
   test("a pod that the CA has not heard of yet gets its certificate soon after", async (t) => {
-    const held: string[] = [];
+    /** By watch. */
+    const held = new Map<SeenRequest, string[]>();
     let isHolding = true;
     proxy.faults = {
-      rewrite: (line, { path }) => {
-        if (path !== "/api/v1/pods") return [line];
-        held.push(line);
-        return isHolding ? [] : held.splice(0);
+      rewrite: (line, request) => {
+        if (request.path !== "/api/v1/pods") return [line];
+        const lines = [...(held.get(request) ?? []), line];
+        held.set(request, isHolding ? lines : []);
+        return isHolding ? [] : lines;
       },
     };
     const before = await refusals("no-pod");
@@ -134,16 +140,21 @@ suite("identities in a cluster", () => {
     await eventually(async () => {
       assert.notEqual((await connection.say("after")).kind, "reply");
     }, BAN_LIMIT_MS);
-    await mesh.putPod(2, 2);
-    await eventually(async () => assert.ok((await refusals("banned")) > refused));
+    // Replicas look at bans one after the other.
+    await eventually(async () => {
+      late += 1;
+      const place = { nodeName: "node-2", podIPs: [`10.71.2.${100 + late}`] };
+      const name = `late-${late}`;
+      await putPod(mesh.admin, { name, serviceAccountName: name, ...place });
+      await delay(500);
+      assert.ok((await refusals("banned")) > refused);
+    });
   });
 
-  test("a ban that is lifted: what was issued before stays worthless, new ones come at once", async () => {
-    const [since, until] = [new Date(0), new Date()].map((date) => date.toISOString());
-    await mesh.putBans({ "node-2": `${since}/${until}` });
-    await talks(true);
+  test("a ban that is taken back: the node's certificates count again, and it gets new ones", async () => {
     await mesh.putBans({});
     await talks(true);
+    await mesh.certified(2 + late, 2);
   });
 
   test("the manifests give everybody all the rights they need", async () => {

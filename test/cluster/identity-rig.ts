@@ -51,7 +51,7 @@ export class IdentityCluster implements AsyncDisposable {
   }
 
   static async build(mode: Mode): Promise<IdentityCluster> {
-    const cluster = await startCluster({ nodes: 2, podsPerNode: 4 });
+    const cluster = await startCluster({ nodes: 2, podsPerNode: 5 });
     try {
       const { admin } = cluster;
       await installCaAccess(admin);
@@ -90,6 +90,14 @@ export class IdentityCluster implements AsyncDisposable {
     this.replicas.push(
       ...(await Promise.all(nodes.map((node) => this.#startController(node, flags, server)))),
     );
+  }
+
+  /** Replaces one controller after the other, as a Deployment does. */
+  async replaceControllers(flags: readonly string[]): Promise<void> {
+    for (const node of this.cluster.playground.nodes) {
+      await this.replicas.shift()?.stop();
+      this.replicas.push(await this.#startController(node, flags, this.cluster.controlPlane.url));
+    }
   }
 
   async stopControllers(): Promise<void> {
@@ -162,6 +170,23 @@ export class IdentityCluster implements AsyncDisposable {
     labels: Readonly<Record<string, string>> = {},
   ): Promise<number> {
     return (await scrape(this.agent(node))).sum(name, labels) || 0;
+  }
+
+  /** What agents trust, as it is published. */
+  async bundle(): Promise<{ readonly version: number; readonly roots: number }> {
+    const path = `/api/v1/namespaces/${SYSTEM}/configmaps/innermesh-trust-bundle`;
+    const { data } = await this.admin.request<{ data: Record<string, string> }>("GET", path);
+    const roots = data["cluster.local.pem"]?.match(/-----BEGIN CERTIFICATE-----/g) ?? [];
+    return { version: Number(data["version"]), roots: roots.length };
+  }
+
+  /** Waits until some controller has said so, with all these words in one line. */
+  async told(...words: readonly string[]): Promise<void> {
+    await eventually(async () => {
+      const lines = this.replicas.flatMap(({ log }) => log);
+      const isTold = lines.some((line) => words.every((word) => line.includes(word)));
+      assert.ok(isTold, `nobody says ${words.join(" ")}:\n${lines.join("\n")}`);
+    }, SETTLE_LIMIT_MS);
   }
 
   /** Writes the administrator's ConfigMap: node → since, or since/until. */

@@ -45,7 +45,7 @@ suite("manifests", () => {
     const program = [`${ROOT}/bin/innermesh`, "node", `--hostname-override=${node.name}`];
     const words = ["unshare", "--mount", "sh", "-c", CONTAINER, "sh", bounds, ...program];
     const child = cluster.playground.spawn(node.netns, [...words, ...flags], {
-      stdio: ["ignore", "inherit", "pipe"],
+      stdio: ["ignore", "pipe", "pipe"],
     });
     return new NodeProcess(child, openProbe(cluster.playground, node.netns));
   };

@@ -47,14 +47,9 @@ describe("the life of an identity", () => {
     await mesh.enrol("permissive");
     await until("tunnels", async () => !(await isReadable()));
     await delay(1_000);
-    const reports = await Promise.all(loads.map((load) => load.stop()));
-    for (const { started, failed, failures } of reports) {
-      t.diagnostic(`${failed} of ${started} lost: ${JSON.stringify(failures.slice(0, 3))}`);
-    }
-    assert.deepEqual(
-      reports.map(({ failed }) => failed),
-      [0, 0, 0, 0],
-    );
+    const lost = await mesh.lost(loads);
+    t.diagnostic(`${lost.failures.length} of ${lost.started} lost`);
+    assert.deepEqual(lost.failures, []);
   });
 
   test(`F15: an address gets another identity ${CYCLES} times: nobody inherits`, async () => {

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { Family } from "../../lib/nft/objects.ts";
 import { Mesh, type MeshTarget } from "./mesh-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
@@ -13,6 +14,9 @@ const FAR = 1;
 const NEAR = 2;
 /** Served by pods that have no identity. */
 const PLAIN = 3;
+
+const BULK = fileURLToPath(new URL("./mesh-bulk.ts", import.meta.url));
+const BULK_BYTES = 64 << 20;
 
 interface Path {
   readonly name: string;
@@ -136,6 +140,23 @@ describe("permissive identities", () => {
   test("whoever has no identity is served as ever, in plaintext", async () => {
     const names = FAMILIES.flatMap((family) => IN_PLAINTEXT.map(({ name }) => `${family} ${name}`));
     assert.deepEqual(await read(IN_PLAINTEXT), names);
+  });
+
+  test("64 MiB each way come out as they went in", async (t) => {
+    const { address, port } = mesh.at("pod-2-1", "ip6");
+    const argv = [process.execPath, BULK, address, String(port), String(BULK_BYTES)];
+    const startMs = performance.now();
+    const { playground } = mesh.served;
+    const { code, stdout, stderr } = await playground.exec(mesh.pod("pod-1-1").netns, argv);
+    assert.equal(code, 0, stderr);
+    const [, sent, , heard] = stdout.split(" ");
+    assert.equal(heard, sent);
+    t.diagnostic(`${(performance.now() - startMs).toFixed(0)} ms`);
+    await until("the bytes of tunnels", async () => {
+      const labels = { side: "client" };
+      const bytes = await mesh.metric(1, "innermesh_tunnel_received_bytes_total", labels);
+      return bytes >= BULK_BYTES;
+    });
   });
 
   test("each end counts the connections of tunnels", async () => {

@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
@@ -13,6 +14,7 @@ import {
 } from "../../netpol-identity/ca/root-material.ts";
 import type { OpenConnection, RunningLoad } from "../../playground/probe.ts";
 import { type NodeProcess, startNode } from "../../playground/node-process.ts";
+import type { LoadOptions } from "../../playground/probe-protocol.ts";
 import type { CniShape, PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
 import type { Family } from "../../lib/nft/objects.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
@@ -43,6 +45,13 @@ export interface MeshPod {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+/** What became of loads. */
+export interface LostConnections {
+  readonly started: number;
+  /** `LOAD at MS: FAILURE`, loads counted from 0. */
+  readonly failures: readonly string[];
+}
+
 /** Where somebody calls. */
 export interface MeshTarget {
   readonly address: string;
@@ -64,7 +73,9 @@ const ANSWER_WITHIN_MS = 10_000;
 export class Mesh implements AsyncDisposable {
   readonly served: ServedNode;
   readonly agents = new Map<string, NodeProcess>();
+  /** Directory of what agents sign with. */
   readonly authority: string;
+  readonly #directory: string;
   #material: AuthorityMaterial | undefined;
   readonly #flags: readonly string[];
   readonly #pods = new Map<string, MeshPod>();
@@ -72,9 +83,10 @@ export class Mesh implements AsyncDisposable {
   readonly #former: NodeProcess[] = [];
 
   /** Use `build`. */
-  constructor(served: ServedNode, flags: readonly string[]) {
+  constructor(served: ServedNode, directory: string, flags: readonly string[]) {
     this.served = served;
-    this.authority = join(served.directory, ".authority");
+    this.#directory = directory;
+    this.authority = join(directory, "authority");
     this.#flags = flags;
   }
 
@@ -90,7 +102,7 @@ export class Mesh implements AsyncDisposable {
       ...(cni && { cni }),
       ...(podsPerNode && { podsPerNode }),
     });
-    const mesh = new Mesh(served, flags);
+    const mesh = new Mesh(served, await mkdtemp(join(tmpdir(), "innermesh-mesh-")), flags);
     try {
       await mkdir(mesh.authority);
       await mesh.putAuthority(material);
@@ -210,13 +222,23 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** New connections at fixed times until it is stopped. */
-  load(from: string, { address, port }: MeshTarget, ratePerSecond = 50): RunningLoad {
-    return this.served
-      .probe(from)
-      .startLoad(
-        { protocol: "tcp", address, port },
-        { ratePerSecond, durationMs: 600_000, timeoutMs: ANSWER_WITHIN_MS },
-      );
+  load(from: string, target: MeshTarget, options: Partial<LoadOptions> = {}): RunningLoad {
+    const forever = { ratePerSecond: 50, durationMs: 600_000, timeoutMs: ANSWER_WITHIN_MS };
+    const probe = this.served.probe(from);
+    return probe.startLoad({ protocol: "tcp", ...target }, { ...forever, ...options });
+  }
+
+  /** Ends loads. @returns how many connections there were, and those without an answer */
+  async lost(loads: readonly RunningLoad[]): Promise<LostConnections> {
+    const reports = await Promise.all(loads.map((load) => load.stop()));
+    return {
+      started: reports.reduce((sum, { started }) => sum + started, 0),
+      failures: reports.flatMap(({ failures }, load) =>
+        failures.map(
+          ({ startMs, failure }) => `${load} at ${startMs.toFixed(0)}: ${JSON.stringify(failure)}`,
+        ),
+      ),
+    };
   }
 
   /** Opens a connection that stays. */
@@ -302,7 +324,7 @@ export class Mesh implements AsyncDisposable {
   async captured(during: () => Promise<void>): Promise<Buffer> {
     const [node] = this.served.playground.nodes;
     assert(node !== undefined);
-    const file = join(this.served.directory, `.capture-${randomBytes(4).toString("hex")}`);
+    const file = join(this.#directory, `capture-${randomBytes(4).toString("hex")}`);
     const argv = ["tcpdump", "-i", "eth0", "-U", "--immediate-mode", "-s", "0", "-w", file];
     const child = this.served.playground.spawn(node.netns, argv, {
       stdio: ["ignore", "ignore", "pipe"],
@@ -325,6 +347,7 @@ export class Mesh implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const agent of [...this.#former, ...this.agents.values()]) await agent.kill();
     await this.served[Symbol.asyncDispose]();
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 
