@@ -25,7 +25,7 @@ const [mode, ...words] = process.argv.slice(2);
 if (mode === "serve") {
   listen(Number(words[0]), count);
   listen(Number(words[1]), (stream) => {
-    send(stream, () => false);
+    stream.owner = { ...NOBODY, onDrained: send(stream, () => false) };
   });
 } else {
   const [address = "", port, seconds] = words;
@@ -59,27 +59,27 @@ function count(stream: TcpStream): void {
   };
 }
 
-/** Sends as fast as it is taken, until it is over. */
-function send(stream: TcpStream, isOver: () => boolean): void {
+/** Sends as fast as it is taken, until it is over. @returns what goes on when there is room */
+function send(stream: TcpStream, isOver: () => boolean): () => void {
   const more = (): void => {
     if (!stream.isOpen) return;
     if (isOver()) stream.end();
     else if (stream.write(PIECE, 0, PIECE.length)) setImmediate(more);
   };
-  stream.owner = { ...NOBODY, onDrained: more };
-  more();
+  setImmediate(more);
+  return more;
 }
 
 function up(to: { readonly address: string; readonly port: number }, limitMs: number): void {
   const startMs = performance.now();
   let answer = "";
   const stream = dial(to, () => {
-    send(stream, () => performance.now() - startMs > limitMs);
     stream.owner = {
-      ...stream.owner,
+      ...NOBODY,
       onData: (bytes, start, end) => {
         answer += bytes.toString("latin1", start, end);
       },
+      onDrained: send(stream, () => performance.now() - startMs > limitMs),
       onClosed: () => print(Number(answer), startMs),
     };
   });

@@ -46,6 +46,8 @@ export const IDENTITY_STEPS: readonly Step[] = [
 const LOAD = { ratePerSecond: 100, durationMs: 60_000 };
 /** Agents read their authority's directory every second. */
 const READ_BY_ALL_MS = 1_500;
+/** For what sessions under the old certificates still carry: those end with their root. */
+const LAST_WORDS_MS = 1_000;
 /** ServiceAccounts with certificates, after the step that takes one's away. */
 const PROVEN = Object.keys(ACCOUNTS).length - 1;
 
@@ -135,6 +137,7 @@ async function rotate(stage: Stage): Promise<void> {
     await writeAuthority(authority, next, both);
     const isRenewed = async (): Promise<boolean> => (await renewals(stage)) >= before + PROVEN;
     await soon("new certificates", isRenewed);
+    await sleep(LAST_WORDS_MS);
     await writeAuthority(authority, next, [next.certificate]);
     await sleep(READ_BY_ALL_MS);
     const last = lastOfTunnel(stage);

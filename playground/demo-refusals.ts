@@ -53,8 +53,8 @@ async function forge(stage: Stage): Promise<void> {
     const before = await spoofed(stage);
     const question = { ends: [sourceAddress, target], word: CANARY, port: TUNNEL_PORT } as const;
     const { frames } = await wire.during(question, async () => {
-      const forged = { protocol: "tcp", address: target, port: ECHO_PORT, sourceAddress } as const;
-      const tries = { ...forged, timeoutMs: SILENCE_MS };
+      const call = { protocol: "tcp", address: target, port: ECHO_PORT, sourceAddress } as const;
+      const tries = { ...call, timeoutMs: SILENCE_MS };
       for (const result of await probe.tryMany(tries, FORGED_CALLS, FORGED_CALLS)) {
         assert.equal(result.kind, "timeout");
       }
@@ -62,8 +62,8 @@ async function forge(stage: Stage): Promise<void> {
     const dropped = (await spoofed(stage)) - before;
     assert(dropped >= FORGED_CALLS, `${dropped} packets were dropped`);
     assert.equal(frames, 0);
-    const own = "with its own address: served";
-    return `${own}; ${FORGED_CALLS} forged calls: ${dropped} packets dropped at its interface, 0 sent on`;
+    const forged = `${FORGED_CALLS} forged calls: ${dropped} packets dropped at its interface`;
+    return `with its own address: served; ${forged}, 0 sent on`;
   });
 }
 

@@ -1,5 +1,5 @@
-// Listens to an interface of the namespace that it was started in, `wire-process.ts INTERFACE`, from
-// when it is told to until it is asked what it heard: all frames, in both directions.
+// Listens to an interface of the namespace that it was started in, `wire-process.ts INTERFACE`: to
+// all frames, in both directions, from when it is told to until it is asked what it heard.
 
 import assert from "node:assert/strict";
 import { listLinks } from "../lib/netlink/link.ts";

@@ -23,6 +23,7 @@ import { runRouteStatus } from "../service-proxy/apply/route-status.ts";
 import type { HostPort } from "../service-proxy/config/host-port.ts";
 import { ControllerObserver } from "./controller-observer.ts";
 import { makeControllerPages } from "./controller-pages.ts";
+import { guardKeys } from "./memory-guard.ts";
 import { VERSION } from "./version.ts";
 
 export interface ControllerSettings {
@@ -46,6 +47,7 @@ const AUTHORITY_KINDS: readonly Kind[] = [...KINDS, "Pod"];
 /** Exit codes of every Innermesh program. */
 const FINE = 0;
 const PROBLEM = 1;
+const WRONG_USE = 2;
 const UNREACHABLE = 3;
 
 /**
@@ -53,6 +55,7 @@ const UNREACHABLE = 3;
  * @returns the exit code
  */
 export async function runController(settings: ControllerSettings): Promise<number> {
+  if (settings.authority !== undefined && !guardKeys()) return WRONG_USE;
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
   const level = levelOfVerbosity(settings.verbosity);

@@ -9,7 +9,7 @@ const EXPOSING =
   /^--(inspect|debug|heapsnapshot-|heap-prof|report-(on-|uncaught-)|tls-keylog|trace-tls)/;
 
 /**
- * Those of Node's flags that a process with keys must not run with, as they were given. Never throws.
+ * Those of Node's flags that a process with keys must not run with, as given. Never throws.
  * @param nodeOptions the environment's NODE_OPTIONS
  */
 export function exposingFlags(

@@ -38,6 +38,7 @@ export interface NodeIdentityContext {
   readonly onWatchEvent: (report: WatchReport) => void;
   readonly metrics: NodeMetrics;
   readonly held: Promise<void>;
+  readonly hasPredecessor: () => boolean;
   readonly log: Logger;
 }
 
@@ -55,7 +56,7 @@ export async function openNodeIdentity(
   context: NodeIdentityContext,
   signal: AbortSignal,
 ): Promise<OpenedIdentity | undefined> {
-  const { settings, nodeName, store, kernel, held, log, metrics, events } = context;
+  const { settings, nodeName, store, kernel, held, hasPredecessor, log, metrics, events } = context;
   const { mode, trustDomain, tunnelPort, directPort } = settings;
   if (mode === "none") {
     // An earlier run may have had some.
@@ -77,6 +78,7 @@ export async function openNodeIdentity(
     authority,
     sign,
     held,
+    hasPredecessor,
     clock: systemClock,
     random: Math.random,
     log,

@@ -145,7 +145,13 @@ async function runParts(settings: NodeSettings, log: Logger, ends: Ends): Promis
   const world = await openWorld(settings, log, signal);
   const { source, kernel, conntrack } = world;
   const identity = await openNodeIdentity(
-    { ...world, ...source, settings: settings.identity, held: succession.held },
+    {
+      ...world,
+      ...source,
+      settings: settings.identity,
+      held: succession.held,
+      hasPredecessor: () => succession.hasPredecessor,
+    },
     signal,
   );
   const serviceProxy = runServices(settings, { world, ends, identity });

@@ -57,7 +57,7 @@ for (const [to, request, header, rule] of requests) {
 
 test("every example file is told about", async () => {
   const readme = await readFile(join(ROOT, "examples/README.md"), "utf8");
-  const folders = ["services", "routes"];
+  const folders = ["services", "routes", "identity"];
   const files = await Promise.all(folders.map((name) => readdir(join(ROOT, "examples", name))));
   assert.deepEqual(
     files.flat().filter((file) => !readme.includes(`\`${file}\``)),

@@ -28,7 +28,7 @@ export const IDENTITY_CHECKS: readonly Check[] = [
   reported("identity.memory", "fail", judgeMemory),
 ];
 
-/** A certificate is renewed at half its life: with less than this left, that has failed for long. */
+/** Certificates are renewed at half their life: with less than this left, that has failed. */
 const LEAST_LEFT = 0.25;
 const ROOT_ENDS_SOON_MS = 30 * 86_400_000;
 const ASK_THE_LOG = "look in the agent's log for why";

@@ -64,7 +64,8 @@ export function formatPodReport(report: PodReport): string {
     ...(identity === undefined ? [] : [["identity", identity]]),
     ["reached", reached],
   ];
-  return `Pod ${pod} of node ${node || "(none yet)"}\n${formatTable(facts.map((row) => ["", ...row]))}`;
+  const table = formatTable(facts.map((row) => ["", ...row]));
+  return `Pod ${pod} of node ${node || "(none yet)"}\n${table}`;
 }
 
 /** Empty for no pods. */

@@ -21,8 +21,8 @@ export function formatIdentities(report: IdentityReport): string {
     section("trusted roots", rootRows(report)),
     section("banned nodes", banRows(report)),
     section("enrolled elsewhere", peerRows(report)),
-    `\n${peerCount} addresses of enrolled pods elsewhere; ` +
-      `dropped ${dropped.spoofed} packets with a foreign sender, ${dropped.closed} to strict pods\n`,
+    `\n${peerCount} addresses of enrolled pods elsewhere\n`,
+    `dropped ${dropped.spoofed} packets with a foreign sender, ${dropped.closed} to strict pods\n`,
     section("problems", list([...report.problems, ...report.exposure.map(shown)])),
   ].join("");
 }

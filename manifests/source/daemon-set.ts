@@ -123,9 +123,7 @@ const volumes = [
   {
     name: "ca-token",
     projected: {
-      sources: [
-        { serviceAccountToken: { path: "token", expirationSeconds: 3600, audience: CA } },
-      ],
+      sources: [{ serviceAccountToken: { path: "token", expirationSeconds: 3600, audience: CA } }],
     },
   },
   {
@@ -148,7 +146,7 @@ const comments = {
     " meanwhile. No container declares a port: the scheduler would keep the second one away.",
   "spec.template.metadata.labels.k8s-app": " What looks for kube-proxy's Pods finds these.",
   "spec.template.metadata.labels":
-    ` Unless ${TUNNEL_LABEL} is none, other nodes reach enrolled pods here by tunnel only.`,
+    ` Unless ${TUNNEL_LABEL} is none, other nodes reach enrolled pods here by\n` + " tunnel only.",
   [`${pod}.hostNetwork`]: " It programs the node's own network.",
   [`${pod}.dnsPolicy`]: " Cluster DNS is behind a Service: not there yet on a fresh node.",
   [`${pod}.tolerations`]: " A node without Services is of no use to anybody.",

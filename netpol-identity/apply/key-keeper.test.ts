@@ -133,7 +133,7 @@ test("F39: with the CA down a certificate serves to its last moment, and no long
     assert.equal(state(WEB), "renewing");
     assert.match(keeper.states[0]?.lastError ?? "", /connection refused/);
     assert.ok(keeper.credentials.has(WEB));
-    await clock.advance(1_001);
+    await clock.advance(1_002);
     assert.equal(keeper.credentials.size, 0);
     assert.equal(state(WEB), "failed");
     assert.ok(events.some(({ kind }) => kind === "expired"));

@@ -36,6 +36,8 @@ export interface NodeIdentityParts {
   readonly sign: Sign;
   /** Resolves when this agent alone writes the node's tables; never when another goes on. */
   readonly held: Promise<void>;
+  /** From then on: whether workers of the agent before take connections until ours do. */
+  readonly hasPredecessor: () => boolean;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -54,6 +56,8 @@ const KERNEL_WITHIN_MS = 2_000;
 const CERTIFIED_WITHIN_MS = 2_000;
 /** Whoever replaced what signs waits for the certificates of what signs now, to end the old root. */
 const RENEWED_WITHIN_MS = 5_000;
+/** Until our workers listen, those of the agent before do: they wait for ours, and for no longer. */
+const HANDOVER_MS = 5_000;
 const NOTHING: TunnelPlan = {
   workloads: new Map(),
   peers: new Map(),
@@ -161,7 +165,11 @@ export class NodeIdentity {
 
   async #keepKernel(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const { apply, clock, log, settings } = this.#parts;
+    const { apply, clock, log, settings, hasPredecessor } = this.#parts;
+    const isHandover = hasPredecessor();
+    const handoverMs = isHandover ? clock.monotonicMs() + HANDOVER_MS : 0;
+    // Before the tables are written: with them goes what the agent before said.
+    if (isHandover) await apply.tell("living");
     const keeper = startPolicyKeeper(
       {
         apply,
@@ -176,7 +184,7 @@ export class NodeIdentity {
       signal,
     );
     this.#keeper = keeper;
-    await Promise.all([this.#beat(signal), keeper.ended]);
+    await Promise.all([this.#beat(handoverMs, signal), keeper.ended]);
   }
 
   async #round(signal: AbortSignal): Promise<void> {
@@ -219,11 +227,12 @@ export class NodeIdentity {
   }
 
   /** Without it calls to permissive pods go past workers, which may be dead. */
-  async #beat(signal: AbortSignal): Promise<void> {
+  async #beat(handoverMs: number, signal: AbortSignal): Promise<void> {
     const { apply, clock, log } = this.#parts;
     let said: "living" | "dead" = "dead";
     for (let beats = 0; !signal.aborted; beats++) {
-      const word = this.#workers?.healthy() === true ? "living" : "dead";
+      const isHandover = clock.monotonicMs() < handoverMs;
+      const word = this.#workers?.healthy() === true || isHandover ? "living" : "dead";
       if (word === "living" || said !== word) {
         await apply.tell(word).then(
           () => (said = word),

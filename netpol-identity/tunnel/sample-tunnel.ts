@@ -14,7 +14,8 @@ import { makeSampleAuthority } from "../../lib/tls/sample-credentials.ts";
 import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { DirectRelays } from "./direct-relay.ts";
 import { TunnelDialer } from "./tunnel-dialer.ts";
-import { FrameBuffer } from "./tunnel-output.ts";
+import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { GATHERED_BYTES } from "./tunnel-output.ts";
 import type { FlowVerdict, TunnelParts } from "./tunnel-parts.ts";
 import { TunnelSecurity } from "./tunnel-security.ts";
 import { TunnelServer } from "./tunnel-server.ts";
@@ -201,7 +202,7 @@ export class SampleTunnel implements Disposable {
       inner,
       tables,
       security: new TunnelSecurity(reactor, tables, wallMs),
-      frames: new FrameBuffer(reactor),
+      frames: new OutputBuffer(reactor, GATHERED_BYTES),
       telemetry: new TunnelTelemetry(),
       authorize: () => this.verdict,
       onFinished: (record) => records.push(record),

@@ -2,54 +2,19 @@
 // and system calls as they fit into. One buffer serves a whole worker.
 
 import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
-import type { Reactor } from "../../lib/reactor/reactor.ts";
+import type { BufferOwner, OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 
 /** Sixteen TLS records. */
-const GATHERED_BYTES = 262_144;
-
-/** The buffer, and whose frames are in it. */
-export class FrameBuffer {
-  readonly bytes = Buffer.allocUnsafeSlow(GATHERED_BYTES);
-  /** @internal */
-  lengthBytes = 0;
-  readonly #reactor: Reactor;
-  #owner: TunnelOutput | undefined;
-  #scheduled = false;
-
-  constructor(reactor: Reactor) {
-    this.#reactor = reactor;
-  }
-
-  /** @internal Makes the buffer this owner's; what another has in it is sent. */
-  take(owner: TunnelOutput): void {
-    if (this.#owner === owner) return;
-    this.#owner?.flush();
-    this.#owner = owner;
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#reactor.later(this.#flush);
-  }
-
-  /** @internal */
-  isOwner(output: TunnelOutput): boolean {
-    return this.#owner === output;
-  }
-
-  readonly #flush = (): void => {
-    this.#scheduled = false;
-    this.#owner?.flush();
-    this.#owner = undefined;
-  };
-}
+export const GATHERED_BYTES = 262_144;
 
 /** What is written to one connection. */
-export class TunnelOutput {
-  readonly #buffer: FrameBuffer;
+export class TunnelOutput implements BufferOwner {
+  readonly #buffer: OutputBuffer;
   readonly #stream: ByteStream;
   readonly #onWritten: (isClear: boolean) => void;
 
   /** @param onWritten after each write: whether all left at once, as of `ByteStream.write` */
-  constructor(buffer: FrameBuffer, stream: ByteStream, onWritten: (isClear: boolean) => void) {
+  constructor(buffer: OutputBuffer, stream: ByteStream, onWritten: (isClear: boolean) => void) {
     this.#buffer = buffer;
     this.#stream = stream;
     this.#onWritten = onWritten;

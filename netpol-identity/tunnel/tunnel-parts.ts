@@ -5,7 +5,7 @@ import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import type { SpiffeUri } from "../model/tunnel-plan.ts";
-import type { FrameBuffer } from "./tunnel-output.ts";
+import type { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import type { TunnelSecurity } from "./tunnel-security.ts";
 import type { TunnelTables } from "./tunnel-tables.ts";
 import type { TunnelRecord, TunnelTelemetry } from "./tunnel-telemetry.ts";
@@ -30,7 +30,7 @@ export interface TunnelParts {
   readonly inner: Dialer;
   readonly tables: TunnelTables;
   readonly security: TunnelSecurity;
-  readonly frames: FrameBuffer;
+  readonly frames: OutputBuffer;
   readonly telemetry: TunnelTelemetry;
   readonly authorize: Authorize;
   readonly onFinished: (record: TunnelRecord) => void;

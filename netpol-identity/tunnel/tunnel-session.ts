@@ -14,7 +14,8 @@ import {
   PING_AFTER_SWEEPS,
   TUNNEL_H2_LIMITS,
 } from "./tunnel-limits.ts";
-import { type FrameBuffer, TunnelOutput } from "./tunnel-output.ts";
+import type { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { TunnelOutput } from "./tunnel-output.ts";
 import type { StreamCarrier, TunnelStream } from "./tunnel-stream.ts";
 
 export type SessionRole =
@@ -33,7 +34,7 @@ export type SessionRole =
 
 export interface SessionParts {
   readonly reactor: Reactor;
-  readonly frames: FrameBuffer;
+  readonly frames: OutputBuffer;
   /** Counts bytes of streams. */
   readonly moved: (receivedBytes: number, sentBytes: number) => void;
   /** Called once: it is closed, and all its streams ended. */

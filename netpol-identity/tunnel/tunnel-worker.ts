@@ -9,7 +9,8 @@ import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { DirectRelays } from "./direct-relay.ts";
 import { TunnelDialer } from "./tunnel-dialer.ts";
 import { SWEEP_PERIOD_MS } from "./tunnel-limits.ts";
-import { FrameBuffer } from "./tunnel-output.ts";
+import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { GATHERED_BYTES } from "./tunnel-output.ts";
 import type { Authorize, TunnelParts } from "./tunnel-parts.ts";
 import { TunnelSecurity } from "./tunnel-security.ts";
 import { TunnelServer } from "./tunnel-server.ts";
@@ -71,7 +72,7 @@ export class TunnelWorker {
       tables: this.#tables,
       security: this.#security,
       telemetry: this.#telemetry,
-      frames: new FrameBuffer(given.reactor),
+      frames: new OutputBuffer(given.reactor, GATHERED_BYTES),
     };
     this.dialer = new TunnelDialer(parts);
     this.#server = new TunnelServer(parts);

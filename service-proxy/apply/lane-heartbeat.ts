@@ -28,9 +28,13 @@ export interface LaneHeartbeat {
 
 const PERIOD_MS = 1_000;
 
+/** Why a heart stops whose word others renew: a successor's workers take connections already. */
+export const SUCCEEDED = "succeeded";
+
 /**
  * Beats until `signal` aborts, then says that nobody lives: only after that may listeners close, or
- * host processes would be refused. Whoever takes over beats on.
+ * host processes would be refused. Not so with the reason `SUCCEEDED`: whoever took over beats on,
+ * and what belongs into a tunnel would go past it in between.
  */
 export function startLaneHeartbeat(parts: LaneHeartbeatParts, signal: AbortSignal): LaneHeartbeat {
   let wake = (): void => {};
@@ -49,7 +53,7 @@ export function startLaneHeartbeat(parts: LaneHeartbeatParts, signal: AbortSigna
       if (isRung) continue;
       await parts.clock.sleep(PERIOD_MS, AbortSignal.any([signal, nap.signal]));
     }
-    await heart.beat(false);
+    if (signal.reason !== SUCCEEDED) await heart.beat(false);
   };
   return { beat, ended: run() };
 }

@@ -16,7 +16,7 @@ import type { WorkerSettings } from "../model/worker-messages.ts";
 import { makeClientReader } from "../plan/pod-clients.ts";
 import { serveAdmin } from "./admin-server.ts";
 import { LaneApply } from "./lane-apply.ts";
-import { type LaneHeartbeat, startLaneHeartbeat } from "./lane-heartbeat.ts";
+import { type LaneHeartbeat, startLaneHeartbeat, SUCCEEDED } from "./lane-heartbeat.ts";
 import { type LaneLift, startLaneLift } from "./lane-lift.ts";
 import type { NftApply } from "./nft-apply.ts";
 import { exposeProxyStats } from "./proxy-metrics.ts";
@@ -122,7 +122,7 @@ export function openLanes(parts: LanesParts, signal: AbortSignal): Lanes {
       await late.lift?.ended;
       const end = await succession.resign();
       if (end === "alone") return drainAlone(leave.limitMs());
-      stopHeart.abort();
+      stopHeart.abort(SUCCEEDED);
       await heart.ended;
       await pool.drain(0, leave.limitMs());
       succession.farewell();

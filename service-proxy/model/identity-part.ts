@@ -11,7 +11,7 @@ export interface SharedWorkers {
   update(delta: unknown): Promise<void>;
   /** True while some worker takes connections. */
   healthy(): boolean;
-  /** Commits to other tables than the lanes', so that their audits do not take it for a stranger's. */
+  /** Commits to tables beside the lanes', whose audits do not take it for a stranger's. */
   commit(transactions: readonly Transaction[]): Promise<void>;
 }
 

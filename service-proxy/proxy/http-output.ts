@@ -1,50 +1,16 @@
 // Writes of HTTP heads and small bodies, gathered: a head, its body and what else goes to one
 // connection in one round of events become one system call. One buffer serves a whole worker.
 
-import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
+import type { BufferOwner, OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 
-const GATHERED_BYTES = 65_536;
+/** Size of the buffer. */
+export const GATHERED_BYTES = 65_536;
 /** From here on a write of its own costs less than a copy. */
 const LARGE_BYTES = 16_384;
 
-/** The buffer, and whose bytes are in it. */
-export class OutputBuffer {
-  readonly bytes = Buffer.allocUnsafeSlow(GATHERED_BYTES);
-  /** @internal */
-  lengthBytes = 0;
-  readonly #reactor: Reactor;
-  #owner: HttpOutput | undefined;
-  #scheduled = false;
-
-  constructor(reactor: Reactor) {
-    this.#reactor = reactor;
-  }
-
-  /** @internal Makes the buffer this owner's; what another has in it is sent. */
-  take(owner: HttpOutput): void {
-    if (this.#owner === owner) return;
-    this.#owner?.flush();
-    this.#owner = owner;
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#reactor.later(this.#flush);
-  }
-
-  /** @internal */
-  isOwner(output: HttpOutput): boolean {
-    return this.#owner === output;
-  }
-
-  readonly #flush = (): void => {
-    this.#scheduled = false;
-    this.#owner?.flush();
-    this.#owner = undefined;
-  };
-}
-
 /** What is written to one connection. */
-export class HttpOutput {
+export class HttpOutput implements BufferOwner {
   readonly #buffer: OutputBuffer;
   readonly #stream: ByteStream;
 

@@ -1,7 +1,7 @@
 // What every HTTP connection of a worker uses.
 
 import type { MirrorLimit } from "./http-mirror.ts";
-import type { OutputBuffer } from "./http-output.ts";
+import type { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import type { RelayParts } from "./relay-parts.ts";
 import type { UpstreamPools } from "./upstream-pool.ts";
 

@@ -18,7 +18,8 @@ import { Deadlines, SWEEP_PERIOD_MS } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
 import { HttpConnection } from "./http-connection.ts";
 import { MirrorLimit } from "./http-mirror.ts";
-import { OutputBuffer } from "./http-output.ts";
+import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { GATHERED_BYTES } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import { defaultRule, type HttpDoor } from "./http-routing.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
@@ -73,7 +74,7 @@ export class ProxyWorker {
     this.#settings = settings;
     this.tables = new ProxyTables(random);
     const deadlines = new Deadlines();
-    const output = new OutputBuffer(reactor);
+    const output = new OutputBuffer(reactor, GATHERED_BYTES);
     this.#parts = {
       reactor,
       dialer,

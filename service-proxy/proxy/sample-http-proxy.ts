@@ -19,7 +19,8 @@ import { Deadlines } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
 import { HttpConnection } from "./http-connection.ts";
 import { MirrorLimit } from "./http-mirror.ts";
-import { OutputBuffer } from "./http-output.ts";
+import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { GATHERED_BYTES } from "./http-output.ts";
 import type { HttpParts } from "./http-parts.ts";
 import { defaultRule } from "./http-routing.ts";
 import { ProxyTables } from "./proxy-tables.ts";
@@ -50,7 +51,7 @@ export class SampleHttpProxy {
     const reactor = this.#reactor;
     const dialer = loopbackDialer(reactor);
     const deadlines = new Deadlines();
-    const output = new OutputBuffer(reactor);
+    const output = new OutputBuffer(reactor, GATHERED_BYTES);
     const tables = new ProxyTables(() => 0);
     const record = (_id: number, { record }: { readonly record: RequestRecord }): void => {
       this.#records.push(record);

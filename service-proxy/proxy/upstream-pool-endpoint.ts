@@ -3,7 +3,7 @@
 
 import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 import type { Expiring } from "./deadlines.ts";
-import type { OutputBuffer } from "./http-output.ts";
+import type { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import { UpstreamDialling, type UpstreamDialParts } from "./upstream-pool-dial.ts";
 import { UpstreamH1 } from "./upstream-pool-h1.ts";
 import {

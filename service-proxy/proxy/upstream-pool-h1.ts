@@ -15,7 +15,8 @@ import type { ByteStream, StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { ClientRequest } from "./http-client-stream.ts";
 import { HeldBytes } from "./http-held-bytes.ts";
-import { HttpOutput, type OutputBuffer } from "./http-output.ts";
+import type { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
+import { HttpOutput } from "./http-output.ts";
 import type { UpstreamFailure, UpstreamOwner, UpstreamStream } from "./upstream-pool-stream.ts";
 
 /** Who keeps the connection. */

@@ -10,7 +10,8 @@ import { listenTransparent, TransparentDialer } from "../../lib/reactor/transpar
 import type { TunnelPeer, TunnelWorkload } from "../../netpol-identity/model/tunnel-plan.ts";
 import { TunnelDialer } from "../../netpol-identity/tunnel/tunnel-dialer.ts";
 import { SWEEP_PERIOD_MS, TUNNEL_PORT } from "../../netpol-identity/tunnel/tunnel-limits.ts";
-import { FrameBuffer } from "../../netpol-identity/tunnel/tunnel-output.ts";
+import { GATHERED_BYTES } from "../../netpol-identity/tunnel/tunnel-output.ts";
+import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import type { Authorize } from "../../netpol-identity/tunnel/tunnel-parts.ts";
 import { TunnelSecurity } from "../../netpol-identity/tunnel/tunnel-security.ts";
 import { TunnelServer } from "../../netpol-identity/tunnel/tunnel-server.ts";
@@ -72,7 +73,7 @@ export class TunnelNode implements Disposable {
       inner: new TransparentDialer(reactor, Math.random),
       tables,
       security: new TunnelSecurity(reactor, tables, Date.now),
-      frames: new FrameBuffer(reactor),
+      frames: new OutputBuffer(reactor, GATHERED_BYTES),
       telemetry: this.#telemetry,
       authorize: authorize ?? (() => ({ kind: "allow" }) as const),
       onFinished: (record: TunnelRecord) => void this.records.push(record),

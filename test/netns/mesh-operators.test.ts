@@ -2,6 +2,7 @@
 // real agents.
 
 import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { CheckReport } from "../../cli/check/checks.ts";
@@ -28,7 +29,10 @@ describe("operators of a mesh", () => {
     await mesh.served.serve({ number: SERVICE, pods: ["pod-1-1", "pod-2-1"] });
     await mesh.ready();
   });
-  after(() => mesh[Symbol.asyncDispose]());
+  after(async () => {
+    await mesh[Symbol.asyncDispose]();
+    await rm(socket, { force: true });
+  });
 
   const run = (...words: readonly string[]) =>
     mesh.served.playground.exec(mesh.served.playground.node(NODE).netns, [LAUNCHER, ...words]);

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -41,7 +42,10 @@ describe("keys of a running mesh", () => {
     mesh = await Mesh.build({ flags });
     await mesh.ready();
   });
-  after(() => mesh[Symbol.asyncDispose]());
+  after(async () => {
+    await mesh[Symbol.asyncDispose]();
+    await rm(socket, { force: true });
+  });
 
   const says = async (...words: readonly string[]): Promise<string> => {
     const argv = [LAUNCHER, ...words, `--socket=${socket}`];
@@ -64,6 +68,7 @@ describe("keys of a running mesh", () => {
     const outputs = new Map<string, string>();
     for (const node of [1, NODE]) {
       const agent = mesh.agent(node);
+      await until(`access log ${node}`, () => agent.accessLog.length > 0);
       outputs.set(`log ${node}`, agent.log.join("\n"));
       outputs.set(`access log ${node}`, agent.accessLog.join("\n"));
       for (const [port, path] of PAGES) {
