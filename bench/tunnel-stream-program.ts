@@ -4,6 +4,7 @@
 // print a Stream.
 
 import assert from "node:assert/strict";
+import { writeSync } from "node:fs";
 import type { StreamOwner } from "../lib/reactor/byte-stream.ts";
 import { Reactor } from "../lib/reactor/reactor.ts";
 import { encodeSocketAddress } from "../lib/reactor/socket-address.ts";
@@ -119,5 +120,6 @@ function dial(
 function print(bytes: number, startMs: number): void {
   assert(bytes > 0, "nothing arrived");
   const stream: Stream = { bytes, seconds: (performance.now() - startMs) / 1_000 };
-  process.stdout.write(`${JSON.stringify(stream)}\n`, () => process.exit());
+  writeSync(1, `${JSON.stringify(stream)}\n`);
+  process.exit();
 }

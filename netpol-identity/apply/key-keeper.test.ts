@@ -31,6 +31,7 @@ interface Rig {
   /** Undefined: the CA works. */
   sign: Sign | undefined;
   authority: ReturnType<typeof makeSampleAuthority>;
+  bannedUntilMs: number;
   readonly need: (...identities: readonly SpiffeUri[]) => Promise<void>;
   readonly state: (identity: SpiffeUri) => string | undefined;
 }
@@ -60,6 +61,7 @@ async function withKeeper(body: (rig: Rig) => Promise<void>, lifetimeMs = DAY_MS
       return { chain: rig.authority.sign(csr, identity, hands.wallMs()) };
     },
     bundles: () => rig.authority.bundles,
+    bannedUntilMs: () => rig.bannedUntilMs,
     clock,
     random: makeRandom(),
     onChange: () => void changes++,
@@ -74,6 +76,7 @@ async function withKeeper(body: (rig: Rig) => Promise<void>, lifetimeMs = DAY_MS
     jump: (byMs) => void (offsetMs += byMs),
     sign: undefined,
     authority: makeSampleAuthority(START_MS, lifetimeMs),
+    bannedUntilMs: -Infinity,
     need: async (...identities) => {
       keeper.need(new Set(identities));
       await clock.advance(0);
@@ -345,5 +348,23 @@ test("no key can be seen in what is printed, logged or thrown; workers get it as
     ];
     for (const text of shown) for (const mark of marks) assert.ok(!text.includes(mark), mark);
     assert.match(JSON.stringify(credential), /BEGIN PRIVATE KEY/);
+  });
+});
+
+test("a ban has every certificate replaced, as soon as the CA signs again for this node", async () => {
+  await withKeeper(async (rig) => {
+    await rig.need(WEB);
+    const banned = rig.keeper.credentials.get(WEB);
+    await rig.clock.advance(HOUR_MS);
+    rig.sign = down;
+    rig.bannedUntilMs = rig.clock.wallMs();
+    rig.keeper.recheck();
+    await rig.clock.advance(60_000);
+    assert.equal(rig.state(WEB), "renewing");
+    assert.equal(rig.keeper.credentials.get(WEB), banned);
+    rig.sign = undefined;
+    await rig.clock.advance(RETRY_MAX_MS);
+    assert.equal(rig.state(WEB), "valid");
+    assert.notEqual(rig.keeper.credentials.get(WEB), banned);
   });
 });

@@ -38,6 +38,8 @@ export interface KeyKeeperParts {
   readonly sign: Sign;
   /** What this node trusts, at the moment. */
   readonly bundles: () => TrustBundles;
+  /** Peers take no certificate that this node was issued until then, wall time. */
+  readonly bannedUntilMs: () => number;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -93,14 +95,19 @@ export class KeyKeeper {
     this.#wake();
   }
 
-  /** Renews at once what the bundles of the moment no longer vouch for. */
+  /** Renews at once what peers take no more: no bundle vouches for it, or a ban is on it. */
   recheck(): void {
-    const trust = { bundles: this.#parts.bundles(), nowMs: this.#parts.clock.wallMs() };
-    for (const entry of this.#entries.values()) {
-      const { checked } = entry;
-      if (checked !== undefined && !isTrusted(checked.credential, trust)) entry.renewSoon(0);
-    }
+    for (const entry of this.#entries.values()) this.#recheckOne(entry);
     this.#wake();
+  }
+
+  #recheckOne(entry: KeyEntry): void {
+    const { bundles, bannedUntilMs, clock } = this.#parts;
+    const { checked } = entry;
+    if (checked === undefined) return;
+    const trust = { bundles: bundles(), nowMs: clock.wallMs() };
+    const isBanned = checked.issuedMs <= bannedUntilMs();
+    if (isBanned || !isTrusted(checked.credential, trust)) entry.renewSoon(0);
   }
 
   /** Works until `signal` aborts. Never rejects. */
@@ -158,6 +165,8 @@ export class KeyKeeper {
       const trust = { bundles: bundles(), nowMs: clock.wallMs() };
       const checked = checkCredential(chain, { key, identity }, trust);
       entry.accept(checked);
+      // It may be older than it looks: a second is the least that a certificate can tell.
+      this.#recheckOne(entry);
       const durationMs = clock.monotonicMs() - startMs;
       onEvent({ kind: "issued", identity, serial: checked.serial, isRenewal, durationMs });
     } catch (error) {

@@ -93,6 +93,7 @@ export class NodeIdentity {
     this.#keys = new KeyKeeper({
       sign,
       bundles: () => this.#trusted,
+      bannedUntilMs: () => this.#bannedUntilMs(),
       clock,
       random,
       onChange: () => this.#mark(),
@@ -247,6 +248,13 @@ export class NodeIdentity {
       }
       await clock.sleep(HEARTBEAT_MS, signal);
     }
+  }
+
+  /** Of this node. */
+  #bannedUntilMs(): number {
+    const { settings, authority } = this.#parts;
+    const bans = authority.trust().bans.filter(({ node }) => node === settings.nodeName);
+    return Math.max(-Infinity, ...bans.map(({ untilMs }) => untilMs));
   }
 
   #trustChanged(): void {

@@ -50,7 +50,7 @@ suite("a clock that jumps", () => {
     const words = ["node", `--hostname-override=${node.name}`, `--config=${config}`];
     const { playground } = cluster;
     const child = playground.spawn(node.netns, ["env", ...lie, LAUNCHER, ...words], {
-      stdio: ["ignore", "inherit", "pipe"],
+      stdio: ["ignore", "pipe", "pipe"],
     });
     const agent = new NodeProcess(child, openProbe(playground, node.netns));
     cluster.defer(async () => {

@@ -84,7 +84,7 @@ export class DaemonSetPod implements AsyncDisposable {
   /** Starts the agent, in the node's network. */
   start(name: string): NodeProcess {
     const { playground, node } = this.#rig;
-    const stdio = ["ignore", "inherit", "pipe"] as const;
+    const stdio = ["ignore", "pipe", "pipe"] as const;
     const child = playground.spawn(node.netns, this.#command(name), { stdio: [...stdio] });
     return new NodeProcess(child, openProbe(playground, node.netns));
   }
