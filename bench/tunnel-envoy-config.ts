@@ -1,5 +1,5 @@
-// Envoy's configuration as both ends of tunnels for a bench: TCP in, CONNECT over HTTP/2 over mutual
-// TLS 1.3 between the two, TCP out. Pure.
+// Envoy's configuration as both ends of tunnels for a bench: TCP in, CONNECT over HTTP/2 over
+// mutual TLS 1.3 between the two, TCP out. Pure.
 
 import type { Target } from "./rig.ts";
 import type { TunnelPeerPlan } from "./tunnel-peer-plan.ts";

@@ -1,5 +1,5 @@
-// Tunnels as Node has them by itself: CONNECT by node:http2 over node:tls, streams piped. Arguments:
-// the side, and a file that holds a TunnelPeerPlan.
+// Tunnels as Node has them by itself: CONNECT by node:http2 over node:tls, streams piped.
+// Arguments: the side, and a file that holds a TunnelPeerPlan.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

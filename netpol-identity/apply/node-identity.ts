@@ -20,7 +20,7 @@ import type { TrustSource } from "./trust-watch.ts";
 
 /** Proxy workers, as far as they carry identities. */
 export interface TunnelWorkers {
-  /** Starts them, unless they run. */
+  /** Starts them, unless they run, as soon as that disturbs nobody. */
   start(): void;
   /** Tells each of them. Resolves when it is in force, or soon. */
   update(delta: TunnelPlanDelta): Promise<void>;
@@ -54,9 +54,9 @@ const BEATS_TO_COUNT = 5;
 const KERNEL_WITHIN_MS = 2_000;
 /** An authority that is a Service of this cluster may be reached only once Services are served. */
 const CERTIFIED_WITHIN_MS = 2_000;
-/** Whoever replaced what signs waits for the certificates of what signs now, to end the old root. */
+/** Whoever replaced what signs waits for certificates of what signs now, to end the old root. */
 const RENEWED_WITHIN_MS = 5_000;
-/** Until our workers listen, those of the agent before do: they wait for ours, and for no longer. */
+/** Until our workers listen, those of the agent before do: they wait for ours, and no longer. */
 const HANDOVER_MS = 5_000;
 const NOTHING: TunnelPlan = {
   workloads: new Map(),
@@ -79,7 +79,6 @@ export class NodeIdentity {
   #trusted: TrustBundles = new Map();
   #signer: string | undefined;
   readonly #prepared = Promise.withResolvers<void>();
-  #isHeld = false;
   #kernel: PolicyState = { bindings: [], problems: [] };
   #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
   #problems = "";
@@ -149,11 +148,7 @@ export class NodeIdentity {
     this.#trustChanged();
     while (!store.synced && !signal.aborted) await this.#nap(signal);
     const keys = this.#keys.run(signal);
-    const kernel = this.#parts.held.then(() => {
-      this.#isHeld = true;
-      this.#startWorkers();
-      return this.#keepKernel(signal);
-    });
+    const kernel = this.#parts.held.then(() => this.#keepKernel(signal));
     void clock.sleep(CERTIFIED_WITHIN_MS, signal).then(() => this.#prepared.resolve());
     while (!signal.aborted) {
       this.#isDirty = false;
@@ -202,7 +197,7 @@ export class NodeIdentity {
       credentials: this.#keys.credentials,
       ...authority.trust(),
     });
-    this.#startWorkers();
+    if (workloads.size > 0) this.#workers?.start();
     const { credentials } = this.#keys;
     if (plan.identities.values().every((identity) => credentials.has(identity))) {
       this.#prepared.resolve();
@@ -216,11 +211,6 @@ export class NodeIdentity {
       this.#markServices();
     }
     await this.#tell(this.#ledger.takeGone());
-  }
-
-  /** Not beside those of an agent that still serves: they would share its doors. */
-  #startWorkers(): void {
-    if (this.#isHeld && this.#plan.workloads.size > 0) this.#workers?.start();
   }
 
   async #tell(delta: TunnelPlanDelta): Promise<void> {

@@ -29,11 +29,21 @@ export interface LanePlan {
 export class LaneApply {
   readonly #parts: LaneApplyParts;
   #plan: LanePlan | undefined;
+  #isWanted = false;
   #node = "";
   #clients: ReadonlyMap<string, ProxyClient> = new Map();
 
   constructor(parts: LaneApplyParts) {
     this.#parts = parts;
+  }
+
+  /**
+   * Starts workers although no Service needs one: once there is a plan, for until then they would
+   * take connections beside those of an agent that still serves, and refuse them.
+   */
+  want(): void {
+    this.#isWanted = true;
+    if (this.#plan !== undefined) this.#parts.pool.start();
   }
 
   /** Resolves when workers know what is new. Starts them for the first Service that needs one. */
@@ -47,7 +57,8 @@ export class LaneApply {
     };
     // Workers may run before any Service needs one, for identities, and outlive the last that did.
     if (!isEmpty(delta)) await this.#parts.pool.update(delta);
-    if (!plan.families.every((family) => family.proxy.isEmpty)) this.#parts.pool.start();
+    const isNeeded = plan.families.some((family) => !family.proxy.isEmpty);
+    if (isNeeded || this.#isWanted) this.#parts.pool.start();
     if (isFirst) await this.#parts.settle();
   }
 

@@ -167,7 +167,7 @@ function openPool(parts: LanesParts, { stats, taps, late }: Hearers): WorkerPool
     log,
   });
   identity?.share({
-    start: () => pool.start(),
+    start: () => late.whole?.want(),
     update: (delta) => pool.updateIdentity(delta),
     healthy: () => pool.healthy,
     commit: (transactions) => parts.apply.commitAside(transactions),

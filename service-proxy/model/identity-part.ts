@@ -5,7 +5,7 @@ import type { Transaction } from "../../lib/nft/objects.ts";
 
 /** Proxy workers, as the part that proves identities sees them. */
 export interface SharedWorkers {
-  /** Starts them, unless they run. */
+  /** Starts them, unless they run: now, or when the lanes have their first plan. */
   start(): void;
   /** Tells each of them. Resolves when it is in force, or soon. */
   update(delta: unknown): Promise<void>;

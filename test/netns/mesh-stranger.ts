@@ -1,6 +1,6 @@
 // Program: a foreign peer of tunnels, in a pod's network: dials the tunnel's port of a pod with
-// Node's own TLS and HTTP/2, asks for a connection, and tells how far it came. Its one argument is a
-// `StrangerCall`, its output a `StrangerResult`, both JSON.
+// Node's own TLS and HTTP/2, asks for a connection, and tells how far it came. Its one argument is
+// a `StrangerCall`, its output a `StrangerResult`, both JSON.
 
 import { once } from "node:events";
 import { connect as connectHttp2, type ClientHttp2Stream } from "node:http2";
