@@ -74,6 +74,19 @@ test("it does not wait for ever: after ten seconds the dial fails", async () => 
   assert.equal(await failed, "ETIMEDOUT");
 });
 
+test("a node that does not know yet that its pod is enrolled is asked again, for a while", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  tunnel.tell("server", { ...NOTHING_NEW, workloads: [[DB_POD, null]] });
+  const waiting = says(tunnel, port, "news");
+  await until(() => tunnel.tunnels.isIdle && tunnel.client.dialled.length > 1, "two refusals");
+  const db = { identity: DB, namespace: "shop", pod: "db", uid: "db-1", mode: "strict" } as const;
+  tunnel.tell("server", { ...NOTHING_NEW, workloads: [[DB_POD, db]] });
+  assert.equal(await waiting, "news");
+  tunnel.tell("server", { ...NOTHING_NEW, workloads: [[DB_POD, null]] });
+  assert.equal(await failure(tunnel), "ECONNRESET");
+});
+
 test("refusals are told as what they would be without a tunnel", async () => {
   using tunnel = new SampleTunnel();
   assert.equal(await failure(tunnel, 1), "ECONNREFUSED");

@@ -55,3 +55,7 @@ export const MOST_PAIRS = 16_384;
 export const MOST_HANDSHAKES = 4_096;
 /** From one address, proven or not: several workers of its node may have sessions for one pod. */
 export const MOST_PER_CLIENT = 512;
+
+/** Nodes hear of a change of the cluster within so long of each other, in the ordinary. */
+export const NEWS_WITHIN_MS = 3_000;
+export const ASK_AGAIN_MS = 100;

@@ -6,7 +6,9 @@ import { type HandshakeOwner, TunnelHandshake, type TunnelPair } from "./tunnel-
 import {
   CONNECT_LIMIT_MS,
   EXPIRY_MARGIN_MS,
+  ASK_AGAIN_MS,
   IDLE_SWEEPS,
+  NEWS_WITHIN_MS,
   SESSIONS_PER_PAIR,
   WAITING_PER_PAIR,
 } from "./tunnel-limits.ts";
@@ -15,6 +17,9 @@ import type { SecuredStream } from "./tunnel-security.ts";
 import { TunnelSession } from "./tunnel-session.ts";
 import type { TunnelStream } from "./tunnel-stream.ts";
 import type { TunnelCredential } from "../model/tunnel-plan.ts";
+
+/** What the door of a pod that is not enrolled says, and what a node without doors says. */
+const MAY_NOT_KNOW: ReadonlySet<string> = new Set(["ECONNRESET", "ECONNREFUSED"]);
 
 interface Wish {
   readonly stream: TunnelStream;
@@ -142,9 +147,17 @@ export class TunnelPool implements HandshakeOwner {
     if (credential !== this.#credential()) session.retire();
   }
 
+  /** A node that has not heard yet that its pod is enrolled resets: it is asked again for a while. */
   onHandshakeFailed(code: string): void {
     this.#handshake = undefined;
-    this.#failWaiting(code);
+    if (!MAY_NOT_KNOW.has(code)) return this.#failWaiting(code);
+    const late = this.#parts.reactor.nowMs - NEWS_WITHIN_MS;
+    for (const stream of this.#waiting.keys()) {
+      if (stream.startedMs > late) continue;
+      this.#waiting.delete(stream);
+      stream.fail(code);
+    }
+    if (this.#waiting.size > 0) setTimeout(() => this.#serve(), ASK_AGAIN_MS);
   }
 
   /** Whoever hears of it may dial again, and waits anew. */
