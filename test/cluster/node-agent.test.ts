@@ -203,7 +203,8 @@ suite("agent", () => {
     for (const path of [
       "/api/v1/secrets",
       "/api/v1/namespaces/kube-system/configmaps",
-      "/api/v1/namespaces/kube-system/serviceaccounts",
+      "/api/v1/namespaces/innermesh-system/secrets/innermesh-ca",
+      "/api/v1/namespaces/innermesh-system/configmaps/innermesh-bans",
     ]) {
       await assert.rejects(node.request("GET", path), /403 Forbidden/);
     }
