@@ -112,7 +112,7 @@ function dial(
     { remote: to, encoded },
     owner,
   );
-  assert(typeof stream !== "string", `cannot connect: ${String(stream)}`);
+  assert(typeof stream !== "string", "the kernel refuses to connect");
   return stream;
 }
 

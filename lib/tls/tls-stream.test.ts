@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from "node:tls";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import type { ByteStream, StreamOwner } from "../reactor/byte-stream.ts";
 import { Reactor } from "../reactor/reactor.ts";
 import { listenOnLoopback, loopbackDialer } from "../reactor/sample-loopback.ts";
@@ -265,3 +265,34 @@ test("a context says what is wrong with its material, and never shows the key", 
     );
   }
 });
+
+test("a client does not offer to take compressed certificates", async () => {
+  const server = createTcpServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const { stream } = await call((server.address() as AddressInfo).port, contextOf("client", db));
+  const [socket] = await accepted;
+  const [hello] = (await once(socket, "data")) as [Buffer];
+  stream.close();
+  socket.destroy();
+  server.close();
+  const COMPRESS_CERTIFICATE = 27;
+  assert(!extensionTypes(hello).includes(COMPRESS_CERTIFICATE));
+});
+
+/** Of a ClientHello that is whole in one record (RFC 8446, section 4.1.2). */
+function extensionTypes(hello: Buffer): readonly number[] {
+  // Heads of record and message, version, random; then the session id.
+  const sessionAt = 5 + 4 + 2 + 32;
+  const suitesAt = sessionAt + 1 + hello.readUInt8(sessionAt);
+  const methodsAt = suitesAt + 2 + hello.readUInt16BE(suitesAt);
+  const extensionsAt = methodsAt + 1 + hello.readUInt8(methodsAt);
+  const end = extensionsAt + 2 + hello.readUInt16BE(extensionsAt);
+  const types: number[] = [];
+  for (let at = extensionsAt + 2; at < end; at += 4 + hello.readUInt16BE(at + 2)) {
+    types.push(hello.readUInt16BE(at));
+  }
+  assert(types.length > 5, "it is a ClientHello");
+  return types;
+}

@@ -6,7 +6,7 @@ import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import { H2_ERROR } from "../../lib/http/h2-frame.ts";
 import type { H2RequestHead } from "../../lib/http/h2-head.ts";
-import type { SpiffeUri, TunnelWorkload } from "../model/tunnel-plan.ts";
+import type { SpiffeUri, TunnelCredential, TunnelWorkload } from "../model/tunnel-plan.ts";
 import { judgeConnect, startTrace } from "./connect-head.ts";
 import { ServedStream } from "./served-stream.ts";
 import { EXPIRY_MARGIN_MS } from "./tunnel-limits.ts";
@@ -19,6 +19,8 @@ import type { TunnelRecord } from "./tunnel-telemetry.ts";
 /** Who is at both ends. */
 export interface ServedPair {
   readonly secured: SecuredStream;
+  /** What proved the pod that was dialled. */
+  readonly credential: TunnelCredential;
   /** Proven by the certificate of the peer. */
   readonly source: SpiffeUri;
   /** Of both certificates the earlier end. */
@@ -57,12 +59,17 @@ export class ServedTunnel {
     );
   }
 
-  /** Both ends must still be who they were. */
+  /**
+   * Both ends must still be who they were. After a renewal new connections are to go elsewhere:
+   * once a root is taken away, nothing is left that its certificates proved.
+   */
   changed(): void {
-    const { secured, dialled, workload } = this.#pair;
-    const now = this.#parts.tables.workload(dialled);
+    const { secured, credential, dialled, workload } = this.#pair;
+    const { tables } = this.#parts;
+    const now = tables.workload(dialled);
     const isSame = now?.uid === workload.uid && now.identity === workload.identity;
     if (!isSame || secured.proof().kind === "refused") this.close();
+    else if (tables.credential(workload.identity) !== credential) this.drain();
   }
 
   sweep(): void {

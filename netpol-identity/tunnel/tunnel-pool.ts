@@ -147,7 +147,7 @@ export class TunnelPool implements HandshakeOwner {
     if (credential !== this.#credential()) session.retire();
   }
 
-  /** A node that has not heard yet that its pod is enrolled resets: it is asked again for a while. */
+  /** A node that has not heard yet that its pod is enrolled resets: asked again for a while. */
   onHandshakeFailed(code: string): void {
     this.#handshake = undefined;
     if (!MAY_NOT_KNOW.has(code)) return this.#failWaiting(code);

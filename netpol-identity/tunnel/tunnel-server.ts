@@ -4,7 +4,7 @@
 import type { Address } from "../../lib/ip/address.ts";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import type { TunnelWorkload } from "../model/tunnel-plan.ts";
+import type { TunnelCredential, TunnelWorkload } from "../model/tunnel-plan.ts";
 import { CONNECT_LIMIT_MS, MOST_HANDSHAKES, MOST_PER_CLIENT } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
 import type { SecuredStream } from "./tunnel-security.ts";
@@ -95,6 +95,7 @@ export class TunnelServer {
 
 interface Secured {
   readonly secured: SecuredStream;
+  readonly credential: TunnelCredential;
   readonly source: string;
   readonly notAfterMs: number;
 }
@@ -107,7 +108,7 @@ class Arrival implements StreamOwner {
   readonly #workload: TunnelWorkload;
   readonly #onOver: (secured: Secured | undefined) => void;
   #secured: SecuredStream | undefined;
-  #ownNotAfterMs = 0;
+  #credential: TunnelCredential | undefined;
   #over = false;
 
   constructor(
@@ -125,18 +126,18 @@ class Arrival implements StreamOwner {
 
   start(): void {
     const { identity } = this.#workload;
-    this.#ownNotAfterMs = this.#parts.tables.credential(identity)?.notAfterMs ?? 0;
+    this.#credential = this.#parts.tables.credential(identity);
     this.#secured = this.#parts.security.secure("server", this.#stream, identity, this);
     if (this.#secured === undefined) this.fail("no-credential");
   }
 
   onOpen(): void {
-    const secured = this.#secured;
-    if (secured === undefined) return;
+    const [secured, credential] = [this.#secured, this.#credential];
+    if (secured === undefined || credential === undefined) return;
     const proof = secured.proof();
     if (proof.kind === "refused") return this.fail(proof.reason);
-    const notAfterMs = Math.min(proof.notAfterMs, this.#ownNotAfterMs);
-    this.#end("ok", { secured, source: proof.identity, notAfterMs });
+    const notAfterMs = Math.min(proof.notAfterMs, credential.notAfterMs);
+    this.#end("ok", { secured, credential, source: proof.identity, notAfterMs });
   }
 
   onEnd(): void {

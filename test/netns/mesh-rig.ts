@@ -17,7 +17,8 @@ import { type NodeProcess, startNode } from "../../playground/node-process.ts";
 import type { LoadOptions } from "../../playground/probe-protocol.ts";
 import type { CniShape, PlaygroundNode, PlaygroundPod } from "../../playground/topology.ts";
 import type { Family } from "../../lib/nft/objects.ts";
-import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { BACKEND_PORT } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { agentManifest, type MeshPod, podManifest } from "./mesh-manifests.ts";
 import type { MeshLeaf } from "./mesh-leaf.ts";
 import type { StrangerCall, StrangerResult } from "./mesh-stranger.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
@@ -35,14 +36,6 @@ export interface MeshOptions {
   readonly material?: AuthorityMaterial;
   /** Beside those that identities need. */
   readonly flags?: readonly string[];
-}
-
-/** What differs from a pod's default. */
-export interface MeshPod {
-  /** @default its own name */
-  readonly serviceAccount?: string;
-  readonly uid?: string;
-  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** What became of loads. */
@@ -354,33 +347,4 @@ export class Mesh implements AsyncDisposable {
 /** A root of its own, which lasts for years. */
 export function newRoot(): AuthorityMaterial {
   return makeRootMaterial({ trustDomain: TRUST_DOMAIN, nowMs: Date.now(), randomBytes });
-}
-
-/** What says that a node takes tunnels. */
-function agentManifest({ name, addresses }: PlaygroundNode): Manifest {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: {
-      namespace: "kube-system",
-      name: `innermesh-${name}`,
-      uid: `agent-${name}`,
-      labels: { "innermesh.io/tunnel": "hbone" },
-    },
-    spec: { nodeName: name, hostNetwork: true, serviceAccountName: "innermesh-node" },
-    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
-  };
-}
-
-function podManifest(
-  { name, node, addresses }: PlaygroundPod,
-  { serviceAccount = name, uid = `uid-${name}`, labels = {} }: MeshPod,
-): Manifest {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { namespace: "default", name, uid, labels },
-    spec: { nodeName: node, serviceAccountName: serviceAccount },
-    status: { phase: "Running", podIPs: [{ ip: addresses.ip }, { ip: addresses.ip6 }] },
-  };
 }

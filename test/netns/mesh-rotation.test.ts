@@ -78,7 +78,8 @@ describe("trust", () => {
       const answer = await held.say("still there?", 2_000);
       return answer.kind !== "reply" && answer.kind !== "timeout";
     });
-    assert(!(await isTaken(leaf)));
+    // Nodes learn of it one by one.
+    await until("the ban on node-2", async () => !(await isTaken(leaf)));
     const answer = await mesh.talk("pod-1-1", mesh.at("pod-2-1", "ip"), { timeoutMs: 1_000 });
     assert(!answer.includes("sees"), answer);
     await until("the end of the ban", () => Date.now() > ban.untilMs + 1_000);
