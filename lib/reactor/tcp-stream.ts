@@ -105,6 +105,10 @@ export class TcpStream implements ByteStream, Watcher {
   }
 
   /** Gives the connection to another owner, from the next event on. */
+  get owner(): StreamOwner {
+    return this.#owner;
+  }
+
   set owner(owner: StreamOwner) {
     this.#owner = owner;
   }
