@@ -61,6 +61,7 @@ const { lib, functions: ssl } = ffi.dlopen(null, {
   SSL_get0_alpn_selected: { arguments: ["pointer", "buffer", "buffer"], return: "void" },
   SSL_get1_peer_certificate: { arguments: ["pointer"], return: "pointer" },
   SSL_get_peer_cert_chain: { arguments: ["pointer"], return: "pointer" },
+  SSL_get_verify_result: { arguments: ["pointer"], return: "int64" },
   ERR_get_error: { arguments: [], return: "uint64" },
   ERR_peek_error: { arguments: [], return: "uint64" },
   ERR_clear_error: { arguments: [], return: "void" },
@@ -272,6 +273,11 @@ export function peerChain(session: SessionHandle): readonly Buffer[] {
   // A client finds the leaf in the stack as well, a server does not.
   if (others[0] !== undefined && shown[0]?.equals(others[0])) others.shift();
   return [...shown, ...others];
+}
+
+/** What OpenSSL found wrong with the peer's certificates (`X509_V_ERR_…`); 0: nothing. */
+export function verifyResult(session: SessionHandle): number {
+  return Number(ssl.SSL_get_verify_result(session));
 }
 
 /** What went wrong since the last call, as OpenSSL's words for people; forgets it. */

@@ -23,6 +23,7 @@ import {
   tryEncrypt,
   tryFlush,
   tryHandshake,
+  verifyResult,
 } from "../sys/openssl.ts";
 import { resetOnClose, tryShutdownWrite } from "../sys/ffi.ts";
 import type { TlsContext } from "./tls-context.ts";
@@ -57,6 +58,7 @@ export class TlsStream implements ByteStream, Watcher {
   #ending = false;
   #ended = false;
   #failure: string | undefined;
+  #verifyError = 0;
 
   private constructor(
     reactor: Reactor,
@@ -102,6 +104,11 @@ export class TlsStream implements ByteStream, Watcher {
   /** After `onOpen`: what ALPN agreed on. */
   get protocol(): string | undefined {
     return this.#state === "open" ? chosenProtocol(this.#session) : undefined;
+  }
+
+  /** After `onClosed("ETLS")`: what was wrong with the peer's certificates, `X509_V_ERR_…`; 0: nothing. */
+  get verifyError(): number {
+    return this.#verifyError;
   }
 
   /** After `onClosed("ETLS")`: OpenSSL's reason. */
@@ -316,7 +323,10 @@ export class TlsStream implements ByteStream, Watcher {
   /** @param result 0 when both sides ended in order */
   #fail(result: number): void {
     if (this.#state === "closed") return;
-    if (result === TLS_FAILED) this.#failure = takeErrors();
+    if (result === TLS_FAILED) {
+      this.#failure = takeErrors();
+      this.#verifyError = verifyResult(this.#session);
+    }
     this.close();
     if (result === 0) this.owner.onClosed(undefined);
     else this.owner.onClosed(result === TLS_FAILED ? TLS_FAILURE : CUT_OFF);

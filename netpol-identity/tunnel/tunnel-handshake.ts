@@ -63,8 +63,9 @@ export class TunnelHandshake implements StreamOwner {
   }
 
   onClosed(code: string | undefined): void {
-    const step = this.#secured === undefined ? "connect-failed" : "tls";
-    this.#fail(step, code ?? "ECONNRESET");
+    const result =
+      this.#secured === undefined ? "connect-failed" : (this.#secured.refusal() ?? "tls");
+    this.#fail(result, code ?? "ECONNRESET");
   }
 
   onData(): void {}

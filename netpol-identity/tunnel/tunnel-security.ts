@@ -23,7 +23,30 @@ export interface SecuredStream {
   readonly stream: ByteStream;
   /** After `onOpen`; to be asked again whenever the tables changed. */
   proof(): PeerProof;
+  /** After `onClosed`, without `onOpen`: what was wrong with the peer's certificates, if it was that. */
+  refusal(): SvidRefusal | undefined;
 }
+
+/** Of those that OpenSSL finds in a handshake (x509_vfy.h), those that SPIFFE's rules name too. */
+const REFUSAL_BY_VERIFY_ERROR: ReadonlyMap<number, SvidRefusal> = new Map([
+  [2, "unknown-issuer"],
+  [7, "bad-signature"],
+  [9, "not-yet-valid"],
+  [10, "expired"],
+  [18, "unknown-issuer"],
+  [19, "unknown-issuer"],
+  [20, "unknown-issuer"],
+  [21, "unknown-issuer"],
+  [22, "chain-too-long"],
+  [24, "issuer-is-no-authority"],
+  [25, "path-too-long"],
+  [26, "wrong-extended-key-usage"],
+  [32, "wrong-key-usage"],
+  [34, "unknown-critical-extension"],
+  [47, "name-not-permitted"],
+  [66, "unfit-key"],
+  [79, "issuer-is-no-authority"],
+]);
 
 interface Made {
   readonly credential: TunnelCredential;
@@ -70,6 +93,7 @@ export class TunnelSecurity {
         chain ??= secured.peerChain;
         return this.#judge(chain);
       },
+      refusal: () => REFUSAL_BY_VERIFY_ERROR.get(secured.verifyError),
     };
   }
 

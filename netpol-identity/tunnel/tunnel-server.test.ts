@@ -131,8 +131,9 @@ test("clients that prove nothing get no byte, and the reason is counted", async 
   }
   const { handshakes } = tunnel.server.parts.telemetry.take();
   assert.deepEqual(handshakes, [
-    ["server", "tls", 5],
-    ["server", "unknown-issuer", 1],
+    ["server", "tls", 3],
+    ["server", "unknown-issuer", 2],
+    ["server", "expired", 1],
   ]);
 });
 

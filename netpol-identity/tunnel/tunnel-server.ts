@@ -145,7 +145,7 @@ class Arrival implements StreamOwner {
   }
 
   onClosed(): void {
-    this.fail("tls");
+    this.fail(this.#secured?.refusal() ?? "tls");
   }
 
   onData(): void {}
