@@ -106,7 +106,7 @@ export class TlsStream implements ByteStream, Watcher {
     return this.#state === "open" ? chosenProtocol(this.#session) : undefined;
   }
 
-  /** After `onClosed("ETLS")`: what was wrong with the peer's certificates, `X509_V_ERR_…`; 0: nothing. */
+  /** After `onClosed("ETLS")`: `X509_V_ERR_…` of the peer's certificates; 0: nothing. */
   get verifyError(): number {
     return this.#verifyError;
   }

@@ -23,7 +23,7 @@ export interface SecuredStream {
   readonly stream: ByteStream;
   /** After `onOpen`; to be asked again whenever the tables changed. */
   proof(): PeerProof;
-  /** After `onClosed`, without `onOpen`: what was wrong with the peer's certificates, if it was that. */
+  /** Of one that never opened: what was wrong with the peer's certificates, if it was that. */
   refusal(): SvidRefusal | undefined;
 }
 
