@@ -72,6 +72,7 @@ function authority(given: ControllerArguments): { readonly authority?: CaSetting
       audiences: given["ca-audiences"].split(","),
       leafLifetimeMs: duration(given, "certificate-lifetime", lifetimes),
       rootGeneration,
+      ...(given["ca-directory"] !== undefined && { suppliedDirectory: given["ca-directory"] }),
       spreadMs: duration(given, "root-spread", spreads),
     },
   };

@@ -43,6 +43,13 @@ export const CONTROLLER_FLAGS = {
     default: "0.0.0.0:15012",
     describe: "Address and port of the signing API",
   },
+  "ca-directory": {
+    type: "string",
+    requiresArg: true,
+    describe:
+      "Directory with tls.crt, tls.key and ca.crt of a CA of yours, mounted; without it, " +
+      "Secret innermesh-ca-user may hold them",
+  },
   "ca-callers": {
     type: "string",
     requiresArg: true,

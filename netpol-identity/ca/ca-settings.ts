@@ -19,6 +19,8 @@ export interface CaSettings {
   readonly rootGeneration: number;
   /** How long agents take at most to learn of a new root. */
   readonly spreadMs: number;
+  /** Holds a user's CA as files. Missing: the Secret does. */
+  readonly suppliedDirectory?: string;
   readonly hostNetworkPods: "excluded" | "included";
 }
 

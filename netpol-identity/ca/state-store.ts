@@ -6,7 +6,7 @@ import type { WriteOptions } from "../../lib/kube/client.ts";
 import type { NodeBan } from "../model/tunnel-plan.ts";
 import { parsePublished } from "./bundle-document.ts";
 import { parseBans } from "./ca-bans.ts";
-import { CA_OBJECTS } from "./ca-settings.ts";
+import { CA_OBJECTS, type CaSettings } from "./ca-settings.ts";
 import type { SuppliedMaterial } from "./root-supplied.ts";
 import type { PublishedBundle } from "./rotation-recovery.ts";
 import {
@@ -15,6 +15,7 @@ import {
   parseAuthorityState,
 } from "./rotation-state.ts";
 import { type ObjectClient, StateObject } from "./state-object.ts";
+import { readSuppliedFiles } from "./supplied-files.ts";
 
 const STATE_KEY = "state.json";
 
@@ -30,7 +31,7 @@ export interface CaObjects {
   /** Undefined: there is no such Secret. */
   readonly secret: JsonRecord | undefined;
   readonly stored: AuthorityState | undefined;
-  /** Undefined: there is no such Secret. */
+  /** Undefined: there is no such Secret, and nothing in the directory. */
   readonly supplied: SuppliedMaterial | undefined;
   readonly bans: readonly NodeBan[];
 }
@@ -42,15 +43,21 @@ export class StateStore {
   readonly #supplied: StateObject;
   readonly #bundle: StateObject;
   readonly #bans: StateObject;
+  readonly #suppliedDirectory: string | undefined;
 
   constructor(
     client: ObjectClient,
-    { namespace, trustDomain }: { readonly namespace: string; readonly trustDomain: string },
+    {
+      namespace,
+      trustDomain,
+      suppliedDirectory,
+    }: Pick<CaSettings, "namespace" | "trustDomain" | "suppliedDirectory">,
   ) {
     const at = (plural: string, name: string): StateObject =>
       new StateObject({ client, collection: `/api/v1/namespaces/${namespace}/${plural}`, name });
     this.#namespace = namespace;
     this.#trustDomain = trustDomain;
+    this.#suppliedDirectory = suppliedDirectory;
     this.#secret = at("secrets", CA_OBJECTS.state);
     this.#supplied = at("secrets", CA_OBJECTS.supplied);
     this.#bundle = at("configmaps", CA_OBJECTS.bundle);
@@ -64,16 +71,22 @@ export class StateStore {
     const published = parsePublished(bundle, this.#trustDomain);
     const [secret, supplied, bans] = await Promise.all([
       this.#secret.read(signal),
-      this.#supplied.read(signal),
+      this.#readSupplied(signal),
       this.#bans.read(signal),
     ]);
     return {
       published,
       secret,
       stored: secret === undefined ? undefined : stateOf(secret),
-      supplied: supplied === undefined ? undefined : suppliedOf(supplied),
+      supplied,
       bans: parseBans(bans),
     };
+  }
+
+  async #readSupplied(signal: AbortSignal): Promise<SuppliedMaterial | undefined> {
+    if (this.#suppliedDirectory !== undefined) return readSuppliedFiles(this.#suppliedDirectory);
+    const secret = await this.#supplied.read(signal);
+    return secret === undefined ? undefined : suppliedOf(secret);
   }
 
   /**
