@@ -22,6 +22,8 @@ export interface PodReport {
   readonly identity?: string;
   /** How connections of enrolled pods of the asking node get there, in words. */
   readonly reached: string;
+  /** What becomes of UDP, which no tunnel carries; missing where the mode is off. */
+  readonly udp?: string;
 }
 
 type Cluster = Pick<Snapshot, "settings" | "store" | "identities">;
@@ -57,12 +59,13 @@ export function podsAt(cluster: Cluster, address: string): readonly PodReport[] 
 }
 
 export function formatPodReport(report: PodReport): string {
-  const { pod, node, addresses, mode, rule, identity, reached } = report;
+  const { pod, node, addresses, mode, rule, identity, reached, udp } = report;
   const facts = [
     ["addresses", addresses.join(", ") || "none of its own"],
     ["mode", `${mode} (${rule})`],
     ...(identity === undefined ? [] : [["identity", identity]]),
     ["reached", reached],
+    ...(udp === undefined ? [] : [["udp", udp]]),
   ];
   const table = formatTable(facts.map((row) => ["", ...row]));
   return `Pod ${pod} of node ${node || "(none yet)"}\n${table}`;
@@ -93,10 +96,11 @@ function podReport({ settings, identities }: Cluster, pod: Pod): PodReport {
   if (mode === "off") return { ...head, mode, rule, reached };
   const { trustDomain } = settings.identity;
   const identity = formatSpiffeId({ trustDomain, namespace, serviceAccount });
-  return { ...head, mode, rule, identity, reached };
+  return { ...head, mode, rule, identity, reached, udp: UDP[mode] };
 }
 
 const PLAIN = "in plaintext";
+const UDP = { permissive: "in plaintext: it proves nothing", strict: "dropped" } as const;
 
 function reachedBy(
   { addresses }: Pod,
