@@ -23,7 +23,7 @@ for (const cni of ["routed", "bridge"] as const) {
         { number: STRICT_SERVICE, pods: ["pod-1-1"], spec: { type: "NodePort" } },
         { number: OPEN_SERVICE, pods: ["pod-1-2"], spec: { type: "NodePort" } },
       );
-      await rig.served.start();
+      await rig.startServing();
     });
     after(() => rig[Symbol.asyncDispose]());
 

@@ -11,7 +11,7 @@ import type { ProbeProtocol, ProbeResult } from "../../playground/probe-protocol
 import type { CniShape, PlaygroundPod } from "../../playground/topology.ts";
 import type { IdentityAgentCalls } from "./identity-agent.ts";
 import type { DoorCalls } from "./identity-door.ts";
-import { ServedNode } from "./served-node.ts";
+import { ServedNode, until } from "./served-node.ts";
 
 /** Modes by pod; pods of node-2 among them are peers. All others are not enrolled. */
 export type Modes = Readonly<Record<string, PolicyPeer["mode"]>>;
@@ -45,6 +45,20 @@ export class IdentityRig implements AsyncDisposable {
       throw error;
     }
     return rig;
+  }
+
+  /** Starts the agent that serves Services, without identities: it removes what we hold, once. */
+  async startServing(...flags: readonly string[]): Promise<void> {
+    const argv = ["nft", "list", "table", "ip", "innermesh-policy"];
+    const { playground, node } = this.served;
+    const isThere = async (): Promise<boolean> =>
+      (await playground.exec(node.netns, argv)).code === 0;
+    // Whoever mends them does so at the next audit, which comes by itself after seconds.
+    const removed = until("the removal", async () => !(await isThere()));
+    await Promise.all([removed, this.served.start(...flags)]);
+    await this.agent.call("audit", {});
+    await until("the tables to be back", isThere);
+    await this.agent.call("tell", { word: "living" });
   }
 
   get agent(): LineCaller<IdentityAgentCalls> {
