@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import {
   type AuthorityMaterial,
@@ -62,6 +63,7 @@ export const TRUST_DOMAIN = "cluster.local";
 const STRANGER = fileURLToPath(new URL("./mesh-stranger.ts", import.meta.url));
 /** An answer that comes late on a busy machine was not lost. */
 const ANSWER_WITHIN_MS = 10_000;
+const FLUSH_MS = 300;
 
 export class Mesh implements AsyncDisposable {
   readonly served: ServedNode;
@@ -305,7 +307,19 @@ export class Mesh implements AsyncDisposable {
     for (const [from, to] of ways) {
       for (const family of FAMILIES)
         await this.hears(from, this.at(to, family), `${to} sees ${from}`);
+      await this.#tunnelsFrom(this.pod(from), this.pod(to));
     }
+  }
+
+  /** While the kernel does not know of the first worker yet, permissive pods speak plaintext. */
+  async #tunnelsFrom(from: PlaygroundPod, to: PlaygroundPod): Promise<void> {
+    const { node } = from;
+    const number = this.served.playground.nodes.find(({ name }) => name === node)?.number ?? 0;
+    await until(`a tunnel from ${node}`, async () => {
+      await this.talk(from.name, this.at(to.name, "ip"));
+      const labels = { side: "client", result: "ok" };
+      return (await this.metric(number, "innermesh_tunnel_connections_total", labels)) > 0;
+    });
   }
 
   /** Waits until what somebody says is heard so. */
@@ -325,6 +339,8 @@ export class Mesh implements AsyncDisposable {
     assert(child.stderr !== null);
     await once(child.stderr, "data");
     await during();
+    // The last packets are on their way from the kernel.
+    await delay(FLUSH_MS);
     child.kill("SIGINT");
     await once(child, "exit");
     return readFile(file);
