@@ -41,7 +41,7 @@ export function startNode(
 export class NodeProcess {
   /** The last lines it logged. */
   readonly log: string[] = [];
-  /** The last lines that its workers logged of what they carried. */
+  /** The last lines that its workers logged of what they carried, where somebody reads them. */
   readonly accessLog: string[] = [];
   readonly #child: ChildProcess;
   readonly #probe: Probe;
@@ -52,11 +52,12 @@ export class NodeProcess {
     this.#child = child;
     this.#probe = probe;
     const { stdout, stderr } = child;
-    assert(stdout !== null && stderr !== null);
+    assert(stderr !== null);
     for (const [input, lines] of [
       [stdout, this.accessLog],
       [stderr, this.log],
     ] as const) {
+      if (input === null) continue;
       createInterface({ input }).on("line", (line) => {
         lines.push(line);
         if (lines.length > KEPT_LINES) lines.shift();
