@@ -1,7 +1,7 @@
 // What identities do with a packet that no lane of a Service took: whose worker carries it, or who
 // refuses it. Says what plan/entry-rules.ts and plan/closed-rules.ts of netpol-identity do. Pure.
 
-import { TUNNEL_PORT } from "../../netpol-identity/plan/policy-table-parts.ts";
+import { TUNNEL_PORT } from "../../netpol-identity/model/tunnel-plan.ts";
 import { NOBODY } from "../../netpol-identity/plan/tunnel-plan.ts";
 import type { EnrolledPods, Snapshot } from "../snapshot.ts";
 

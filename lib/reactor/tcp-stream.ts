@@ -15,8 +15,9 @@ import {
   tryShutdownWrite,
 } from "../sys/ffi.ts";
 import type { ByteStream, StreamOwner, StreamProof } from "./byte-stream.ts";
-import { copyToKeep, restOf } from "./kept-bytes.ts";
+import { copyToKeep } from "./kept-bytes.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "./reactor.ts";
+import { SendQueue } from "./send-queue.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
 export const IPPROTO_TCP = 6;
@@ -50,8 +51,7 @@ export class TcpStream implements ByteStream, Watcher {
   #owner: StreamOwner;
   #state: State;
   #events = 0;
-  #queue: Buffer[] = [];
-  #queuedBytes = 0;
+  readonly #queue: SendQueue;
   #flushing = false;
   #paused = false;
   #peerEnded = false;
@@ -67,6 +67,7 @@ export class TcpStream implements ByteStream, Watcher {
     owner: StreamOwner,
   ) {
     this.#reactor = reactor;
+    this.#queue = new SendQueue(reactor);
     this.#fd = fd;
     this.#state = state;
     this.local = ends.local;
@@ -119,7 +120,7 @@ export class TcpStream implements ByteStream, Watcher {
 
   /** Bytes that the kernel has not taken yet. */
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#queue.lengthBytes;
   }
 
   /**
@@ -127,9 +128,10 @@ export class TcpStream implements ByteStream, Watcher {
    * @returns false when some had to be kept: write less until `onDrained`
    */
   write(bytes: Buffer, start: number, end: number): boolean {
-    if (this.#state !== "open" || this.#ending || start === end) return this.#queuedBytes === 0;
+    if (this.#state !== "open" || this.#ending || start === end)
+      return this.#queue.lengthBytes === 0;
     let sent = 0;
-    if (this.#queuedBytes === 0) {
+    if (this.#queue.lengthBytes === 0) {
       sent = trySend(this.#fd, whole(bytes, start, end));
       if (sent === end - start) return true;
       if (sent < 0 && sent !== EAGAIN) {
@@ -138,7 +140,7 @@ export class TcpStream implements ByteStream, Watcher {
       }
       sent = Math.max(0, sent);
     }
-    this.#keep(copyToKeep(bytes, start + sent, end));
+    this.#queue.push(copyToKeep(bytes, start + sent, end));
     this.#watch();
     return false;
   }
@@ -149,8 +151,8 @@ export class TcpStream implements ByteStream, Watcher {
    */
   push(bytes: Buffer): void {
     if (this.#state !== "open" || this.#ending || bytes.length === 0) return;
-    const waiting = this.#queuedBytes > 0;
-    this.#keep(bytes);
+    const waiting = this.#queue.lengthBytes > 0;
+    this.#queue.push(bytes);
     if (waiting || this.#flushing) return;
     this.#flushing = true;
     this.#reactor.later(() => {
@@ -177,7 +179,7 @@ export class TcpStream implements ByteStream, Watcher {
    * it is kept until it takes something.
    */
   awaitReader(): void {
-    if (this.#state !== "open" || this.#queuedBytes === 0 || this.#patient) return;
+    if (this.#state !== "open" || this.#queue.lengthBytes === 0 || this.#patient) return;
     const info = new DataView(new ArrayBuffer(INFO_UNACKNOWLEDGED_AT + 4));
     readSocketOption(this.#fd, IPPROTO_TCP, TCP_INFO, new Uint8Array(info.buffer));
     const unanswered = info.getUint8(INFO_PROBES_AT) > 1;
@@ -190,14 +192,14 @@ export class TcpStream implements ByteStream, Watcher {
   end(): void {
     if (this.#state !== "open" || this.#ending) return;
     this.#ending = true;
-    if (this.#queuedBytes === 0) this.#finish();
+    if (this.#queue.lengthBytes === 0) this.#finish();
   }
 
   /** Closes at once: FIN when all was sent and read, as the kernel sees it. Tells nobody. */
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#setQueue([], 0);
+    this.#queue.clear();
     this.#reactor.close(this.#fd);
   }
 
@@ -210,7 +212,10 @@ export class TcpStream implements ByteStream, Watcher {
 
   /** Gives the descriptor to somebody else, who watches and closes it from here on. */
   takeDescriptor(): number {
-    assert(this.#state === "open" && this.#queuedBytes === 0, "an idle connection is handed on");
+    assert(
+      this.#state === "open" && this.#queue.lengthBytes === 0,
+      "an idle connection is handed on",
+    );
     this.#state = "closed";
     this.#reactor.release(this.#fd);
     return this.#fd;
@@ -249,20 +254,8 @@ export class TcpStream implements ByteStream, Watcher {
     this.#owner.onEnd();
   }
 
-  #keep(bytes: Buffer): void {
-    this.#queue.push(bytes);
-    this.#setQueue(this.#queue, this.#queuedBytes + bytes.length);
-  }
-
-  #setQueue(queue: Buffer[], lengthBytes: number): void {
-    this.#reactor.kept(lengthBytes - this.#queuedBytes);
-    this.#queue = queue;
-    this.#queuedBytes = lengthBytes;
-  }
-
   #flush(): void {
-    if (this.#queue.length > 1) this.#queue = [Buffer.concat(this.#queue, this.#queuedBytes)];
-    const [bytes] = this.#queue;
+    const bytes = this.#queue.whole();
     if (bytes !== undefined) {
       const sent = trySend(this.#fd, bytes);
       if (sent < 0 && sent !== EAGAIN) return this.#fail(sent);
@@ -270,12 +263,8 @@ export class TcpStream implements ByteStream, Watcher {
         this.#patient = false;
         limitSilence(this.#fd);
       }
-      if (sent < bytes.length) {
-        const rest = restOf(bytes, Math.max(0, sent));
-        this.#setQueue([rest], rest.length);
-        return this.#watch();
-      }
-      this.#setQueue([], 0);
+      this.#queue.sent(Math.max(0, sent));
+      if (sent < bytes.length) return this.#watch();
     }
     if (this.#ending) return this.#finish();
     this.#watch();
@@ -293,7 +282,7 @@ export class TcpStream implements ByteStream, Watcher {
   #watch(): void {
     if (this.#state !== "open") return;
     const read = this.#paused || this.#peerEnded ? 0 : READABLE;
-    const events = read | (this.#queuedBytes > 0 && !this.#ended ? WRITABLE : 0);
+    const events = read | (this.#queue.lengthBytes > 0 && !this.#ended ? WRITABLE : 0);
     if (events === this.#events) return;
     this.#events = events;
     this.#reactor.modify(this.#fd, events);

@@ -2,8 +2,9 @@
 // copied once, between a record and a buffer of ours.
 
 import type { ByteStream, StreamOwner } from "../reactor/byte-stream.ts";
-import { copyToKeep, restOf } from "../reactor/kept-bytes.ts";
+import { copyToKeep } from "../reactor/kept-bytes.ts";
 import { FAILED, READABLE, type Reactor, type Watcher, WRITABLE } from "../reactor/reactor.ts";
+import { SendQueue } from "../reactor/send-queue.ts";
 import type { SocketAddress } from "../reactor/socket-address.ts";
 import type { TcpStream } from "../reactor/tcp-stream.ts";
 import {
@@ -47,8 +48,7 @@ export class TlsStream implements ByteStream, Watcher {
   readonly #session: SessionHandle;
   #state: State = "handshake";
   #events = READABLE;
-  #queue: Buffer[] = [];
-  #queuedBytes = 0;
+  readonly #queue: SendQueue;
   /** OpenSSL holds bytes that the kernel has no room for. */
   #unsent = false;
   #flushing = false;
@@ -67,6 +67,7 @@ export class TlsStream implements ByteStream, Watcher {
     owner: StreamOwner,
   ) {
     this.#reactor = reactor;
+    this.#queue = new SendQueue(reactor);
     this.local = stream.local;
     this.remote = stream.remote;
     this.owner = owner;
@@ -121,14 +122,14 @@ export class TlsStream implements ByteStream, Watcher {
   }
 
   get queuedBytes(): number {
-    return this.#queuedBytes;
+    return this.#queue.lengthBytes;
   }
 
   write(bytes: Buffer, start: number, end: number): boolean {
     if (this.#state !== "open" || this.#ending || start === end) return this.#isClear;
     let at = start;
-    if (this.#queuedBytes === 0) at += this.#encrypt(bytes.subarray(start, end));
-    if (at < end) this.#keep(copyToKeep(bytes, at, end));
+    if (this.#queue.lengthBytes === 0) at += this.#encrypt(bytes.subarray(start, end));
+    if (at < end) this.#queue.push(copyToKeep(bytes, at, end));
     const wasClear = this.#isClear;
     this.#flushBelow();
     // What an earlier write left behind went with this one: its writer still waits to hear that.
@@ -138,8 +139,8 @@ export class TlsStream implements ByteStream, Watcher {
 
   push(bytes: Buffer): void {
     if (this.#state !== "open" || this.#ending || bytes.length === 0) return;
-    const waiting = this.#queuedBytes > 0;
-    this.#keep(bytes);
+    const waiting = this.#queue.lengthBytes > 0;
+    this.#queue.push(bytes);
     if (waiting || this.#flushing) return;
     this.#flushing = true;
     this.#reactor.later(() => {
@@ -167,13 +168,13 @@ export class TlsStream implements ByteStream, Watcher {
   end(): void {
     if (this.#state !== "open" || this.#ending) return;
     this.#ending = true;
-    if (this.#queuedBytes === 0) this.#finish();
+    if (this.#queue.lengthBytes === 0) this.#finish();
   }
 
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#setQueue([], 0);
+    this.#queue.clear();
     this.#reactor.close(this.#fd);
     // Not now: OpenSSL may be among our callers.
     this.#reactor.later(() => freeSession(this.#session));
@@ -192,7 +193,7 @@ export class TlsStream implements ByteStream, Watcher {
   }
 
   get #isClear(): boolean {
-    return this.#queuedBytes === 0 && !this.#unsent;
+    return this.#queue.lengthBytes === 0 && !this.#unsent;
   }
 
   #shakeHands(): void {
@@ -266,25 +267,10 @@ export class TlsStream implements ByteStream, Watcher {
     this.#watch();
   }
 
-  #keep(bytes: Buffer): void {
-    this.#queue.push(bytes);
-    this.#setQueue(this.#queue, this.#queuedBytes + bytes.length);
-  }
-
-  #setQueue(queue: Buffer[], lengthBytes: number): void {
-    this.#reactor.kept(lengthBytes - this.#queuedBytes);
-    this.#queue = queue;
-    this.#queuedBytes = lengthBytes;
-  }
-
   #flush(): void {
     const wasClear = this.#isClear;
-    if (this.#queue.length > 1) this.#queue = [Buffer.concat(this.#queue, this.#queuedBytes)];
-    const [bytes] = this.#queue;
-    if (bytes !== undefined) {
-      const rest = restOf(bytes, this.#encrypt(bytes));
-      this.#setQueue(rest.length > 0 ? [rest] : [], rest.length);
-    }
+    const bytes = this.#queue.whole();
+    if (bytes !== undefined) this.#queue.sent(this.#encrypt(bytes));
     this.#flushBelow();
     if (!this.#isClear || wasClear) return;
     if (this.#ending) return this.#finish();

@@ -11,7 +11,7 @@ import { decodeCsr } from "../../lib/x509/csr.ts";
 import { parseSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import { CertificateAuthority } from "../ca/authority.ts";
 import { readMaterial, type SuppliedMaterial } from "../ca/root-supplied.ts";
-import { NO_TRUST, parseTrust, type Trust } from "../model/trust.ts";
+import { NO_TRUST, parseTrust, rootsKey, type Trust } from "../model/trust.ts";
 import type { Sign } from "./key-keeper.ts";
 import type { TrustSource } from "./trust-watch.ts";
 
@@ -54,7 +54,7 @@ export async function openLocalAuthority(
     if (checked.kind === "invalid") {
       throw new Error(`Cannot sign with ${directory}: ${checked.problems.join("; ")}`);
     }
-    const { bundles } = parseTrust({ [`${trustDomain}.pem`]: read["ca.crt"] });
+    const { bundles } = parseTrust({ [rootsKey(trustDomain)]: read["ca.crt"] });
     const next = new CertificateAuthority({
       trustDomain,
       signer: checked.signer,

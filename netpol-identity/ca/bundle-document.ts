@@ -4,10 +4,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { asRecord, asText, type JsonRecord, textRecord } from "../../lib/kube/api/fields.ts";
 import { decodePem, encodePem } from "../../lib/x509/pem.ts";
+import { BANS_KEY, rootsKey } from "../model/trust.ts";
 import type { NodeBan } from "../model/tunnel-plan.ts";
 import type { PublishedBundle } from "./rotation-recovery.ts";
 
-const BANS_KEY = "bans.json";
 /** Of the state that the CA's own roots come from. */
 const VERSION_KEY = "version";
 
@@ -47,11 +47,6 @@ export function parsePublished(
   const text = asText(asRecord(configMap?.["data"])[rootsKey(trustDomain)]);
   const roots = decodePem(text).map(encodePem);
   return roots.length === 0 ? undefined : { version: versionOf(configMap), roots };
-}
-
-/** The key of a trust domain's roots. */
-function rootsKey(trustDomain: string): string {
-  return `${trustDomain}.pem`;
 }
 
 /** 0 when it has none. */

@@ -11,10 +11,15 @@ export interface Trust {
 
 export const NO_TRUST: Trust = { bundles: new Map(), bans: [] };
 
-/** Under `TRUST-DOMAIN.pem` stand the roots of that domain. */
 const ROOTS_SUFFIX = ".pem";
-const BANS_KEY = "bans.json";
+/** The key of the bans. */
+export const BANS_KEY = "bans.json";
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
+
+/** The key under which the roots of a trust domain are published. */
+export function rootsKey(trustDomain: string): string {
+  return `${trustDomain}${ROOTS_SUFFIX}`;
+}
 
 /** Reads a published bundle. Bans that cannot be read are none; never throws. */
 export function parseTrust(data: Readonly<Record<string, string>>): Trust {

@@ -1,6 +1,9 @@
 // What proxy workers need to carry identities and to check those of others: values that travel as
 // JSON from the control process. The private keys among them are never logged.
 
+/** The port of HBONE on every enrolled pod. */
+export const TUNNEL_PORT = 15_008;
+
 /** `spiffe://cluster.local/ns/default/sa/web` */
 export type SpiffeUri = string;
 

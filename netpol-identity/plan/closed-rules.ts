@@ -2,6 +2,7 @@
 // dropped, of every protocol but ICMP, behind every translation. Probes of this node's own
 // processes pass, for kubelets; so do replies to what the pod began itself.
 
+import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Rule, Statement } from "../../lib/nft/objects.ts";
 import {
   accept,
@@ -13,7 +14,7 @@ import {
   inSet,
   plain,
 } from "../../lib/nft/rule-parts.ts";
-import { chainOf, COUNTERS, SOCKET_MARK, TUNNEL_PORT } from "./policy-table-parts.ts";
+import { chainOf, COUNTERS, SOCKET_MARK } from "./policy-table-parts.ts";
 import type { PlannedChain } from "../../lib/nft/table-plan.ts";
 
 const dropClosed: Rule = [{ kind: "count", counter: COUNTERS.closed }, drop];

@@ -2,11 +2,12 @@
 // the socket it gives a packet is lost before the packet reaches IP. So SYNs that a door wants go
 // round by a pair of links of ours, and later frames for a worker's socket leave the bridge.
 
+import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Family, Rule, Statement } from "../../lib/nft/objects.ts";
 import { accept, field, inSet } from "../../lib/nft/rule-parts.ts";
 import type { PlannedChain, PlannedSet } from "../../lib/nft/table-plan.ts";
 import { familyFits } from "./guard-rules.ts";
-import { DELIVERED_MARK, elementsOf, type PolicyWorld, TUNNEL_PORT } from "./policy-table-parts.ts";
+import { DELIVERED_MARK, elementsOf, type PolicyWorld } from "./policy-table-parts.ts";
 
 /** Links of the detour: frames leave by the first and enter IP by the second. */
 export const DETOUR_LINKS = { out: "im2", in: "im3" } as const;

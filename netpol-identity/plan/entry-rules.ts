@@ -2,6 +2,7 @@
 // calls of such pods to enrolled pods anywhere. Workers that are dead close the way to strict pods
 // and leave that to permissive ones open.
 
+import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Rule, Statement } from "../../lib/nft/objects.ts";
 import {
   accept,
@@ -13,13 +14,7 @@ import {
   plain,
   verdict,
 } from "../../lib/nft/rule-parts.ts";
-import {
-  BOUND_MARK,
-  DELIVERED_MARK,
-  type PolicyPorts,
-  SOCKET_MARK,
-  TUNNEL_PORT,
-} from "./policy-table-parts.ts";
+import { BOUND_MARK, DELIVERED_MARK, type PolicyPorts, SOCKET_MARK } from "./policy-table-parts.ts";
 
 /** After the lanes of Services (-150), before DNAT (-100). */
 const AFTER_LANES = -149;

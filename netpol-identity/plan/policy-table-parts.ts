@@ -6,6 +6,7 @@ import type { Element, Family } from "../../lib/nft/objects.ts";
 import type { Chain } from "../../lib/nft/rule-parts.ts";
 import type { PlannedChain, TablePlan } from "../../lib/nft/table-plan.ts";
 import type { EnrolmentMode } from "../model/enrolment.ts";
+import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Binding } from "./guard-binding.ts";
 
 /** Ours in families ip, ip6, netdev and bridge; those of Services are others. */
@@ -17,9 +18,6 @@ export const DELIVERED_MARK = 0x1000;
 export const SOCKET_MARK = 0x800;
 /** On packets: it came from the pod whose address it bears. On flows: a tunnel's door has it. */
 export const BOUND_MARK = 0x2000;
-
-/** The port of HBONE on every enrolled pod. */
-export const TUNNEL_PORT = 15_008;
 
 /** Packets that were dropped since they lied about their sender, or since a pod is strict. */
 export const COUNTERS = { spoofed: "spoofed", closed: "closed" } as const;

@@ -3,9 +3,8 @@
 
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Address } from "../../lib/ip/address.ts";
-import type { TunnelCredential, TunnelPeer } from "../model/tunnel-plan.ts";
+import { TUNNEL_PORT, type TunnelCredential, type TunnelPeer } from "../model/tunnel-plan.ts";
 import type { ConnectClient } from "./connect-head.ts";
-import { TUNNEL_PORT } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
 import type { SecuredStream } from "./tunnel-security.ts";
 import type { HandshakeResult } from "./tunnel-telemetry.ts";

@@ -4,8 +4,6 @@
 
 import { DEFAULT_H2_LIMITS, type H2Limits } from "../../lib/http/h2-limits.ts";
 
-/** Where the nodes of enrolled pods take tunnels, at the pod's own address. */
-export const TUNNEL_PORT = 15_008;
 /** ALPN of a tunnel. */
 export const TUNNEL_PROTOCOL = "h2";
 
