@@ -66,6 +66,7 @@ function configurationFile(value: Lookup): string {
       trustDomain: value("trustDomain"),
       tokenFile: `${TOKEN_FOLDER}/token`,
     },
+    networkPolicy: value("networkPolicy"),
   };
   return `${stringify(kubeProxy)}---\n${stringify(node)}`;
 }

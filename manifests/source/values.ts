@@ -34,6 +34,12 @@ export const values: Readonly<Record<string, Value>> = {
       "Identities of pods: none does without; off, permissive or strict is the mode of pods that " +
       "no label enrols or exempts. Each node then watches all pods of the cluster.",
   },
+  networkPolicy: {
+    default: "none",
+    help:
+      "enforce: nodes enforce NetworkPolicy, ClusterNetworkPolicy and ServiceAccountPolicy. none: " +
+      "another engine does, or nobody. Each node then watches all pods of the cluster.",
+  },
   trustDomain: {
     default: "cluster.local",
     help: "First part of every identity; of a mesh of clusters, each has its own.",

@@ -79,6 +79,12 @@ const anySettings = record<Partial<NodeSettings>>({
     { kind: "cidrs", cidrs: ["192.0.2.0/24", "::/0"] },
   ),
   masqueradeAll: boolean(),
+  networkPolicy: constantFrom("none", "enforce"),
+  identity: constantFrom<NodeSettings["identity"]>(
+    defaults.identity,
+    { ...defaults.identity, mode: "off" },
+    { ...defaults.identity, mode: "strict" },
+  ),
   masqueradeBit: constantFrom(0, 14, 31),
   healthzAddress: constantFrom({ host: "::", port: 1 }, { host: "192.0.2.1", port: 65_535 }),
   bindAddressHardFail: boolean(),

@@ -48,6 +48,7 @@ export function toNodeConfiguration(settings: NodeSettings) {
       tunnelPort: settings.identity.tunnelPort,
       directPort: settings.identity.directPort,
     },
+    networkPolicy: settings.networkPolicy,
   };
 }
 
@@ -57,6 +58,8 @@ export function toNodeConfiguration(settings: NodeSettings) {
  */
 export function formatConfigurationFile(settings: NodeSettings): string {
   const kubeProxy = { ...toKubeProxyConfiguration(settings), mode: settings.proxyMode };
-  const options = { aliasDuplicateObjects: false };
-  return `${stringify(kubeProxy, options)}---\n${stringify(toNodeConfiguration(settings))}`;
+  // As it is read, where `off` alone is a boolean.
+  const options = { aliasDuplicateObjects: false, version: "1.1" } as const;
+  const node = toNodeConfiguration(settings);
+  return `${stringify(kubeProxy, options)}---\n${stringify(node, options)}`;
 }

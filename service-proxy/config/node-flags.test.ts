@@ -65,6 +65,7 @@ test("without any flag the node runs with kube-proxy's defaults, but syncs after
         tunnelPort: 15_008,
         directPort: 15_003,
       },
+      networkPolicy: "none",
       conntrack: {
         maxPerCore: 32_768,
         minEntries: 131_072,

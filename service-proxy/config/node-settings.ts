@@ -86,6 +86,8 @@ export interface NodeSettings {
   readonly bindAddressHardFail: boolean;
   readonly proxy: ProxySettings;
   readonly identity: IdentitySettings;
+  /** Whether this node enforces policies. */
+  readonly networkPolicy: "none" | "enforce";
   readonly conntrack: ConntrackSettings;
   /** -1000–1000 */
   readonly oomScoreAdj: number;

@@ -53,6 +53,7 @@ export function resolveSettings(values: SettingValues): ResolvedSettings {
     bindAddressHardFail: values.value(table.bindAddressHardFail),
     proxy: resolveProxy(values, errors),
     identity: resolveIdentity(values, errors),
+    networkPolicy: values.value(table.networkPolicy),
     conntrack: resolveConntrack(values),
     oomScoreAdj: values.value(table.oomScoreAdj),
     log: { verbosity: values.value(table.verbosity), format: values.value(table.logFormat) },

@@ -29,6 +29,7 @@ const OWN_FLAGS = [
   "direct-port",
   "identity",
   "min-sync-period",
+  "network-policy",
   "nft-backend",
   "proxy-drain-timeout",
   "proxy-fallback",

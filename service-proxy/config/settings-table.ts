@@ -4,6 +4,7 @@
 import { foreignSettings } from "./foreign-settings.ts";
 import { identitySettings } from "./identity-settings.ts";
 import { laneSettings } from "./lane-settings.ts";
+import { policySettings } from "./policy-settings.ts";
 import { actionSettings, loggingSettings, serverSettings, sourceSettings } from "./run-settings.ts";
 import type { Setting } from "./setting.ts";
 import { conntrackSettings, serviceSettings, syncSettings } from "./traffic-settings.ts";
@@ -15,6 +16,7 @@ export const settingsTable = {
   ...serviceSettings,
   ...laneSettings,
   ...identitySettings,
+  ...policySettings,
   ...conntrackSettings,
   ...serverSettings,
   ...loggingSettings,
@@ -34,6 +36,7 @@ export const settingGroups: readonly SettingGroup[] = [
   { title: "Service traffic", settings: Object.values(serviceSettings) },
   { title: "Userspace lanes", settings: Object.values(laneSettings) },
   { title: "Identities", settings: Object.values(identitySettings) },
+  { title: "Policies", settings: Object.values(policySettings) },
   { title: "Connection tracking", settings: Object.values(conntrackSettings) },
   { title: "Servers and process", settings: Object.values(serverSettings) },
   { title: "Logging", settings: Object.values(loggingSettings) },
