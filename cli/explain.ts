@@ -1,7 +1,6 @@
 // `innermesh explain`: why a Service, or an address, is served the way it is on one node.
 
 import type { CommandModule } from "yargs";
-import { readHostAddresses } from "../lib/netlink/route.ts";
 import { openNetlinkKernel } from "../lib/nft/kernel.ts";
 import { type Family, NftError, type TableContents } from "../lib/nft/objects.ts";
 import { TABLE } from "../service-proxy/plan/ruleset.ts";
@@ -20,6 +19,7 @@ import { formatServiceReport } from "./explain/service-text.ts";
 import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { withNode } from "./plan.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { isThisMachine } from "./this-machine.ts";
 
 interface ExplainArguments {
   readonly kind: keyof typeof EXPLAINERS;
@@ -120,9 +120,7 @@ const EXPLAINERS = {
 
 /** Adds what this machine's kernel holds, when this machine is the node and lets us ask. */
 async function withKernel(snapshot: Snapshot): Promise<PlannedNode> {
-  const own = snapshot.store.nodes.get(snapshot.nodeName)?.addresses ?? [];
-  const host = new Set(await readHostAddresses().catch(() => []));
-  if (!own.some(({ address }) => host.has(address))) return { ...snapshot, kernel: undefined };
+  if (!(await isThisMachine(snapshot))) return { ...snapshot, kernel: undefined };
   return { ...snapshot, kernel: await readTables(snapshot) };
 }
 

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   ADMIN_SOCKET,
   type AdminAnswer,
@@ -17,10 +18,15 @@ export const SOCKET_OPTION = {
   describe: "The node process's socket",
 } as const;
 
+/** A process that is stopped takes connections and says nothing. */
+const ANSWER_TIMEOUT_MS = 5_000;
+
+type NodeAnswer = Exclude<AdminAnswer, { readonly kind: "error" }>;
+
 export interface NodeConnection {
   ask(request: AdminRequest): void;
   /** The next answer. @throws Unreachable when the node's process refuses, or is gone */
-  next(): Promise<Exclude<AdminAnswer, { readonly kind: "error" }>>;
+  next(): Promise<NodeAnswer>;
   close(): void;
 }
 
@@ -41,6 +47,40 @@ export async function connectNode(path: string): Promise<NodeConnection> {
     },
     close: () => socket.destroy(),
   };
+}
+
+/**
+ * Asks one question that has one answer.
+ * @throws Unreachable when nobody answers in time, or the node's process refuses
+ */
+export async function askNode<K extends NodeAnswer["kind"]>(
+  path: string,
+  request: AdminRequest,
+  kind: K,
+): Promise<Extract<NodeAnswer, { readonly kind: K }>> {
+  const node = await connectNode(path);
+  const answered = new AbortController();
+  const silence = sleep(ANSWER_TIMEOUT_MS, undefined, { signal: answered.signal });
+  try {
+    node.ask(request);
+    const answer = await Promise.race([node.next(), silence]);
+    if (answer === undefined) {
+      throw new Unreachable(`The node's process says nothing for ${ANSWER_TIMEOUT_MS / 1_000} s`);
+    }
+    if (isOfKind(answer, kind)) return answer;
+    throw new Unreachable("The node's process answers something else");
+  } finally {
+    answered.abort();
+    silence.catch(() => {});
+    node.close();
+  }
+}
+
+function isOfKind<K extends NodeAnswer["kind"]>(
+  answer: NodeAnswer,
+  kind: K,
+): answer is Extract<NodeAnswer, { readonly kind: K }> {
+  return answer.kind === kind;
 }
 
 async function open(path: string): Promise<Socket> {

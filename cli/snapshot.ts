@@ -12,7 +12,7 @@ import { hasIdentities } from "../netpol-identity/plan/identity-lane.ts";
 import type { EnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
 import type { TunnelPlan } from "../netpol-identity/plan/tunnel-plan.ts";
 import { TunnelPlanner } from "../netpol-identity/plan/tunnel-planner.ts";
-import { kindsOf } from "../roles/node-source.ts";
+import { selectionFor } from "../roles/node-source.ts";
 import { parseNodeFlags } from "../service-proxy/config/node-flags.ts";
 import { type NodeSettings, nodeNameOf } from "../service-proxy/config/node-settings.ts";
 import { formatSettingProblem } from "../service-proxy/config/setting-problem.ts";
@@ -50,7 +50,7 @@ export async function takeSnapshot(flags: readonly string[]): Promise<Snapshot> 
   for (const warning of warnings) process.stderr.write(`${formatSettingProblem(warning)}\n`);
   if (errors.length > 0) throw new WrongUse(errors.map(formatSettingProblem).join("\n"));
   const nodeName = nodeNameOf(settings, hostname());
-  const store = makeStore(kindsOf(settings));
+  const store = makeStore(selectionFor(settings).kinds);
   const apiServerAddresses = await fill(store, settings, nodeName);
   const identities = enrolledPods(store, settings, nodeName);
   const table = plannedTable({ settings, nodeName, store, identities }, apiServerAddresses);
@@ -98,17 +98,17 @@ async function fill(
     },
   };
   const { source } = settings;
+  const selection = selectionFor(settings);
   let addresses: readonly string[] = [];
   let run: Promise<void>;
   if (source.kind === "directory") {
-    run = runDirectorySource({ ...base, path: source.path });
+    const { nodes } = selection;
+    run = runDirectorySource({ ...base, path: source.path, nodes });
   } else {
     const config = await clientConfig(source);
     addresses = [config.server.hostname];
     const client = makeKubeClient(config, systemClock);
-    const pods = settings.identity.mode === "none" ? "of-node" : "all";
-    const kinds = kindsOf(settings);
-    const options = { ...base, client, random: Math.random, kinds, pods } as const;
+    const options = { ...base, ...selection, client, random: Math.random };
     run = runApiSource(options).finally(() => client.close());
   }
   try {

@@ -2,6 +2,7 @@
 
 import yargs from "yargs";
 import { conformanceCommand } from "../conformance/command.ts";
+import { canCommand } from "./can.ts";
 import { checkCommand } from "./check.ts";
 import { controllerCommand } from "./controller.ts";
 import { demoCommand } from "./demo.ts";
@@ -9,6 +10,7 @@ import { WrongUse } from "./exit.ts";
 import { explainCommand } from "./explain.ts";
 import { identityCommand } from "./identity.ts";
 import { planCommand } from "./plan.ts";
+import { policyCommand } from "./policy.ts";
 import { tapCommand } from "./tap.ts";
 import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
@@ -28,11 +30,13 @@ export async function runVerbs(argv: readonly string[]): Promise<number> {
     .command(planCommand)
     .command(traceCommand)
     .command(explainCommand)
+    .command(canCommand)
     .command(checkCommand)
     .command(conformanceCommand)
     .command(topCommand)
     .command(tapCommand)
     .command(identityCommand)
+    .command(policyCommand)
     .command(demoCommand)
     .command(versionCommand)
     .command({

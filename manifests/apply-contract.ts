@@ -28,6 +28,7 @@ const resources: Readonly<Record<string, string>> = {
   DaemonSet: "daemonsets",
   Deployment: "deployments",
   Service: "services",
+  CustomResourceDefinition: "customresourcedefinitions",
 };
 
 /** Files that are for kustomize and Helm themselves. */

@@ -113,6 +113,17 @@ test("the agent may read what it programs and create Events: nothing else", () =
       ],
       verbs: ["list", "watch"],
     },
+    { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["list", "watch"] },
+    {
+      apiGroups: ["policy.networking.k8s.io"],
+      resources: ["clusternetworkpolicies"],
+      verbs: ["list", "watch"],
+    },
+    {
+      apiGroups: ["innermesh.io"],
+      resources: ["serviceaccountpolicies", "meshpolicies"],
+      verbs: ["list", "watch"],
+    },
     { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
   ]);
   const roles = accessManifests.filter(({ object }) => object.kind.endsWith("Role"));
@@ -122,6 +133,8 @@ test("the agent may read what it programs and create Events: nothing else", () =
 test("the controller may read what it judges, patch statuses, and hold its lease: nothing else", () => {
   const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "udproutes"];
   const [gateway, experimental] = ["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"];
+  const [ours, admin] = ["innermesh.io", "policy.networking.k8s.io"];
+  const policies = ["serviceaccountpolicies", "meshpolicies"];
   const rules = controllerAccessManifests
     .filter(({ object }) => /^(Cluster)?Role$/.test(object.kind))
     .map(({ object }) => [object.kind, object.metadata.namespace, object["rules"]]);
@@ -132,6 +145,10 @@ test("the controller may read what it judges, patch statuses, and hold its lease
     { apiGroups: [gateway], resources: routes.map((name) => `${name}/status`), verbs: ["patch"] },
     { apiGroups: [experimental], resources: ["xmeshes"], verbs: ["get", "list", "watch"] },
     { apiGroups: [experimental], resources: ["xmeshes/status"], verbs: ["patch"] },
+    { apiGroups: [ours], resources: policies, verbs: ["get", "list", "watch"] },
+    { apiGroups: [ours], resources: policies.map((name) => `${name}/status`), verbs: ["patch"] },
+    { apiGroups: [admin], resources: ["clusternetworkpolicies"], verbs: ["get", "list", "watch"] },
+    { apiGroups: [admin], resources: ["clusternetworkpolicies/status"], verbs: ["patch"] },
   ];
   const leases = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
   const ownRules = [

@@ -1,11 +1,14 @@
-// Joins the part of a node that proves identities to its source, its kernel and its authority.
+// Joins the part of a node that proves identities and enforces policies to its source, its kernel and
+// its authority.
 
 import { systemClock } from "../lib/clock/system-clock.ts";
+import type { Problem } from "../lib/kube/api/parsed.ts";
 import type { KubeClient } from "../lib/kube/client.ts";
 import type { KubeStore } from "../lib/kube/store.ts";
 import type { WatchReport } from "../lib/kube/watch-report.ts";
 import type { Logger } from "../lib/log/logger.ts";
 import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
+import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
 import type { NftKernel } from "../lib/nft/objects.ts";
 import { parseSpiffeId } from "../lib/x509/spiffe-id.ts";
 import { CaClient } from "../netpol-identity/apply/ca-client.ts";
@@ -14,24 +17,33 @@ import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts"
 import { exposeIdentity } from "../netpol-identity/apply/identity-metrics.ts";
 import { reportIdentities } from "../netpol-identity/apply/identity-report.ts";
 import { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
+import { NodePolicies } from "../netpol-identity/apply/node-policies.ts";
 import { PolicyApply, type PolicyKernel } from "../netpol-identity/apply/policy-apply.ts";
 import { removePolicy } from "../netpol-identity/apply/policy-removal.ts";
 import { TunnelStats } from "../netpol-identity/apply/tunnel-stats.ts";
 import { type TrustSource, watchTrust } from "../netpol-identity/apply/trust-watch.ts";
 import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settings.ts";
+import { NO_TRUST } from "../netpol-identity/model/trust.ts";
 import { readEnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
-import type { TunnelTelemetryMessage } from "../netpol-identity/tunnel/tunnel-telemetry.ts";
-import { certificateMissing, identityProblem } from "../service-proxy/apply/event-reports.ts";
+import type { WorkerTelemetry } from "../netpol-identity/proxy/policy-telemetry.ts";
+import {
+  certificateMissing,
+  identityProblem,
+  policyProblem,
+} from "../service-proxy/apply/event-reports.ts";
 import type { EventSink } from "../service-proxy/apply/events.ts";
-import type { IdentitySettings } from "../service-proxy/config/node-settings.ts";
+import type { NodeSettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
+import { openPolicyRecords } from "./policy-records.ts";
+import { openPolicyReport } from "./policy-report.ts";
 
 export interface NodeIdentityContext {
-  readonly settings: IdentitySettings;
+  readonly settings: NodeSettings;
   readonly nodeName: string;
   readonly store: KubeStore;
   readonly kernel: NftKernel;
+  readonly conntrack: ConntrackTable;
   /** Missing where objects come from a directory. */
   readonly client?: KubeClient;
   readonly events: EventSink;
@@ -41,6 +53,12 @@ export interface NodeIdentityContext {
   readonly hasPredecessor: () => boolean;
   readonly log: Logger;
 }
+
+/** Where there are no identities, nobody is trusted and nobody asks. */
+const NOBODY: { readonly authority: TrustSource; readonly sign: Sign } = {
+  authority: { trust: () => NO_TRUST, onChange: () => () => {} },
+  sign: () => Promise.reject(new Error("Cannot sign: identities are off")),
+};
 
 /** The part as the lanes see it, and its own life. */
 export interface OpenedIdentity {
@@ -56,9 +74,10 @@ export async function openNodeIdentity(
   context: NodeIdentityContext,
   signal: AbortSignal,
 ): Promise<OpenedIdentity | undefined> {
-  const { settings, nodeName, store, kernel, held, hasPredecessor, log, metrics, events } = context;
+  const { nodeName, store, kernel, held, hasPredecessor, log, metrics, events } = context;
+  const { identity: settings, networkPolicy } = context.settings;
   const { mode, trustDomain, tunnelPort, directPort } = settings;
-  if (mode === "none") {
+  if (mode === "none" && networkPolicy === "none") {
     // An earlier run may have had some.
     void held
       .then(() => removePolicy(kernel))
@@ -67,14 +86,24 @@ export async function openNodeIdentity(
       });
     return undefined;
   }
-  const { authority, sign } = await openAuthority(context, signal);
+  const { authority, sign } = mode === "none" ? NOBODY : await openAuthority(context, signal);
+  const onPolicyProblem = (problem: Problem): void => events.report(policyProblem(problem));
+  const policies =
+    networkPolicy === "none"
+      ? undefined
+      : new NodePolicies({ nodeName, trustDomain, store, onProblem: onPolicyProblem });
   const stats = new TunnelStats();
   const shared: { workers?: SharedWorkers } = {};
+  const apply = new PolicyApply(policyKernel(kernel, shared), log);
+  const told =
+    policies && openPolicyReport({ ...context, policies, apply, identity: () => identity });
   const record = exposeIdentity(metrics.page, () => identity.state, stats);
   const identity: NodeIdentity = new NodeIdentity({
     settings: { nodeName, trustDomain, meshDefault: mode, tunnelPort, directPort },
     store,
-    apply: new PolicyApply(policyKernel(kernel, shared), log),
+    ...(policies && { policies }),
+    ...(told && { onEnforced: told.onEnforced }),
+    apply,
     authority,
     sign,
     held,
@@ -91,6 +120,7 @@ export async function openNodeIdentity(
       events.report(identityProblem(problem));
     },
   });
+  const kept = policies && (await openPolicyRecords({ ...context, policies, identity }, signal));
   const part: IdentityPart = {
     share: (workers) => {
       shared.workers = workers;
@@ -98,9 +128,16 @@ export async function openNodeIdentity(
     },
     whole: () => identity.whole(),
     // Of our own workers: it has this shape.
-    onTelemetry: (worker, telemetry) => stats.add(worker, telemetry as TunnelTelemetryMessage),
+    onTelemetry: (worker, telemetry) => {
+      const counted = telemetry as WorkerTelemetry;
+      if (counted.tunnels !== undefined) stats.add(worker, counted.tunnels);
+      told?.onTelemetry(counted);
+    },
     onEnded: (worker) => stats.forget(worker),
     hasIdentities: (service) => identity.hasIdentities(service),
+    ...(policies && { gate: policies.gate }),
+    ...(kept && { records: kept.records }),
+    ...(told && { enforcement: told.enforcement }),
     describe: (question) =>
       reportIdentities(
         {
@@ -109,14 +146,20 @@ export async function openNodeIdentity(
           meshDefault: mode,
           atMs: systemClock.wallMs(),
           pods: store.pods.values(),
-          labels: readEnrolmentLabels(store, mode),
+          labels: readEnrolmentLabels(store, mode === "none" ? "off" : mode),
           exposure: memoryExposure(),
           state: identity.state,
         },
         question,
       ),
   };
-  return { part, prepared: identity.prepared, run: (end) => identity.run(end) };
+  return {
+    part,
+    prepared: identity.prepared,
+    run: async (end) => {
+      await Promise.all([identity.run(end), kept?.run(end)]);
+    },
+  };
 }
 
 /** Commits through the lanes, whose audits then know of them. */
@@ -157,8 +200,8 @@ async function openAuthority(
   context: NodeIdentityContext,
   signal: AbortSignal,
 ): Promise<{ readonly authority: TrustSource; readonly sign: Sign }> {
-  const { settings, nodeName, log, client } = context;
-  const { authority: where, trustDomain, lifetimeMs } = settings;
+  const { nodeName, log, client } = context;
+  const { authority: where, trustDomain, lifetimeMs } = context.settings.identity;
   if (where.kind === "directory") {
     const authority = await openLocalAuthority(
       { directory: where.path, trustDomain, nodeName, lifetimeMs, clock: systemClock, log },
@@ -187,11 +230,11 @@ async function openAuthority(
 
 /** The authority's Service is found in the store: names resolve only once Services are served. */
 function askAuthority(
-  { settings, store }: NodeIdentityContext,
+  { settings: { identity }, store }: NodeIdentityContext,
   { trust }: TrustSource,
   signal: AbortSignal,
 ): Sign {
-  const { authority, trustDomain, tokenFile, lifetimeMs } = settings;
+  const { authority, trustDomain, tokenFile, lifetimeMs } = identity;
   const ca = new CaClient({
     endpoint: () => {
       if (authority.kind === "url") {

@@ -5,9 +5,15 @@ import { type Address, parseAddress } from "../lib/ip/address.ts";
 import { type AnswerReport, type KubeClient, makeKubeClient } from "../lib/kube/client.ts";
 import { type ClientConfig, inClusterConfig, loadKubeconfig } from "../lib/kube/kubeconfig.ts";
 import { type NodeAddressBook, openNodeAddressBook } from "../lib/kube/node-address-book.ts";
-import { ALL_KINDS, IDENTITY_KINDS, runApiSource } from "../lib/kube/source/api-source.ts";
+import {
+  ALL_KINDS,
+  type ApiSourceOptions,
+  IDENTITY_KINDS,
+  POLICY_KINDS,
+  runApiSource,
+} from "../lib/kube/source/api-source.ts";
 import { runDirectorySource } from "../lib/kube/source/directory-source.ts";
-import type { Kind, KubeStore } from "../lib/kube/store.ts";
+import type { KubeStore } from "../lib/kube/store.ts";
 import type { WatchReport } from "../lib/kube/watch-report.ts";
 import type { Logger } from "../lib/log/logger.ts";
 import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
@@ -35,9 +41,14 @@ export interface SourceContext {
   readonly signal: AbortSignal;
 }
 
-/** What a node has to know: more where pods have identities. */
-export function kindsOf({ identity }: NodeSettings): readonly Kind[] {
-  return identity.mode === "none" ? ALL_KINDS : IDENTITY_KINDS;
+/** What a node has to know: more where pods have identities, most where it enforces policies. */
+export function selectionFor({
+  identity,
+  networkPolicy,
+}: NodeSettings): Required<Pick<ApiSourceOptions, "kinds" | "pods" | "nodes">> {
+  if (networkPolicy === "enforce") return { kinds: POLICY_KINDS, pods: "all", nodes: "all" };
+  if (identity.mode === "none") return { kinds: ALL_KINDS, pods: "of-node", nodes: "own" };
+  return { kinds: IDENTITY_KINDS, pods: "all", nodes: "own" };
 }
 
 /** @throws KubeconfigError */
@@ -47,7 +58,8 @@ export async function openSource(settings: NodeSettings, context: SourceContext)
   const { source } = settings;
   if (source.kind === "directory") {
     const { path } = source;
-    const options = { path, store, clock: systemClock, nodeName, signal, onEvent };
+    const { nodes } = selectionFor(settings);
+    const options = { path, store, clock: systemClock, nodeName, nodes, signal, onEvent };
     return {
       onWatchEvent: onEvent,
       run: () => runDirectorySource(options),
@@ -63,12 +75,11 @@ export async function openSource(settings: NodeSettings, context: SourceContext)
   });
   const host = parseAddress(config.server.hostname.replace(/^\[|\]$/g, ""));
   const options = { client, nodeName, store, clock: systemClock, random: Math.random };
-  const kinds = kindsOf(settings);
-  const pods = settings.identity.mode === "none" ? "of-node" : "all";
+  const selection = selectionFor(settings);
   return {
     client,
     onWatchEvent: onEvent,
-    run: () => runApiSource({ ...options, kinds, pods, signal, onEvent }),
+    run: () => runApiSource({ ...options, ...selection, signal, onEvent }),
     close: () => client.close(),
     events: eventSink(client, context),
     apiServerAddresses: host === undefined ? [] : [host],

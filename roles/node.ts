@@ -28,7 +28,7 @@ import { IP_FAMILY } from "../service-proxy/plan/service-plan.ts";
 import { collectGarbage } from "./collect-garbage.ts";
 import { guardKeys } from "./memory-guard.ts";
 import { type OpenedIdentity, openNodeIdentity } from "./node-identity.ts";
-import { kindsOf, openSource } from "./node-source.ts";
+import { openSource, selectionFor } from "./node-source.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes of every Innermesh program. */
@@ -131,7 +131,7 @@ async function openWorld(settings: NodeSettings, log: Logger, signal: AbortSigna
   const families: readonly Family[] = existsSync("/proc/net/if_inet6") ? ["ip", "ip6"] : ["ip"];
   const metrics = makeNodeMetrics();
   metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
-  const store = makeStore(kindsOf(settings));
+  const store = makeStore(selectionFor(settings).kinds);
   const source = await openSource(settings, { nodeName, store, metrics, log, signal });
   const addresses = await hostAddresses(log, signal);
   const kernel = await openKernel(settings, metrics);
@@ -148,7 +148,7 @@ async function runParts(settings: NodeSettings, log: Logger, ends: Ends): Promis
     {
       ...world,
       ...source,
-      settings: settings.identity,
+      settings,
       held: succession.held,
       hasPredecessor: () => succession.hasPredecessor,
     },

@@ -8,12 +8,9 @@ import { Reactor } from "../lib/reactor/reactor.ts";
 import { keepCapabilities, keepOnExec, setNoNewPrivileges } from "../lib/sys/ffi.ts";
 import { readLines } from "../service-proxy/apply/read-lines.ts";
 import type { FromWorker, ToWorker } from "../service-proxy/model/worker-messages.ts";
-import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
-import { TransparentDialer } from "../lib/reactor/transparent-socket.ts";
-import type { TunnelPlanDelta } from "../netpol-identity/model/tunnel-plan.ts";
-import { TunnelWorker } from "../netpol-identity/tunnel/tunnel-worker.ts";
-import { closeMemory } from "./memory-guard.ts";
-import { makeTunnelLog } from "./tunnel-log.ts";
+import type { WorkerDelta } from "../netpol-identity/plan/policy-plan.ts";
+import type { WorkerTelemetry } from "../netpol-identity/proxy/policy-telemetry.ts";
+import { type OpenedWorker, openWorker } from "./open-worker.ts";
 
 const PARENT = 3;
 const CAP_NET_ADMIN = 12;
@@ -54,21 +51,26 @@ function kept(environment: NodeJS.ProcessEnv): Record<string, string> {
 function serve(): void {
   const parent = new Socket({ fd: PARENT });
   const reactor = new Reactor(() => performance.now());
-  let worker: ProxyWorker | undefined;
-  let tunnels: TunnelWorker | undefined;
+  let parts: OpenedWorker | undefined;
   const isRead = (): boolean => parent.writable && parent.writableLength <= MOST_UNREAD_BYTES;
   const tell = (message: FromWorker): void => {
     if (isRead()) parent.write(`${JSON.stringify(message)}\n`);
   };
   const beat = (): void => {
-    if (worker === undefined || !isRead()) return;
-    tell({ kind: "beat", telemetry: worker.telemetry(), identity: tunnels?.telemetry() });
+    if (parts === undefined || !isRead()) return;
+    const { worker, tunnels, policies } = parts;
+    const identity: WorkerTelemetry = {
+      ...(tunnels && { tunnels: tunnels.telemetry() }),
+      ...(policies && { policy: policies.telemetry() }),
+    };
+    tell({ kind: "beat", telemetry: worker.telemetry(), identity });
   };
   let isDraining = false;
   const drain = (times: { readonly acceptMs: number; readonly limitMs: number }): void => {
-    if (worker === undefined) process.exit(0);
+    if (parts === undefined) process.exit(0);
     if (isDraining) return;
     isDraining = true;
+    const { worker, tunnels } = parts;
     let busy = tunnels === undefined ? 1 : 2;
     const onIdle = (): void => {
       if (--busy > 0) return;
@@ -82,31 +84,25 @@ function serve(): void {
     const message = JSON.parse(line) as ToWorker;
     switch (message.kind) {
       case "start":
-        tunnels = openTunnels(message, reactor);
-        worker = new ProxyWorker({
-          reactor,
-          dialer: tunnels?.dialer ?? new TransparentDialer(reactor, Math.random),
-          settings: message.settings,
-          random: Math.random,
-          tell,
-        });
-        worker.apply(message.plan);
-        worker.listen();
+        parts = openWorker(message, reactor, tell);
         setInterval(beat, BEAT_MS);
         return tell({ kind: "listening" });
-      case "identity":
+      case "identity": {
         // Of our own control process: it has this shape.
-        tunnels?.apply(message.delta as TunnelPlanDelta);
+        const delta = message.delta as WorkerDelta;
+        if (delta.policy !== undefined) parts?.policies?.apply(delta.policy);
+        parts?.tunnels?.apply(delta);
         return tell({ kind: "applied", sequence: message.sequence });
+      }
       case "plan":
-        worker?.apply(message.delta);
+        parts?.worker.apply(message.delta);
         return tell({ kind: "applied", sequence: message.sequence });
       case "report":
         return beat();
       case "tap":
-        return worker?.tap(message.id, message.filter);
+        return parts?.worker.tap(message.id, message.filter);
       case "untap":
-        return worker?.untap(message.id);
+        return parts?.worker.untap(message.id);
       case "drain":
         return drain(message);
       default:
@@ -116,26 +112,6 @@ function serve(): void {
   parent.once("close", () => drain(ORPHAN));
   // The parent decides when a worker ends: a signal to the whole group is not for it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => {});
-}
-
-/** Undefined where identities are off. */
-function openTunnels(
-  { settings, identity }: Extract<ToWorker, { kind: "start" }>,
-  reactor: Reactor,
-): TunnelWorker | undefined {
-  if (identity === undefined || settings.tunnelDoors === undefined) return undefined;
-  closeMemory();
-  const tunnels = new TunnelWorker({
-    reactor,
-    inner: new TransparentDialer(reactor, Math.random),
-    authorize: () => ({ kind: "allow" }),
-    onFinished: makeTunnelLog(settings.accessLogShare),
-    wallMs: Date.now,
-    random: Math.random,
-  });
-  tunnels.apply(identity as TunnelPlanDelta);
-  tunnels.listen({ families: settings.families, ...settings.tunnelDoors });
-  return tunnels;
 }
 
 if (process.argv.includes(UNPRIVILEGED)) serve();

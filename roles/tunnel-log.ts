@@ -30,7 +30,7 @@ function lineOf(record: TunnelRecord, nowMs: number): RequestRecord {
     source: namespaceOf(record.source),
     client: record.client,
     service: "",
-    route: rule ?? "",
+    route: "",
     endpoint: `${isIpv6 ? `[${target.address}]` : target.address}:${target.port}`,
     flags: FLAGS[result],
     attempts: result === "denied" ? 0 : 1,
@@ -41,10 +41,11 @@ function lineOf(record: TunnelRecord, nowMs: number): RequestRecord {
     sourceIdentity: record.source || undefined,
     endpointIdentity: record.destination,
     carrier: via,
+    rule,
   };
 }
 
 /** `spiffe://cluster.local/ns/shop/sa/web` → `shop` */
-function namespaceOf(identity: string): string {
+export function namespaceOf(identity: string): string {
   return /\/ns\/([^/]+)\//.exec(identity)?.[1] ?? "(unknown)";
 }

@@ -129,6 +129,8 @@ const HARMLESS = /^node:(assert(\/strict)?|buffer|util|path(\/posix)?|url|string
 export const HARMLESS_USES: readonly { readonly path: string; readonly target: string }[] = [
   // isIP
   { path: "lib/ip/address.ts", target: "node:net" },
+  // hash
+  { path: "netpol-identity/evaluate/content-name.ts", target: "node:crypto" },
   // setImmediate
   { path: "lib/kube/list-pages.ts", target: "node:timers/promises" },
 ];

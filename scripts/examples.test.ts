@@ -55,9 +55,15 @@ for (const [to, request, header, rule] of requests) {
   });
 }
 
+test("the example policies are read without a problem", async () => {
+  const flags = ["--source", "dir:examples/policy", "--node", "node-1"];
+  const { stderr } = await innermesh("plan", ...flags);
+  assert.equal(stderr, "");
+});
+
 test("every example file is told about", async () => {
   const readme = await readFile(join(ROOT, "examples/README.md"), "utf8");
-  const folders = ["services", "routes", "identity"];
+  const folders = ["services", "routes", "identity", "policy"];
   const files = await Promise.all(folders.map((name) => readdir(join(ROOT, "examples", name))));
   assert.deepEqual(
     files.flat().filter((file) => !readme.includes(`\`${file}\``)),

@@ -83,6 +83,7 @@ export async function runServiceProxy(
       settings: {
         ...tableSettings(settings, nodeName, parts.apiServerAddresses),
         ...(identity && { hasIdentities: (service) => identity.hasIdentities(service) }),
+        ...(identity?.gate && { gate: identity.gate }),
       },
       families,
       minSyncPeriodMs: settings.minSyncPeriodMs,
@@ -93,6 +94,7 @@ export async function runServiceProxy(
     signal,
   );
   const health = makeHealthHandler({
+    ...(identity?.enforcement && { enforcement: identity.enforcement }),
     state: () => ({
       verdict: observer.verdict(),
       nodeEligible: isNodeEligible(store.nodes.get(nodeName)),

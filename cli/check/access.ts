@@ -28,6 +28,15 @@ export const AGENT_ACCESS: readonly NeededAccess[] = [
   { group: GATEWAY, resource: "tlsroutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "udproutes", verbs: READ, needed: false },
   { group: GATEWAY, resource: "referencegrants", verbs: READ, needed: false },
+  { group: "networking.k8s.io", resource: "networkpolicies", verbs: READ, needed: false },
+  {
+    group: "policy.networking.k8s.io",
+    resource: "clusternetworkpolicies",
+    verbs: READ,
+    needed: false,
+  },
+  { group: "innermesh.io", resource: "serviceaccountpolicies", verbs: READ, needed: false },
+  { group: "innermesh.io", resource: "meshpolicies", verbs: READ, needed: false },
   { group: "events.k8s.io", resource: "events", verbs: ["create"], needed: false },
 ];
 

@@ -15,7 +15,9 @@ const UNITS = [
 export function formatIdentities(report: IdentityReport): string {
   const { node, trustDomain, meshDefault, dropped, peerCount } = report;
   return [
-    `node ${node}, trust domain ${trustDomain}, pods without a label are ${meshDefault}\n`,
+    `node ${node}, trust domain ${trustDomain}, ${
+      meshDefault === "none" ? "no pod has an identity" : `pods without a label are ${meshDefault}`
+    }\n`,
     section("certificates", certificateRows(report)),
     section("pods", podRows(report.pods)),
     section("trusted roots", rootRows(report)),

@@ -38,12 +38,18 @@ export const COLLECTION_PATHS: Readonly<Record<string, string>> = {
   TLSRoute: "/apis/gateway.networking.k8s.io/v1/tlsroutes",
   UDPRoute: "/apis/gateway.networking.k8s.io/v1/udproutes",
   ReferenceGrant: "/apis/gateway.networking.k8s.io/v1/referencegrants",
+  NetworkPolicy: "/apis/networking.k8s.io/v1/networkpolicies",
+  ClusterNetworkPolicy: "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies",
+  ServiceAccountPolicy: "/apis/innermesh.io/v1alpha1/serviceaccountpolicies",
+  MeshPolicy: "/apis/innermesh.io/v1alpha1/meshpolicies",
   Event: "/api/v1/events",
   XMesh: "/apis/gateway.networking.x-k8s.io/v1alpha1/xmeshes",
   Lease: "/apis/coordination.k8s.io/v1/leases",
 };
 
-const CLUSTER_SCOPED = new Set(["Node", "ServiceCIDR", "XMesh", "Namespace"]);
+const CLUSTER_SCOPED = new Set(
+  "Node ServiceCIDR XMesh Namespace ClusterNetworkPolicy MeshPolicy".split(" "),
+);
 
 export class FakeApiState {
   readonly #collections = new Map<string, Map<string, StoredObject>>();

@@ -3,17 +3,21 @@
 
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
+import type { ClusterNetworkPolicy } from "./api/cluster-network-policy.ts";
 import type { ConfigMap } from "./api/config-map.ts";
 import type { EndpointSlice } from "./api/endpoint-slice.ts";
 import type { GrpcRoute } from "./api/grpc-route.ts";
 import type { HttpRoute } from "./api/http-route.ts";
+import type { MeshPolicy } from "./api/mesh-policy.ts";
 import type { Namespace } from "./api/namespace.ts";
+import type { NetworkPolicy } from "./api/network-policy.ts";
 import type { Node } from "./api/node.ts";
 import type { ObjectKey as ParsedKey, Problem as ParsedProblem } from "./api/parsed.ts";
 import type { Pod } from "./api/pod.ts";
 import type { ReferenceGrant } from "./api/reference-grant.ts";
 import type { Service } from "./api/service.ts";
 import type { ServiceAccount } from "./api/service-account.ts";
+import type { ServiceAccountPolicy } from "./api/service-account-policy.ts";
 import type { ServiceCidr } from "./api/service-cidr.ts";
 import type { TcpRoute } from "./api/tcp-route.ts";
 import type { TlsRoute } from "./api/tls-route.ts";
@@ -36,7 +40,11 @@ export type KubeObject =
   | TlsRoute
   | UdpRoute
   | ReferenceGrant
-  | XMesh;
+  | XMesh
+  | NetworkPolicy
+  | ClusterNetworkPolicy
+  | ServiceAccountPolicy
+  | MeshPolicy;
 export type Kind = KubeObject["kind"];
 
 export type ObjectKey = ParsedKey;
@@ -75,6 +83,10 @@ export interface KubeStore {
   readonly udpRoutes: ReadonlyMap<ObjectKey, UdpRoute>;
   readonly referenceGrants: ReadonlyMap<ObjectKey, ReferenceGrant>;
   readonly xMeshes: ReadonlyMap<ObjectKey, XMesh>;
+  readonly networkPolicies: ReadonlyMap<ObjectKey, NetworkPolicy>;
+  readonly clusterNetworkPolicies: ReadonlyMap<string, ClusterNetworkPolicy>;
+  readonly serviceAccountPolicies: ReadonlyMap<ObjectKey, ServiceAccountPolicy>;
+  readonly meshPolicies: ReadonlyMap<string, MeshPolicy>;
   /** True once every kind has had its first complete list; never false again. */
   readonly synced: boolean;
   readonly problems: ReadonlyMap<string, readonly Problem[]>;
@@ -169,62 +181,32 @@ class MemoryStore implements KubeStore {
     UDPRoute: this.#makeTable("UDPRoute"),
     ReferenceGrant: this.#makeTable("ReferenceGrant"),
     XMesh: this.#makeTable("XMesh"),
+    NetworkPolicy: this.#makeTable("NetworkPolicy"),
+    ClusterNetworkPolicy: this.#makeTable("ClusterNetworkPolicy"),
+    ServiceAccountPolicy: this.#makeTable("ServiceAccountPolicy"),
+    MeshPolicy: this.#makeTable("MeshPolicy"),
   };
+  readonly services = this.#tables.Service.objects;
+  readonly nodes = this.#tables.Node.objects;
+  readonly serviceCidrs = this.#tables.ServiceCIDR.objects;
+  readonly namespaces = this.#tables.Namespace.objects;
+  readonly pods = this.#tables.Pod.objects;
+  readonly serviceAccounts = this.#tables.ServiceAccount.objects;
+  readonly configMaps = this.#tables.ConfigMap.objects;
+  readonly httpRoutes = this.#tables.HTTPRoute.objects;
+  readonly grpcRoutes = this.#tables.GRPCRoute.objects;
+  readonly tcpRoutes = this.#tables.TCPRoute.objects;
+  readonly tlsRoutes = this.#tables.TLSRoute.objects;
+  readonly udpRoutes = this.#tables.UDPRoute.objects;
+  readonly referenceGrants = this.#tables.ReferenceGrant.objects;
+  readonly xMeshes = this.#tables.XMesh.objects;
+  readonly networkPolicies = this.#tables.NetworkPolicy.objects;
+  readonly clusterNetworkPolicies = this.#tables.ClusterNetworkPolicy.objects;
+  readonly serviceAccountPolicies = this.#tables.ServiceAccountPolicy.objects;
+  readonly meshPolicies = this.#tables.MeshPolicy.objects;
 
   constructor(kinds: readonly Kind[]) {
     this.#unlisted = new Set(kinds);
-  }
-
-  get services(): ReadonlyMap<ObjectKey, Service> {
-    return this.#tables.Service.objects;
-  }
-
-  get nodes(): ReadonlyMap<string, Node> {
-    return this.#tables.Node.objects;
-  }
-
-  get serviceCidrs(): ReadonlyMap<string, ServiceCidr> {
-    return this.#tables.ServiceCIDR.objects;
-  }
-
-  get namespaces(): ReadonlyMap<string, Namespace> {
-    return this.#tables.Namespace.objects;
-  }
-
-  get pods(): ReadonlyMap<ObjectKey, Pod> {
-    return this.#tables.Pod.objects;
-  }
-
-  get serviceAccounts(): ReadonlyMap<ObjectKey, ServiceAccount> {
-    return this.#tables.ServiceAccount.objects;
-  }
-
-  get httpRoutes(): ReadonlyMap<ObjectKey, HttpRoute> {
-    return this.#tables.HTTPRoute.objects;
-  }
-
-  get grpcRoutes(): ReadonlyMap<ObjectKey, GrpcRoute> {
-    return this.#tables.GRPCRoute.objects;
-  }
-
-  get tcpRoutes(): ReadonlyMap<ObjectKey, TcpRoute> {
-    return this.#tables.TCPRoute.objects;
-  }
-
-  get tlsRoutes(): ReadonlyMap<ObjectKey, TlsRoute> {
-    return this.#tables.TLSRoute.objects;
-  }
-
-  get udpRoutes(): ReadonlyMap<ObjectKey, UdpRoute> {
-    return this.#tables.UDPRoute.objects;
-  }
-
-  get referenceGrants(): ReadonlyMap<ObjectKey, ReferenceGrant> {
-    return this.#tables.ReferenceGrant.objects;
-  }
-
-  get xMeshes(): ReadonlyMap<ObjectKey, XMesh> {
-    return this.#tables.XMesh.objects;
   }
 
   get synced(): boolean {
@@ -257,10 +239,6 @@ class MemoryStore implements KubeStore {
     if (problems.length === 0) this.#problems.delete(subject);
     else this.#problems.set(subject, problems);
     this.#announce();
-  }
-
-  get configMaps(): ReadonlyMap<ObjectKey, ConfigMap> {
-    return this.#tables.ConfigMap.objects;
   }
 
   touch(services: Iterable<ObjectKey>): void {

@@ -2,6 +2,7 @@
 // that its dashboards and alerts go on working; ours begin with innermesh_.
 
 import { identitySeries } from "./identity-series.ts";
+import { policySeries } from "./policy-series.ts";
 import { proxySeries } from "./proxy-series.ts";
 import {
   counter,
@@ -193,6 +194,7 @@ const groups: readonly { readonly title: string; readonly series: readonly Serie
   { title: "Innermesh's own", series: Object.values(ownSeries) },
   { title: "Proxy lanes", series: Object.values(proxySeries) },
   { title: "Identities and tunnels", series: Object.values(identitySeries) },
+  { title: "Policies", series: Object.values(policySeries) },
   { title: "On /metrics/slis", series: Object.values(healthSeries) },
 ];
 

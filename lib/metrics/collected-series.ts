@@ -17,11 +17,11 @@ export interface HistogramSample<L extends string> {
   readonly sum: number;
 }
 
-/** @param read called at every scrape; each label set once */
+/** @param read called at every scrape, which waits for it; each label set once */
 export function collectCounter<L extends string>(
   registry: Registry,
   { name, help, labels: labelNames }: CounterSeries<L>,
-  read: () => readonly Sample<L>[],
+  read: () => readonly Sample<L>[] | Promise<readonly Sample<L>[]>,
 ): void {
   const registers = [registry];
   new Counter<string>({
@@ -29,9 +29,10 @@ export function collectCounter<L extends string>(
     help,
     labelNames,
     registers,
-    collect() {
+    async collect() {
+      const samples = await read();
       this.reset();
-      for (const { labels, value } of read()) this.inc(labels, value);
+      for (const { labels, value } of samples) this.inc(labels, value);
     },
   });
 }

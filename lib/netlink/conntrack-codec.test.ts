@@ -163,7 +163,7 @@ test("what is created is what is read back", () => {
 
 test("a dump asks for one family and lets the kernel filter by protocol", () => {
   assert.equal(
-    hex(encodeConntrackDump("ip6", 17, 5)),
+    hex(encodeConntrackDump("ip6", { protocol: 17, unmarked: 0 }, 5)),
     "38000000010101030500000000000000" + // header: GET, REQUEST and DUMP, sequence 5
       "0a000000" + // AF_INET6
       "100001800c0002800500010011000000" + // CTA_TUPLE_ORIG { CTA_TUPLE_PROTO { CTA_PROTO_NUM } }

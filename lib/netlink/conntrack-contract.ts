@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AddressFamily } from "../ip/address.ts";
 import type { ConntrackTable } from "./conntrack-table.ts";
-import { type ConntrackEntry, protocolUdp } from "./conntrack-entry.ts";
+import { type ConntrackEntry, protocolTcp, protocolUdp } from "./conntrack-entry.ts";
 
 /** A table, empty at first, and a way to put flows into it. */
 export interface ConntrackFixture {
@@ -29,10 +29,17 @@ export function conntrackContract(name: string, open: () => ConntrackFixture): v
     assert.deepEqual(await gather(table, "ip"), []);
   });
 
-  rule("a list holds the UDP flows of its family and no others", async ({ table, add }) => {
+  rule("a list holds the flows of its family and protocol, UDP at first", async (fixture) => {
+    const { table, add } = fixture;
     add(flow(1));
-    add({ ...flow(2), protocol: 6 });
+    add({ ...flow(2), protocol: protocolTcp });
     add(flow6(3));
+    for await (const flows of table.list("ip", { protocol: protocolTcp })) {
+      assert.deepEqual(
+        flows.map(({ protocol }) => protocol),
+        [protocolTcp],
+      );
+    }
     const [only, ...rest] = await gather(table, "ip");
     assert.deepEqual(rest, []);
     assert.deepEqual({ ...only, id: 0, status: 0 }, { ...flow(1), id: 0, status: 0 });

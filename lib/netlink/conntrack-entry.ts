@@ -30,5 +30,7 @@ export interface ConntrackEntry {
   readonly id: number;
 }
 
-/** The IP protocol number of UDP. */
+/** IP protocol numbers. */
+export const protocolTcp = 6;
 export const protocolUdp = 17;
+export const protocolSctp = 132;

@@ -4,6 +4,7 @@ import { type AddressFamily, addressBytes } from "../ip/address.ts";
 import { NetlinkWriter } from "./attribute.ts";
 import * as cta from "./conntrack-codec.ts";
 import type { ConntrackEntry, ConntrackTuple } from "./conntrack-entry.ts";
+import type { FlowSelection } from "./conntrack-table.ts";
 import {
   beginMessage,
   endMessage,
@@ -17,6 +18,8 @@ const IPCTNL_MSG_CT_GET = 0x0101;
 const IPCTNL_MSG_CT_DELETE = 0x0102;
 const IPCTNL_MSG_CT_GET_STATS = 0x0105;
 const CTA_TIMEOUT = 7;
+const CTA_MARK = 8;
+const CTA_MARK_MASK = 21;
 const CTA_FILTER = 25;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
@@ -26,12 +29,12 @@ const FILTER_PROTOCOL = 1 << 3;
 const REQUEST_BYTES = 256;
 
 /**
- * Asks for every entry of one family and protocol. A kernel before 5.8 knows no such filter and
- * returns every protocol, so the receiver filters again.
+ * Asks for every entry of one family and protocol that has none of the mark's bits. A kernel before
+ * 5.8 knows no filter for protocols and returns every one, so the receiver filters again.
  */
 export function encodeConntrackDump(
   family: AddressFamily,
-  protocol: number,
+  { protocol, unmarked }: Required<FlowSelection>,
   sequence: number,
 ): Uint8Array<ArrayBuffer> {
   return encode(IPCTNL_MSG_CT_GET, { family, flags: NLM_F_DUMP, sequence }, (writer) => {
@@ -40,6 +43,10 @@ export function encodeConntrackDump(
     writer.u8(cta.CTA_PROTO_NUM, protocol);
     writer.end(protocols);
     writer.end(tuple);
+    if (unmarked !== 0) {
+      writer.u32(CTA_MARK, 0);
+      writer.u32(CTA_MARK_MASK, unmarked);
+    }
     const filter = writer.begin(CTA_FILTER);
     hostU32(writer, CTA_FILTER_ORIG_FLAGS, FILTER_PROTOCOL);
     hostU32(writer, CTA_FILTER_REPLY_FLAGS, 0);

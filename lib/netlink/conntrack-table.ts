@@ -3,16 +3,24 @@
 import type { AddressFamily } from "../ip/address.ts";
 import type { ConntrackEntry } from "./conntrack-entry.ts";
 
+/** Which flows of a family to list. */
+export interface FlowSelection {
+  /** IP protocol number. @default UDP's */
+  readonly protocol?: number;
+  /** Bits of conntrack's mark that none of them has. @default none */
+  readonly unmarked?: number;
+}
+
 /** One contract suite runs against every implementation. */
 export interface ConntrackTable {
   /**
-   * Walks the UDP flows of one family in slices, reading on only when asked for the next: memory
-   * stays bounded and the event loop is held for a few milliseconds at most. Flows that come or
-   * go meanwhile may be missed, and a walk that the kernel interrupts starts again, so a flow may
-   * be seen twice.
+   * Walks flows of one family and protocol in slices, reading on only when asked for the next:
+   * memory stays bounded and the event loop is held for a few milliseconds at most. Flows that come
+   * or go meanwhile may be missed, and a walk that the kernel interrupts starts again, so a flow
+   * may be seen twice.
    * @throws ConntrackError, with code EINTR when every attempt was interrupted
    */
-  list(family: AddressFamily): AsyncIterable<readonly ConntrackEntry[]>;
+  list(family: AddressFamily, selection?: FlowSelection): AsyncIterable<readonly ConntrackEntry[]>;
   /**
    * Removes this flow, never a later one of that client that leads to another endpoint.
    * @throws ConntrackError when the kernel refuses for another reason than absence

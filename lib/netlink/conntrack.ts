@@ -11,7 +11,7 @@ import {
   encodeConntrackDump,
   encodeConntrackStatistics,
 } from "./conntrack-request.ts";
-import { ConntrackError, type ConntrackTable } from "./conntrack-table.ts";
+import { ConntrackError, type ConntrackTable, type FlowSelection } from "./conntrack-table.ts";
 import { type Dump, dumpHere, dumpOnThread } from "./dump.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./socket.ts";
 
@@ -47,9 +47,12 @@ class KernelConntrack implements ConntrackTable {
     this.#clock = clock;
   }
 
-  async *list(family: AddressFamily): AsyncGenerator<readonly ConntrackEntry[]> {
+  async *list(
+    family: AddressFamily,
+    { protocol = protocolUdp, unmarked = 0 }: FlowSelection = {},
+  ): AsyncGenerator<readonly ConntrackEntry[]> {
     for (let attempt = 0; attempt < WALK_ATTEMPTS; attempt++) {
-      const interrupted = yield* this.#walk(family);
+      const interrupted = yield* this.#walk(family, { protocol, unmarked });
       if (!interrupted) return;
     }
     throw new ConntrackError(LIST, "EINTR");
@@ -70,9 +73,12 @@ class KernelConntrack implements ConntrackTable {
   }
 
   /** @returns whether the kernel interrupted the walk */
-  async *#walk(family: AddressFamily): AsyncGenerator<readonly ConntrackEntry[], boolean> {
+  async *#walk(
+    family: AddressFamily,
+    selection: Required<FlowSelection>,
+  ): AsyncGenerator<readonly ConntrackEntry[], boolean> {
     const sequence = this.#nextSequence();
-    const dump = this.#startDump(encodeConntrackDump(family, protocolUdp, sequence));
+    const dump = this.#startDump(encodeConntrackDump(family, selection, sequence));
     let interrupted = false;
     try {
       for (;;) {
@@ -80,7 +86,7 @@ class KernelConntrack implements ConntrackTable {
         if (part.kind === "failed") throw new ConntrackError(LIST, part.code);
         const chunk = decodeConntrackChunk(part.bytes, sequence);
         interrupted ||= chunk.interrupted;
-        const flows = chunk.entries.filter((entry) => entry.protocol === protocolUdp);
+        const flows = chunk.entries.filter((entry) => entry.protocol === selection.protocol);
         if (flows.length > 0) yield flows;
         const errno = chunk.end?.errno;
         if (errno === 0) return interrupted;

@@ -1,7 +1,7 @@
 // A conntrack table in memory. It passes the same contract suite as the kernel's.
 
 import type { AddressFamily } from "../ip/address.ts";
-import { ConntrackError, type ConntrackTable } from "./conntrack-table.ts";
+import { ConntrackError, type ConntrackTable, type FlowSelection } from "./conntrack-table.ts";
 import { type ConntrackEntry, type ConntrackTuple, protocolUdp } from "./conntrack-entry.ts";
 
 const sliceEntries = 100;
@@ -27,9 +27,13 @@ export function makeFakeConntrack(): FakeConntrack {
     throw new ConntrackError(action, code);
   }
 
-  async function* list(family: AddressFamily): AsyncGenerator<readonly ConntrackEntry[]> {
+  /** No flow here has a mark. */
+  async function* list(
+    family: AddressFamily,
+    { protocol = protocolUdp }: FlowSelection = {},
+  ): AsyncGenerator<readonly ConntrackEntry[]> {
     const found = [...flows.values()].filter(
-      (flow) => flow.family === family && flow.protocol === protocolUdp,
+      (flow) => flow.family === family && flow.protocol === protocol,
     );
     for (let at = 0; at === 0 || at < found.length; at += sliceEntries) {
       count("list conntrack entries");

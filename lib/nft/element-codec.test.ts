@@ -65,6 +65,16 @@ test("an interval that no prefix spans reads as first and last", () => {
   assert.equal(readRange("ip", ["saddr"], first, Uint8Array.of(10, 0, 0, 6)), "10.0.0.1-10.0.0.6");
 });
 
+test("first and last are what is written", () => {
+  const address = encodeRange("ip", ["saddr"], "10.0.0.1-10.0.0.6");
+  assert.deepEqual([...address.first, ...address.last], [10, 0, 0, 1, 10, 0, 0, 6]);
+  const ports = ["meta l4proto", "th dport"] as const;
+  const range = encodeRange("ip6", ports, "tcp . 80-90");
+  assert.deepEqual([...range.first], [6, 0, 0, 0, 0, 80, 0, 0]);
+  assert.deepEqual([...range.last], [6, 0, 0, 0, 0, 90, 0, 0]);
+  assert.equal(readRange("ip6", ports, range.first, range.last), "tcp . 80-90");
+});
+
 test("reading bytes of any length never throws", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 40 }), (a, b) => {

@@ -1,6 +1,7 @@
 // Element keys and data between nft's text and the kernel's bytes. Numbers are in host order
 // (little-endian), but in network order in interval sets, where order is compared.
-// In interval sets an address is always written as a prefix, `10.0.0.1/32` for one host.
+// In interval sets an address is always written as a prefix, `10.0.0.1/32` for one host, unless no
+// prefix spans the interval: then, as for numbers, it is `first-last`.
 
 import assert from "node:assert/strict";
 import { addressBytes, formatAddress } from "../ip/address.ts";
@@ -46,10 +47,11 @@ export function encodeRange(
   let at = 0;
   fields.forEach((field, i) => {
     const [value = "", prefixLength] = (parts[i] ?? "").split("/");
-    writeField(family, field, value, first, at, false);
-    const { lengthBytes } = fieldFormat(family, field);
-    last.set(first.subarray(at, at + lengthBytes), at);
+    const [low = "", high = low] = field === "meta iifname" ? [value] : value.split("-");
+    writeField(family, field, low, first, at, false);
+    writeField(family, field, high, last, at, false);
     if (prefixLength !== undefined) {
+      const { lengthBytes } = fieldFormat(family, field);
       splitAtPrefix(first, last, at, lengthBytes, Number(prefixLength));
     }
     at += fieldSpaceBytes(family, field);

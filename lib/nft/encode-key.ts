@@ -125,7 +125,8 @@ export function addressPayload(
   return { base: PAYLOAD_BASE.network, offset, lengthBytes };
 }
 
-function fieldOf(operand: Operand): Field {
+/** What the operand is a value of. */
+export function fieldOf(operand: Operand): Field {
   switch (operand.kind) {
     case "field":
       return operand.field;

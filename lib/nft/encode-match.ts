@@ -19,6 +19,7 @@ import {
   matchSet,
   META,
   PAYLOAD_BASE,
+  type SetReference,
   SOCKET,
 } from "./expression.ts";
 import { INTERFACE_NAME_BYTES } from "./field.ts";
@@ -32,26 +33,40 @@ const FIN_SYN_RST_ACK = 0x17;
 const SYN = 0x02;
 const ETHER_TYPE = { ip: Uint8Array.of(0x08, 0x00), ip6: Uint8Array.of(0x86, 0xdd) } as const;
 const ETHER_TYPE_ARP = Uint8Array.of(0x08, 0x06);
-const CT_STATE_NEW = 0x8;
-const CT_STATUS_DNAT = 0x20;
+/** What conntrack knows of a flow, by statement: one of the bits is enough. */
+const FLOW_BITS = {
+  "ct-new": { key: CONNTRACK.state, bits: 0x8 },
+  "ct-known": { key: CONNTRACK.state, bits: 0x2 | 0x4 }, // established, related
+  "ct-dnat": { key: CONNTRACK.status, bits: 0x20 },
+  "ct-snat": { key: CONNTRACK.status, bits: 0x10 },
+} as const;
 const CT_DIRECTION_REPLY = 1;
 const ADDRESS_TYPE_LOCAL = 2;
 const PROTOCOL_TCP = 6;
 
-export function encodeMatch(writer: NetlinkWriter, context: RuleContext, statement: Match): void {
+/** @param own the anonymous set that an `in-list` needs */
+export function encodeMatch(
+  writer: NetlinkWriter,
+  context: RuleContext,
+  statement: Match,
+  own?: SetReference,
+): void {
   switch (statement.kind) {
     case "in-set":
       loadKey(writer, context, statement.key, statement.set);
       return matchSet(writer, REGISTER, { name: statement.set }, statement.negate === true);
+    case "in-list":
+      assert(own !== undefined, "A list needs its set");
+      loadKey(writer, { ...context, isInterval: () => true }, statement.key, own.name);
+      return matchSet(writer, REGISTER, own, false);
     case "mark-has":
       loadMeta(writer, REGISTER, META.mark);
       return matchMask(writer, statement.mask, comparison(statement.negate));
     case "ct-new":
-      loadConntrack(writer, REGISTER, CONNTRACK.state);
-      return matchBit(writer, CT_STATE_NEW);
+    case "ct-known":
     case "ct-dnat":
-      loadConntrack(writer, REGISTER, CONNTRACK.status);
-      return matchBit(writer, CT_STATUS_DNAT);
+    case "ct-snat":
+      return matchFlow(writer, FLOW_BITS[statement.kind]);
     case "ct-mark-has":
       loadConntrack(writer, REGISTER, CONNTRACK.mark);
       return matchMask(writer, statement.mask);
@@ -147,8 +162,12 @@ function portBytes(port: number): Uint8Array {
   return Uint8Array.of(port >> 8, port);
 }
 
-function matchBit(writer: NetlinkWriter, bit: number): void {
-  maskAndXor(writer, REGISTER, hostU32(bit), hostU32(0));
+function matchFlow(
+  writer: NetlinkWriter,
+  { key, bits }: { readonly key: number; readonly bits: number },
+): void {
+  loadConntrack(writer, REGISTER, key);
+  maskAndXor(writer, REGISTER, hostU32(bits), hostU32(0));
   compare(writer, REGISTER, COMPARE.notEqual, hostU32(0));
 }
 

@@ -11,10 +11,12 @@ import {
   countInObject,
   forwardFrame,
   giveToListener,
+  limitRate,
   loadConntrack,
   loadConstant,
   loadFromMap,
   loadMeta,
+  logToGroup,
   masquerade,
   maskAndXor,
   matchSet,
@@ -48,28 +50,35 @@ const ICMP_PORT_UNREACHABLE = { ip: 3, ip6: 4 } as const;
 
 /**
  * Encodes the expressions of a rule.
- * @param guards one anonymous set `{ tcp, udp, sctp }` for each `dnat` statement, in order
+ * @param anonymous one set for each statement that brings one along, in order
  */
 export function encodeRule(
   writer: NetlinkWriter,
   context: RuleContext,
   rule: Rule,
-  guards: readonly SetReference[],
+  anonymous: readonly SetReference[],
 ): void {
-  const remaining = [...guards];
+  const remaining = [...anonymous];
   for (const statement of rule) {
-    if (statement.kind === "dnat") {
-      const guard = remaining.shift();
-      assert(guard !== undefined, "A dnat statement needs its protocol set");
-      loadMeta(writer, REGISTER, META.l4proto);
-      matchSet(writer, REGISTER, guard, false);
-    }
-    encodeStatement(writer, context, statement);
+    const own = bringsSet(statement) ? remaining.shift() : undefined;
+    encodeStatement(writer, context, statement, own);
   }
 }
 
-function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement: Statement): void {
-  if (isMatch(statement)) return encodeMatch(writer, context, statement);
+/** `dnat` needs a set `{ tcp, udp, sctp }`, `in-list` one with its elements. */
+export function bringsSet(
+  statement: Statement,
+): statement is Extract<Statement, { kind: "dnat" | "in-list" }> {
+  return statement.kind === "dnat" || statement.kind === "in-list";
+}
+
+function encodeStatement(
+  writer: NetlinkWriter,
+  context: RuleContext,
+  statement: Statement,
+  own: SetReference | undefined,
+): void {
+  if (isMatch(statement)) return encodeMatch(writer, context, statement, own);
   switch (statement.kind) {
     case "set-mark":
       return changeMeta(writer, META.mark, statement.operator, statement.mask);
@@ -90,6 +99,9 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       loadKey(writer, context, statement.key, statement.map);
       return loadFromMap(writer, REGISTER, { name: statement.map }, "verdict");
     case "dnat":
+      assert(own !== undefined, "A dnat statement needs its protocol set");
+      loadMeta(writer, REGISTER, META.l4proto);
+      matchSet(writer, REGISTER, own, false);
       return encodeDnat(writer, context, statement.key, statement.map);
     case "tproxy":
       return encodeTproxy(writer, context, statement.port);
@@ -110,6 +122,9 @@ function encodeStatement(writer: NetlinkWriter, context: RuleContext, statement:
       return reject(writer, REJECT.tcpReset, 0);
     case "remember":
       return encodeRemember(writer, context, statement);
+    case "log":
+      limitRate(writer, statement.perSecond);
+      return logToGroup(writer, statement.prefix, statement.group);
     case "count":
       return countInObject(writer, statement.counter);
     case "verdict":

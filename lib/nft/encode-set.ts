@@ -2,10 +2,9 @@
 // data and comments as text.
 
 import assert from "node:assert/strict";
-import { beginMessage, endMessage, type MessageHeader, NLM_F_CREATE } from "../netlink/message.ts";
+import { beginMessage, endMessage, NLM_F_CREATE } from "../netlink/message.ts";
 import { type NetlinkWriter, nulTerminated } from "../netlink/attribute.ts";
 import { encodeRange, nextKey, writeFields } from "./element-codec.ts";
-import type { SetReference } from "./expression.ts";
 import {
   byteOrderId,
   concatBytes,
@@ -41,9 +40,6 @@ const MAX_ELEMENTS = 400;
 const MAX_LIST_BYTES = 60_000;
 const MAX_COMMENT_BYTES = 127;
 const INTERVAL_OPEN = 1;
-/** The kernel puts a number for `%d`. */
-const ANONYMOUS_SET = "__set%d";
-const PROTOCOLS = [6, 17, 132] as const; // tcp, udp, sctp
 
 /** Where a message belongs. */
 export interface Place {
@@ -57,13 +53,14 @@ export function placeNumber({ family, layer }: Place): number {
   return FAMILY_NUMBER[layer ?? family];
 }
 
-/** Declares a set or a map. `id` is unique within the batch. */
+/** Declares a set or a map. `id` is unique within the batch; `flags` are more SET_FLAGs. */
 export function encodeSet(
   writer: NetlinkWriter,
   place: Place,
   set: SetSpec,
   id: number,
   sequence: number,
+  flags = 0,
 ): void {
   const { family, table } = place;
   const message = beginMessage(writer, {
@@ -74,7 +71,7 @@ export function encodeSet(
   });
   writer.string(SET.table, table);
   writer.string(SET.name, set.name);
-  writer.u32(SET.flags, setFlags(set));
+  writer.u32(SET.flags, setFlags(set) | flags);
   writer.u32(SET.keyType, fieldsTypeId(family, set.key));
   writer.u32(SET.keyLength, fieldsLengthBytes(family, set.key));
   if (set.data === "verdict") {
@@ -108,9 +105,11 @@ export function encodeElements(
     readonly from: number;
     readonly sequence: number;
     readonly operation: "add" | "delete";
+    /** Of a set that this batch declares and that has no name yet. */
+    readonly id?: number;
   },
 ): number {
-  const { from, sequence, operation } = options;
+  const { from, sequence, operation, id } = options;
   const message = beginMessage(writer, {
     type: operation === "add" ? MESSAGE.newElements : MESSAGE.deleteElements,
     flags: operation === "add" ? NLM_F_CREATE : 0,
@@ -119,6 +118,7 @@ export function encodeElements(
   });
   writer.string(ELEMENTS.table, place.table);
   writer.string(ELEMENTS.set, set.name);
+  if (id !== undefined) writer.u32(ELEMENTS.setId, id);
   const list = writer.begin(ELEMENTS.list);
   let index = from;
   while (index < elements.length && index - from < MAX_ELEMENTS) {
@@ -133,67 +133,11 @@ export function encodeElements(
   return index;
 }
 
-/**
- * Declares the anonymous constant set `{ tcp, udp, sctp }`, which belongs to one rule.
- * Takes two messages: `sequence` and the one after it.
- */
-export function encodeProtocolSet(
-  writer: NetlinkWriter,
-  place: Place,
-  id: number,
-  sequence: number,
-): SetReference {
-  const header = { flags: NLM_F_CREATE, family: placeNumber(place) };
-  const { typeId, lengthBytes, expression } = fieldFormat(place.family, "meta l4proto");
-  const message = beginMessage(writer, { ...header, type: MESSAGE.newSet, sequence });
-  writer.string(SET.table, place.table);
-  writer.string(SET.name, ANONYMOUS_SET);
-  writer.u32(SET.flags, SET_FLAG.anonymous | SET_FLAG.constant);
-  writer.u32(SET.keyType, typeId);
-  writer.u32(SET.keyLength, lengthBytes);
-  writer.u32(SET.id, id);
-  const description = writer.begin(SET.description);
-  writer.u32(SET_DESCRIPTION.size, PROTOCOLS.length);
-  writer.end(description);
-  const order = userDataU32(
-    SET_USER_DATA.keyByteOrder,
-    byteOrderId(place.family, ["meta l4proto"]),
-  );
-  writer.bytes(SET.userData, concatBytes(order, userData(SET_USER_DATA.keyTypeof, expression)));
-  endMessage(writer, message);
-  encodeProtocols(writer, place, id, {
-    ...header,
-    type: MESSAGE.newElements,
-    sequence: sequence + 1,
-  });
-  return { name: ANONYMOUS_SET, id };
-}
-
 /** The comment of an object as one user-data item; `type` is the object's number for comments. */
 export function commentUserData(type: number, comment: string): Uint8Array {
   const text = nulTerminated(comment);
   assert(text.length <= MAX_COMMENT_BYTES + 1, `nft comment over 127 bytes: "${comment}"`);
   return userData(type, text);
-}
-
-function encodeProtocols(
-  writer: NetlinkWriter,
-  place: Place,
-  id: number,
-  header: MessageHeader,
-): void {
-  const message = beginMessage(writer, header);
-  writer.string(ELEMENTS.table, place.table);
-  writer.string(ELEMENTS.set, ANONYMOUS_SET);
-  writer.u32(ELEMENTS.setId, id);
-  const list = writer.begin(ELEMENTS.list);
-  for (const protocol of PROTOCOLS) {
-    const item = writer.begin(LIST_ITEM);
-    encodeKey(writer, ELEMENT.key, Uint8Array.of(protocol));
-    writer.end(item);
-  }
-  writer.end(list);
-  endMessage(writer, message);
 }
 
 function setFlags(set: SetSpec): number {
@@ -278,7 +222,7 @@ function encodeInterval(
   writer.end(endItem);
 }
 
-function encodeKey(writer: NetlinkWriter, type: number, value: Uint8Array): void {
+export function encodeKey(writer: NetlinkWriter, type: number, value: Uint8Array): void {
   const key = writer.begin(type);
   writer.bytes(DATA.value, value);
   writer.end(key);

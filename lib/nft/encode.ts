@@ -11,8 +11,9 @@ import {
   NLM_F_APPEND,
   NLM_F_CREATE,
 } from "../netlink/message.ts";
-import { encodeRule } from "./encode-rule.ts";
-import { encodeElements, encodeProtocolSet, encodeSet, placeNumber } from "./encode-set.ts";
+import { encodeListSet, encodeProtocolSet } from "./encode-anonymous.ts";
+import { bringsSet, encodeRule } from "./encode-rule.ts";
+import { encodeElements, encodeSet, placeNumber } from "./encode-set.ts";
 import { encodeChain, encodeCounter, encodeRemoval, encodeTable } from "./encode-table.ts";
 import { BATCH_RESOURCE_ID, MESSAGE, RULE } from "./nftables-abi.ts";
 import type { Change, Element, Family, Rule, SetSpec, Transaction } from "./objects.ts";
@@ -138,13 +139,13 @@ class BatchEncoder {
     rule: Rule,
   ): void {
     const { family, table } = transaction;
-    const guards = rule
-      .filter(({ kind }) => kind === "dnat")
-      .map(() => {
-        const sequence = this.#next(transaction, change);
-        this.#next(transaction, change);
-        return encodeProtocolSet(this.#writer, transaction, ++this.#lastSetId, sequence);
-      });
+    const anonymous = rule.filter(bringsSet).map((statement) => {
+      const id = ++this.#lastSetId;
+      const next = (): number => this.#next(transaction, change);
+      return statement.kind === "dnat"
+        ? encodeProtocolSet(this.#writer, transaction, id, next)
+        : encodeListSet(this.#writer, transaction, id, statement, next);
+    });
     const message = beginMessage(this.#writer, {
       type: MESSAGE.newRule,
       flags: NLM_F_CREATE | NLM_F_APPEND,
@@ -156,7 +157,7 @@ class BatchEncoder {
     const expressions = this.#writer.begin(RULE.expressions);
     const isInterval = (set: string): boolean => this.#sets.isInterval(family, table, set) ?? false;
     const { layer } = transaction;
-    encodeRule(this.#writer, { family, layer, isInterval }, rule, guards);
+    encodeRule(this.#writer, { family, layer, isInterval }, rule, anonymous);
     this.#writer.end(expressions);
     endMessage(this.#writer, message);
   }

@@ -33,6 +33,8 @@ const HOST_TO_NETWORK = 1;
 const NAT_DESTINATION = 1;
 const OBJECT_COUNTER = 1;
 const MASQUERADE_FULLY_RANDOM = 0x10;
+/** nft's default. */
+const LIMIT_BURST = 5;
 
 /** A set as an expression names it: by its name, an anonymous one by its id within the batch. */
 export interface SetReference {
@@ -263,6 +265,25 @@ export function giveToListener(
 }
 
 /** Adds the packet to a named counter. */
+/** Ends the rule for packets beyond so many in a second, after a burst of as many as nft allows. */
+export function limitRate(writer: NetlinkWriter, perSecond: number): void {
+  const at = begin(writer, "limit");
+  writer.u64(1, perSecond);
+  writer.u64(2, 1);
+  writer.u32(3, LIMIT_BURST);
+  writer.u32(4, 0);
+  writer.u32(5, 0);
+  end(writer, at);
+}
+
+/** Hands a copy of the packet to nfnetlink_log. */
+export function logToGroup(writer: NetlinkWriter, prefix: string, group: number): void {
+  const at = begin(writer, "log");
+  writer.string(2, prefix);
+  writer.bytes(1, Uint8Array.of(group >> 8, group));
+  end(writer, at);
+}
+
 export function countInObject(writer: NetlinkWriter, name: string): void {
   const at = begin(writer, "objref");
   writer.u32(1, OBJECT_COUNTER);

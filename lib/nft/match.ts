@@ -4,9 +4,12 @@ import type { Statement } from "./objects.ts";
 
 const KINDS = [
   "in-set",
+  "in-list",
   "mark-has",
   "ct-new",
+  "ct-known",
   "ct-dnat",
+  "ct-snat",
   "ct-mark-has",
   "ct-reply",
   "l4proto",

@@ -94,12 +94,25 @@ export type Statement =
       readonly set: string;
       readonly negate?: true;
     }
+  /**
+   * `ip saddr { 10.0.0.0/8, 10.9.0.1-10.9.0.3 }`: intervals that the rule brings along, disjoint,
+   * at least one; written as keys of interval sets.
+   */
+  | {
+      readonly kind: "in-list";
+      readonly key: readonly Operand[];
+      readonly elements: readonly string[];
+    }
   /** `meta mark & MASK == MASK`; `negate` compares with `!=`. */
   | { readonly kind: "mark-has"; readonly mask: number; readonly negate?: true }
   /** `ct state new` */
   | { readonly kind: "ct-new" }
+  /** `ct state established,related`: of a flow that was let in, or about one */
+  | { readonly kind: "ct-known" }
   /** `ct status dnat` */
   | { readonly kind: "ct-dnat" }
+  /** `ct status snat`: also where conntrack gave it another port since its own was taken. */
+  | { readonly kind: "ct-snat" }
   /** `ct mark & MASK == MASK`: a mark on the flow, not on the packet */
   | { readonly kind: "ct-mark-has"; readonly mask: number }
   /** `ct direction reply` */
@@ -169,6 +182,16 @@ export type Statement =
       readonly key: readonly Operand[];
       readonly map: string;
       readonly timeoutSeconds?: number;
+    }
+  /**
+   * `limit rate N/second log prefix "PREFIX" group GROUP`: tells whoever listens to that group of
+   * nfnetlink_log. Ends the rule for packets over the limit.
+   */
+  | {
+      readonly kind: "log";
+      readonly prefix: string;
+      readonly group: number;
+      readonly perSecond: number;
     }
   /** `counter name "NAME"`: the packet counts. */
   | { readonly kind: "count"; readonly counter: string }

@@ -10,6 +10,7 @@ export interface Chain {
 export const priority: Operand = { kind: "field", field: "meta priority" };
 export const accept: Statement = verdict({ kind: "accept" });
 export const drop: Statement = verdict({ kind: "drop" });
+export const returns: Statement = verdict({ kind: "return" });
 
 export function field(name: Exclude<Field, "index">): Operand {
   return { kind: "field", field: name };

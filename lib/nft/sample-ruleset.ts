@@ -254,6 +254,7 @@ function laneRules(): Change[] {
     rule("lane-in", { kind: "l4proto", protocol: "tcp", negate: true }, accept),
     rule("lane-in", { kind: "tcp-not-syn" }, { kind: "socket-transparent" }, accept),
     rule("lane-in", { kind: "ct-mark-has", mask: 0x1000 }, { kind: "ct-reply" }, accept),
+    rule("lane-in", { kind: "ct-snat" }, accept),
     rule("lane-in", { kind: "set-ct-mark", mask: 0x1000 }),
     rule("lane-in", { kind: "fib-local", field: "daddr", negate: true }, accept),
     rule(
@@ -268,7 +269,9 @@ function laneRules(): Change[] {
 
 function afterwardsRules(): Change[] {
   return [
+    rule("forward", { kind: "ct-known" }, { kind: "verdict", verdict: { kind: "accept" } }),
     rule("forward", { kind: "ct-new" }, { kind: "ct-dnat" }, { kind: "clear-priority" }),
+    rule("forward", { kind: "log", prefix: "untold", group: 5, perSecond: 10 }),
     rule(
       "divert",
       { kind: "in-set", key: [{ kind: "field", field: "meta iifname" }], set: "uplinks" },

@@ -25,7 +25,9 @@ export class SetRegistry {
 /** The set a rule looks up with a number in its key, for each statement that does so. */
 export function setsWithNumbers(rule: Rule): string[] {
   return rule.flatMap((statement) => {
-    if (!("key" in statement) || !statement.key.some(isHostNumber)) return [];
+    // A list is made together with its rule.
+    if (!("key" in statement) || statement.kind === "in-list") return [];
+    if (!statement.key.some(isHostNumber)) return [];
     return [statement.kind === "in-set" ? statement.set : statement.map];
   });
 }

@@ -34,7 +34,7 @@ export interface TablePlan {
 export interface TableDifference {
   /** One batch; empty when nothing differs. */
   readonly transactions: readonly Transaction[];
-  /** Chains to delete afterwards, one by one: those of links that are gone may be gone as well. */
+  /** Chains of interfaces, to delete afterwards, one by one: they may be gone as well. */
   readonly staleChains: readonly string[];
 }
 
@@ -58,10 +58,11 @@ export function tableRemoval(plan: TablePlace): readonly Transaction[] {
 
 /**
  * What changes the table from one plan to the next. Counters go on counting.
- * @returns undefined when only replacing it will do: a set is of another kind
+ * @returns undefined when only replacing it will do: a set or a chain is of another kind
  */
 export function tableDifference(before: TablePlan, after: TablePlan): TableDifference | undefined {
   const oldSets = new Map(before.sets.map((set) => [set.spec.name, set]));
+  const oldChains = new Map(before.chains.map((chain) => [chain.spec.name, chain]));
   const batch = new TableBatch(placeOf(after));
   for (const counter of after.counters) {
     if (!before.counters.includes(counter)) {
@@ -73,11 +74,11 @@ export function tableDifference(before: TablePlan, after: TablePlan): TableDiffe
     if (old === undefined) batch.add(family, { kind: "add-set", set: spec });
     else if (!same(old.spec, spec) || old.family !== family) return undefined;
   }
-  if (after.sets.length < oldSets.size) return undefined;
-  const oldChains = new Map(before.chains.map((chain) => [chain.spec.name, chain]));
-  const fresh = after.chains.filter(({ spec }) => !same(oldChains.get(spec.name)?.spec, spec));
-  if (fresh.some(({ spec }) => oldChains.has(spec.name))) return undefined;
-  for (const { spec } of fresh) batch.add(after.family, { kind: "add-chain", chain: spec });
+  for (const { spec } of after.chains) {
+    const old = oldChains.get(spec.name);
+    if (old === undefined) batch.add(after.family, { kind: "add-chain", chain: spec });
+    else if (!same(old.spec, spec)) return undefined;
+  }
   for (const set of after.sets) batch.addElements(set, oldSets.get(set.spec.name)?.elements);
   for (const chain of after.chains) {
     const old = oldChains.get(chain.spec.name);
@@ -87,8 +88,7 @@ export function tableDifference(before: TablePlan, after: TablePlan): TableDiffe
       batch.add(family, { kind: "add-rule", chain: chain.spec.name, rule });
     }
   }
-  const kept = new Set(after.chains.map(({ spec }) => spec.name));
-  const staleChains = [...oldChains.keys()].filter((name) => !kept.has(name));
+  const staleChains = batch.removeStale(before, after);
   return { transactions: batch.transactions(), staleChains };
 }
 
@@ -112,6 +112,7 @@ class TableBatch {
     { spec: set, family, elements }: PlannedSet,
     before: ReadonlyMap<string, Element> = new Map(),
   ): void {
+    if (before === elements) return;
     const keys = [...before.values()]
       .filter((element) => !sameElement(element, elements.get(element.key)))
       .map(({ key }) => key);
@@ -122,6 +123,23 @@ class TableBatch {
     if (added.length > 0) this.add(family, { kind: "add-elements", set, elements: added });
   }
 
+  /**
+   * Deletes chains and sets that are no more, when nothing that stays leads to them: rules first,
+   * since chains lead to each other.
+   * @returns chains that an interface takes along when it goes: one such refusal fails a batch
+   */
+  removeStale(before: TablePlan, after: TablePlan): readonly string[] {
+    const [chains, sets] = [namesOf(after.chains), namesOf(after.sets)];
+    const stale = before.chains.map(({ spec }) => spec).filter(({ name }) => !chains.has(name));
+    const ours = stale.filter(({ base }) => base?.device === undefined);
+    for (const { name } of ours) this.add(before.family, { kind: "flush-chain", chain: name });
+    for (const { spec, family } of before.sets) {
+      if (!sets.has(spec.name)) this.add(family, { kind: "delete-set", set: spec.name });
+    }
+    for (const { name } of ours) this.add(before.family, { kind: "delete-chain", chain: name });
+    return stale.filter((spec) => !ours.includes(spec)).map(({ name }) => name);
+  }
+
   transactions(): readonly Transaction[] {
     return this.#transactions.map((part) => ({ ...this.#place, ...part }));
   }
@@ -129,6 +147,12 @@ class TableBatch {
 
 function placeOf({ family, layer, table }: TablePlace): TablePlace {
   return { family, table, ...(layer === undefined ? {} : { layer }) };
+}
+
+function namesOf(
+  parts: readonly { readonly spec: { readonly name: string } }[],
+): ReadonlySet<string> {
+  return new Set(parts.map(({ spec }) => spec.name));
 }
 
 function sameElement(a: Element, b: Element | undefined): boolean {

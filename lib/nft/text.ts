@@ -107,14 +107,20 @@ function formatMatch(family: Family, statement: Match): string {
       const not = statement.negate === true ? "!= " : "";
       return `${formatKey(family, statement.key)} ${not}@${statement.set}`;
     }
+    case "in-list":
+      return `${formatKey(family, statement.key)} { ${statement.elements.join(", ")} }`;
     case "mark-has": {
       const relation = statement.negate === true ? "!=" : "==";
       return `meta mark & ${hex(statement.mask)} ${relation} ${hex(statement.mask)}`;
     }
     case "ct-new":
       return "ct state new";
+    case "ct-known":
+      return "ct state established,related";
     case "ct-dnat":
       return "ct status dnat";
+    case "ct-snat":
+      return "ct status snat";
     case "ct-mark-has":
       return `ct mark & ${hex(statement.mask)} == ${hex(statement.mask)}`;
     case "ct-reply":
@@ -186,6 +192,10 @@ function formatAction(family: Family, statement: Exclude<Statement, Match>): str
       const timeout = timeoutSeconds === undefined ? "" : ` timeout ${timeoutSeconds}s`;
       const key = formatKey(family, statement.key);
       return `${operation} @${map} { ${key}${timeout} : meta priority }`;
+    }
+    case "log": {
+      const { prefix, group, perSecond } = statement;
+      return `limit rate ${perSecond}/second log prefix ${quote(prefix)} group ${group}`;
     }
     case "count":
       return `counter name ${quote(statement.counter)}`;

@@ -1,6 +1,7 @@
 // Which matches of a rule the first packet of a new connection meets. Such a packet opens a
 // connection, so no socket of this node knows it yet.
 
+import { addressBytes } from "../ip/address.ts";
 import { cidrContains } from "../ip/cidr.ts";
 import type { Match } from "./match.ts";
 import type { Operand } from "./objects.ts";
@@ -16,6 +17,8 @@ export interface PacketView {
   readonly mark: number;
   readonly translated: boolean;
   isLocal(address: string): boolean;
+  /** The packet's own values, as keys of sets are written. */
+  keyText(key: readonly Operand[]): string;
   find(set: string, key: readonly Operand[]): { readonly key: string; readonly element: unknown };
 }
 
@@ -34,6 +37,10 @@ export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
       const relation = isInside ? "in" : "not in";
       const why = `${found.key} ${relation} @${statement.set}`;
       return { matched: isInside !== (statement.negate ?? false), why };
+    }
+    case "in-list": {
+      const key = view.keyText(statement.key);
+      return { matched: statement.elements.some((text) => isInInterval(text, key)), why: key };
     }
     case "mark-has": {
       const hasAll = (view.mark & statement.mask) === statement.mask;
@@ -54,6 +61,8 @@ export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
     }
     case "ct-dnat":
       return { matched: view.translated, why: "ct status dnat" };
+    case "ct-snat":
+    case "ct-known":
     case "ct-mark-has":
     case "ct-reply":
     case "tcp-not-syn":
@@ -85,6 +94,26 @@ export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
     default:
       return statement satisfies never;
   }
+}
+
+/** Whether a key's fields all lie in those of an interval set's element. */
+export function isInInterval(element: string, key: string): boolean {
+  const fields = key.split(" . ");
+  return element.split(" . ").every((part, i) => {
+    const value = fields[i] ?? "";
+    if (part.includes("/")) return cidrContains(part, value);
+    const [first = "", last] = part.split("-");
+    return last === undefined ? part === value : isBetween(first, value, last);
+  });
+}
+
+/** Ports, or addresses of one family. */
+function isBetween(first: string, value: string, last: string): boolean {
+  const [low, middle, high] = [first, value, last].map((text) =>
+    /^\d+$/.test(text) ? Buffer.from(text.padStart(5, "0")) : addressBytes(text),
+  );
+  if (low === undefined || middle === undefined || high === undefined) return false;
+  return Buffer.compare(low, middle) <= 0 && Buffer.compare(middle, high) <= 0;
 }
 
 function addressOf(view: PacketView, field: "saddr" | "daddr"): string {

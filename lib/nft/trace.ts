@@ -1,13 +1,12 @@
 // Walks one packet through planned tables and says every step: which rule matched, what it looked
 // up, what became of the packet. The same claims run against the real kernel in test/netns.
 
-import { cidrContains } from "../ip/cidr.ts";
 import type { FakeTable } from "./fake-kernel.ts";
 import { isMatch, type Match } from "./match.ts";
 import type { Hook, Operand, Rule, Statement } from "./objects.ts";
 import { formatPriority, parsePriority } from "./priority.ts";
 import { formatRule } from "./text.ts";
-import { evaluateMatch, type PacketView } from "./trace-match.ts";
+import { evaluateMatch, isInInterval, type PacketView } from "./trace-match.ts";
 
 /** A packet that starts a new connection. */
 export interface TracePacket {
@@ -192,13 +191,13 @@ class Walk implements PacketView {
         note(`mark ${hex(this.mark)}`);
         return "next";
       case "count":
+      case "log":
       case "set-ct-mark": // for the flow's later packets
         return "next";
       case "set-priority": {
-        const found = this.find(statement.map, statement.key);
-        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
-        if (found.element === undefined) return "fallthrough";
-        this.priority = parsePriority(found.element.data ?? "0:0");
+        const data = this.#lookUp(statement, note);
+        if (data === undefined) return "fallthrough";
+        this.priority = parsePriority(data);
         return "next";
       }
       case "mask-priority":
@@ -208,17 +207,13 @@ class Walk implements PacketView {
         this.priority = 0;
         return "next";
       case "vmap": {
-        const found = this.find(statement.map, statement.key);
-        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
-        return found.element === undefined
-          ? "fallthrough"
-          : this.#verdict(found.element.data ?? "");
+        const data = this.#lookUp(statement, note);
+        return data === undefined ? "fallthrough" : this.#verdict(data);
       }
       case "dnat": {
-        const found = this.find(statement.map, statement.key);
-        note(`${found.key} → ${found.element?.data ?? `not in @${statement.map}`}`);
-        if (found.element === undefined) return "fallthrough";
-        const [address = "", port = "0"] = (found.element.data ?? "").split(" . ");
+        const data = this.#lookUp(statement, note);
+        if (data === undefined) return "fallthrough";
+        const [address = "", port = "0"] = data.split(" . ");
         this.destination = address;
         this.destinationPort = Number(port);
         this.translated = true;
@@ -256,6 +251,16 @@ class Walk implements PacketView {
     }
   }
 
+  /** What the map holds for the packet. */
+  #lookUp(
+    { map, key }: { readonly map: string; readonly key: readonly Operand[] },
+    note: (text: string) => void,
+  ): string | undefined {
+    const found = this.find(map, key);
+    note(`${found.key} → ${found.element?.data ?? `not in @${map}`}`);
+    return found.element?.data;
+  }
+
   #verdict(text: string): Outcome | "next" {
     const [word = "", chain = ""] = text.split(" ");
     if (word === "accept" || word === "drop" || word === "return") return word;
@@ -268,7 +273,7 @@ class Walk implements PacketView {
     statement: Extract<Statement, { kind: "remember" }>,
     note: (text: string) => void,
   ): void {
-    const key = this.#keyText(statement.key);
+    const key = this.keyText(statement.key);
     const set = this.#table.sets.get(statement.map);
     note(`${statement.operation} @${statement.map} ${key}`);
     if (statement.operation === "delete") set?.elements.delete(key);
@@ -283,23 +288,18 @@ class Walk implements PacketView {
     name: string,
     operands: readonly Operand[],
   ): { key: string; element: { readonly data?: string } | undefined } {
-    const key = this.#keyText(operands);
+    const key = this.keyText(operands);
     const set = this.#table.sets.get(name);
     if (set === undefined) throw new Error(`Cannot look up @${name}: not planned`);
     const exact = set.elements.get(key);
     if (exact !== undefined || set.spec.interval !== true) return { key, element: exact };
-    const fields = key.split(" . ");
     for (const element of set.elements.values()) {
-      const parts = element.key.split(" . ");
-      const inside = parts.every((part, i) =>
-        part.includes("/") ? cidrContains(part, fields[i] ?? "") : part === fields[i],
-      );
-      if (inside) return { key, element };
+      if (isInInterval(element.key, key)) return { key, element };
     }
     return { key, element: undefined };
   }
 
-  #keyText(operands: readonly Operand[]): string {
+  keyText(operands: readonly Operand[]): string {
     return operands.map((operand) => this.#operandText(operand)).join(" . ");
   }
 

@@ -16,13 +16,23 @@ export function listenOnLoopback(reactor: Reactor, onConnection: OnConnection): 
   return acceptFrom(reactor, fd, onConnection);
 }
 
-/** Dials from wherever the kernel chooses, unmarked. */
-export function loopbackDialer(reactor: Reactor): Dialer {
+/**
+ * Dials from wherever the kernel chooses, unmarked.
+ * @param refused ports that are refused, with the rule; may grow
+ */
+export function loopbackDialer(
+  reactor: Reactor,
+  refused: ReadonlyMap<number, string> = new Map(),
+): Dialer {
   return {
     dial({ to }, owner) {
       const encoded = encodeSocketAddress(to.address, to.port);
       return TcpStream.connecting(reactor, streamSocket(AF_INET), { remote: to, encoded }, owner);
     },
     isPersonal: () => false,
+    refusal: ({ to }) => refused.get(to.port),
+    get revision() {
+      return refused.size;
+    },
   };
 }

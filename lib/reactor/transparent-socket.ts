@@ -77,9 +77,20 @@ export function listenTransparent(reactor: Reactor, options: ListenOptions): Lis
 
 export interface DialOptions {
   readonly to: SocketAddress;
+  /** Where the connection came from that asks for this one; undefined where none does. */
+  readonly source?: Address;
   /** The address to connect from; the node's own when undefined. */
   readonly from?: Address;
   /** A pod of this node, on whose behalf this is: it is known by where its packets entered. */
+  readonly client?: Address;
+}
+
+/** Whom somebody would reach. */
+export interface DialQuestion {
+  readonly to: SocketAddress;
+  /** As of `DialOptions`. */
+  readonly source: Address;
+  /** As of `DialOptions`. */
   readonly client?: Address;
 }
 
@@ -92,10 +103,15 @@ export interface Dialer {
   dial(options: DialOptions, owner: StreamOwner): ByteStream | string;
   /** True when what is dialled for this client shows who it is, and may serve nobody else. */
   isPersonal(client: Address): boolean;
+  /** Asked before an endpoint is chosen: the rule that forbids it; undefined where none does. */
+  refusal(question: DialQuestion): string | undefined;
+  /** Another number when refusals may differ: what is open has to be asked about again. */
+  readonly revision: number;
 }
 
 /** Dials from any address. Remembers, per source address, which port it used last. */
 export class TransparentDialer implements Dialer {
+  readonly revision = 0;
   readonly #reactor: Reactor;
   readonly #random: () => number;
   readonly #nextPort = new Map<Address, number>();
@@ -121,6 +137,8 @@ export class TransparentDialer implements Dialer {
   isPersonal(): boolean {
     return false;
   }
+
+  refusal(): undefined {}
 
   #connect(to: SocketAddress, owner: StreamOwner, from?: SocketAddress): TcpStream | string {
     let fd: number;

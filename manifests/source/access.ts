@@ -2,6 +2,7 @@
 // say so in Events. No Secret, no change of any object.
 
 import type { Manifest } from "./manifest.ts";
+import { POLICY_GROUP } from "./policy-crds.ts";
 
 /** Of every object of the node role; also the ServiceAccount's and the DaemonSet's name. */
 export const NODE = "innermesh-node";
@@ -51,19 +52,34 @@ export const accessManifests: readonly Manifest[] = [
           ],
           verbs: readsAll,
         },
+        { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: readsAll },
+        {
+          apiGroups: ["policy.networking.k8s.io"],
+          resources: ["clusternetworkpolicies"],
+          verbs: readsAll,
+        },
+        {
+          apiGroups: [POLICY_GROUP],
+          resources: ["serviceaccountpolicies", "meshpolicies"],
+          verbs: readsAll,
+        },
         { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"] },
       ],
     },
     comments: {
       "rules.0": " What is served.",
-      "rules.1": " Its own Node: zone, addresses, pod prefixes. Others: addresses alone.",
+      "rules.1":
+        " Its own Node: zone, addresses, pod prefixes. Others: addresses, and labels for policies.",
       "rules.2": " Where it is served from.",
       "rules.3": " Which unallocated addresses to drop.",
       "rules.4": " Labels that choose a lane for all Services of a namespace.",
       "rules.5": " Its own Pods: which client has which address. All, where pods have identities.",
       "rules.6": " Labels that enrol all pods that run as it.",
       "rules.7": " How requests are routed.",
-      "rules.8": " What a node cannot do, told beside the object it is about.",
+      "rules.8": " Who may call whom: what every tenant says…",
+      "rules.9": " …what the cluster's admin says before and after them…",
+      "rules.10": " …and the same by ServiceAccount and request.",
+      "rules.11": " What a node cannot do, told beside the object it is about.",
     },
   },
   {

@@ -2,6 +2,7 @@
 // status of that and of nothing else, hold one lease, and say in an Event that it does.
 
 import type { Manifest } from "./manifest.ts";
+import { POLICY_GROUP } from "./policy-crds.ts";
 
 /** Of every object of the controller role; also the name of its lease. */
 export const CONTROLLER = "innermesh-controller";
@@ -17,7 +18,11 @@ const RBAC = "rbac.authorization.k8s.io";
 const GATEWAY = "gateway.networking.k8s.io";
 const EXPERIMENTAL = "gateway.networking.x-k8s.io";
 const routes = ["httproutes", "grpcroutes", "tcproutes", "tlsroutes", "udproutes"];
+const CLUSTER_POLICIES = "policy.networking.k8s.io";
 const readsAll = ["list", "watch"];
+const policies = ["serviceaccountpolicies", "meshpolicies"];
+const statusesOf = (names: readonly string[]): readonly string[] =>
+  names.map((name) => `${name}/status`);
 const subjects = [
   { kind: "ServiceAccount", name: CONTROLLER, namespace: CONTROLLER_NAMESPACE },
 ] as const;
@@ -27,9 +32,21 @@ const clusterRules = [
   { apiGroups: [""], resources: ["services", "namespaces"], verbs: readsAll },
   { apiGroups: [GATEWAY], resources: ["referencegrants"], verbs: readsAll },
   { apiGroups: [GATEWAY], resources: routes, verbs: ["get", ...readsAll] },
-  { apiGroups: [GATEWAY], resources: routes.map((name) => `${name}/status`), verbs: ["patch"] },
+  { apiGroups: [GATEWAY], resources: statusesOf(routes), verbs: ["patch"] },
   { apiGroups: [EXPERIMENTAL], resources: ["xmeshes"], verbs: ["get", ...readsAll] },
   { apiGroups: [EXPERIMENTAL], resources: ["xmeshes/status"], verbs: ["patch"] },
+  { apiGroups: [POLICY_GROUP], resources: policies, verbs: ["get", ...readsAll] },
+  { apiGroups: [POLICY_GROUP], resources: statusesOf(policies), verbs: ["patch"] },
+  {
+    apiGroups: [CLUSTER_POLICIES],
+    resources: ["clusternetworkpolicies"],
+    verbs: ["get", ...readsAll],
+  },
+  {
+    apiGroups: [CLUSTER_POLICIES],
+    resources: ["clusternetworkpolicies/status"],
+    verbs: ["patch"],
+  },
 ];
 
 const LEASES = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
@@ -80,6 +97,9 @@ export const controllerAccessManifests: readonly Manifest[] = [
       "rules.3": " Where the judgement is written: never a spec.",
       "rules.4": " Meshes of ours…",
       "rules.5": " …and what they support.",
+      "rules.6": " Policies of ours…",
+      "rules.7": " …and where they are enforced.",
+      "rules.8": " The same of the cluster's admin.",
     },
   },
   {

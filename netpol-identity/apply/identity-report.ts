@@ -17,7 +17,7 @@ export interface IdentityReport {
   readonly node: string;
   readonly trustDomain: string;
   /** Of pods that no label speaks for. */
-  readonly meshDefault: EnrolmentMode;
+  readonly meshDefault: EnrolmentMode | "none";
   readonly atMs: number;
   /** Of enrolled pods of this node, sorted. */
   readonly identities: readonly KeyState[];
@@ -66,7 +66,7 @@ export interface TrustedRoot {
 export interface ReportedNode {
   readonly node: string;
   readonly trustDomain: string;
-  readonly meshDefault: EnrolmentMode;
+  readonly meshDefault: EnrolmentMode | "none";
   readonly atMs: number;
   /** Of the whole cluster, or of this node. */
   readonly pods: Iterable<Pod>;

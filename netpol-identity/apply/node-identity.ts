@@ -1,6 +1,6 @@
-// Identities on one node, from the control process's side: who is enrolled, whose keys are needed,
-// what workers know, what the kernel holds. One loop, woken by whatever changes; in every round
-// workers learn what is new before the kernel sends connections, and forget after it stopped.
+// Identities and policies on one node, from the control process's side: who is enrolled, whose keys
+// are needed, what workers know, what the kernel holds. One loop, woken by whatever changes; in every
+// round workers learn what is new before the kernel sends connections, and forget after it stopped.
 
 import { X509Certificate } from "node:crypto";
 import type { Clock } from "../../lib/clock/clock.ts";
@@ -12,18 +12,21 @@ import { hasIdentities } from "../plan/identity-lane.ts";
 import { isEmptyDelta, TunnelLedger } from "../plan/tunnel-ledger.ts";
 import type { TunnelPlan } from "../plan/tunnel-plan.ts";
 import { TunnelPlanner, type TunnelSettings } from "../plan/tunnel-planner.ts";
+import type { PolicyPlanDelta, WorkerDelta } from "../plan/policy-plan.ts";
+import type { EnforcementReport, HeldPolicies } from "../model/enforcement-report.ts";
 import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { type KeyEvent, KeyKeeper, type Sign } from "./key-keeper.ts";
+import type { NodePolicies } from "./node-policies.ts";
 import type { PolicyApply, PolicyCounts } from "./policy-apply.ts";
 import { type PolicyKeeper, type PolicyState, startPolicyKeeper } from "./policy-keeper.ts";
 import type { TrustSource } from "./trust-watch.ts";
 
-/** Proxy workers, as far as they carry identities. */
+/** Proxy workers, as far as they carry identities and judge by policies. */
 export interface TunnelWorkers {
   /** Starts them, unless they run, as soon as that disturbs nobody. */
   start(): void;
   /** Tells each of them. Resolves when it is in force, or soon. */
-  update(delta: TunnelPlanDelta): Promise<void>;
+  update(delta: WorkerDelta): Promise<void>;
   /** True while some worker takes connections. */
   healthy(): boolean;
 }
@@ -31,6 +34,10 @@ export interface TunnelWorkers {
 export interface NodeIdentityParts {
   readonly settings: TunnelSettings & { readonly tunnelPort: number; readonly directPort: number };
   readonly store: KubeStore;
+  /** Missing where this node enforces none. */
+  readonly policies?: NodePolicies;
+  /** How long a change of policies took until the kernel held it. */
+  readonly onEnforced?: (durationMs: number) => void;
   readonly apply: PolicyApply;
   readonly authority: TrustSource;
   readonly sign: Sign;
@@ -82,8 +89,13 @@ export class NodeIdentity {
   #kernel: PolicyState = { bindings: [], problems: [] };
   #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
   #problems = "";
+  #held: HeldPolicies = new Map();
+  /** Why the kernel does not hold what was asked for. */
+  #refused: string | undefined;
   #wake = (): void => {};
   #isDirty = true;
+  /** When that which the next round is for was seen, monotonic. */
+  #dirtyMs = 0;
 
   constructor(parts: NodeIdentityParts) {
     this.#parts = parts;
@@ -113,8 +125,9 @@ export class NodeIdentity {
   }
 
   /** For a worker that starts. */
-  whole(): TunnelPlanDelta {
-    return this.#ledger.whole();
+  whole(): WorkerDelta {
+    const policy = this.#parts.policies?.whole();
+    return { ...this.#ledger.whole(), ...(policy && { policy }) };
   }
 
   /** Whether a pod of this node that has an identity may call an endpoint that has one. */
@@ -139,6 +152,11 @@ export class NodeIdentity {
     };
   }
 
+  /** Which policies hold here. */
+  get enforcement(): EnforcementReport {
+    return { policies: this.#held, problems: this.#refused === undefined ? [] : [this.#refused] };
+  }
+
   /** Works until `signal` aborts; rules stay in the kernel then. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, authority, clock } = this.#parts;
@@ -150,9 +168,11 @@ export class NodeIdentity {
     const keys = this.#keys.run(signal);
     const kernel = this.#parts.held.then(() => this.#keepKernel(signal));
     void clock.sleep(CERTIFIED_WITHIN_MS, signal).then(() => this.#prepared.resolve());
+    this.#dirtyMs = clock.monotonicMs();
     while (!signal.aborted) {
+      const sinceMs = this.#isDirty ? this.#dirtyMs : clock.monotonicMs();
       this.#isDirty = false;
-      await this.#round(signal);
+      await this.#round(sinceMs, signal);
       await this.#nap(signal);
     }
     for (const stop of stops) stop();
@@ -161,20 +181,30 @@ export class NodeIdentity {
 
   async #keepKernel(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const { apply, clock, log, settings, hasPredecessor } = this.#parts;
+    const { apply, clock, log, settings, hasPredecessor, policies } = this.#parts;
     const isHandover = hasPredecessor();
     const handoverMs = isHandover ? clock.monotonicMs() + HANDOVER_MS : 0;
     // Before the tables are written: with them goes what the agent before said.
     if (isHandover) await apply.tell("living");
+    let asked: HeldPolicies = new Map();
     const keeper = startPolicyKeeper(
       {
         apply,
         clock,
         log,
         ports: { tunnel: settings.tunnelPort, direct: settings.directPort },
-        input: () => this.#plan.policy,
+        input: () => {
+          const network = policies?.network;
+          if (network !== undefined) asked = policies?.known ?? asked;
+          return { ...this.#plan.policy, ...(network && { network }) };
+        },
         onApplied: (state) => {
           this.#kernel = state;
+          this.#held = asked;
+          this.#refused = undefined;
+        },
+        onFailed: (error) => {
+          this.#refused = String(error);
         },
       },
       signal,
@@ -183,11 +213,12 @@ export class NodeIdentity {
     await Promise.all([this.#beat(handoverMs, signal), keeper.ended]);
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
-    const { clock, authority } = this.#parts;
+  async #round(sinceMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, authority, policies } = this.#parts;
     const before = this.#plan;
     const plan = this.#planner.plan(clock.monotonicMs());
     this.#plan = plan;
+    const arePoliciesOthers = policies?.update(plan) === true;
     this.#report(plan.problems);
     this.#keys.need(plan.identities);
     const { workloads, peers } = plan;
@@ -202,19 +233,29 @@ export class NodeIdentity {
     if (plan.identities.values().every((identity) => credentials.has(identity))) {
       this.#prepared.resolve();
     }
-    await this.#tell(this.#ledger.takeFresh());
-    if (plan !== before) {
+    await this.#tell(this.#ledger.takeFresh(), policies?.takeFresh());
+    if (plan !== before || arePoliciesOthers) {
       const late = new AbortController();
       const limit = clock.sleep(KERNEL_WITHIN_MS, AbortSignal.any([signal, late.signal]));
-      await Promise.race([this.#keeper?.refresh(), limit]);
+      const inForce = this.#refresh(arePoliciesOthers ? sinceMs : undefined);
+      await Promise.race([inForce, limit]);
       late.abort();
       this.#markServices();
     }
-    await this.#tell(this.#ledger.takeGone());
+    await this.#tell(this.#ledger.takeGone(), policies?.takeGone());
   }
 
-  async #tell(delta: TunnelPlanDelta): Promise<void> {
-    if (!isEmptyDelta(delta)) await this.#workers?.update(delta);
+  /** @param sinceMs when a change of policies was seen */
+  async #refresh(sinceMs: number | undefined): Promise<void> {
+    const { clock, onEnforced } = this.#parts;
+    if (this.#keeper === undefined) return;
+    await this.#keeper.refresh();
+    if (sinceMs !== undefined) onEnforced?.(clock.monotonicMs() - sinceMs);
+  }
+
+  async #tell(delta: TunnelPlanDelta, policy: PolicyPlanDelta | undefined): Promise<void> {
+    if (isEmptyDelta(delta) && policy === undefined) return;
+    await this.#workers?.update({ ...delta, ...(policy && { policy }) });
   }
 
   /** Without it calls to permissive pods go past workers, which may be dead. */
@@ -285,6 +326,7 @@ export class NodeIdentity {
   }
 
   #mark(): void {
+    if (!this.#isDirty) this.#dirtyMs = this.#parts.clock.monotonicMs();
     this.#isDirty = true;
     this.#wake();
   }

@@ -10,6 +10,7 @@ import {
   tableDifference,
   wholeTable,
 } from "../../lib/nft/table-plan.ts";
+import { DENIED_COUNTERS } from "../plan/network-tables.ts";
 import { ALIVE_SET } from "../plan/policy-table.ts";
 import { COUNTERS, POLICY_TABLE } from "../plan/policy-table-parts.ts";
 
@@ -18,6 +19,9 @@ export type PolicyKernel = Pick<
   NftKernel,
   "commit" | "digest" | "readRules" | "readCounters" | "generation"
 >;
+
+/** Packets that policies denied since the tables were made. */
+export type DenialCounts = Readonly<Record<keyof typeof DENIED_COUNTERS, number>>;
 
 /** Packets that were dropped since the tables were made. */
 export interface PolicyCounts {
@@ -91,6 +95,17 @@ export class PolicyApply {
       const counters = await this.#kernel.readCounters(place, POLICY_TABLE);
       sums.spoofed += counters.get(COUNTERS.spoofed) ?? 0;
       sums.closed += counters.get(COUNTERS.closed) ?? 0;
+    }
+    return sums;
+  }
+
+  /** @throws NftError */
+  async denials(): Promise<DenialCounts> {
+    const sums = { in: 0, out: 0, proven: 0, held: 0, ended: 0 };
+    const names = Object.keys(sums) as (keyof typeof sums)[];
+    for (const family of FAMILIES) {
+      const counters = await this.#kernel.readCounters(family, POLICY_TABLE);
+      for (const name of names) sums[name] += counters.get(DENIED_COUNTERS[name]) ?? 0;
     }
     return sums;
   }

@@ -6,6 +6,8 @@ import type { Logger } from "../../lib/log/logger.ts";
 import { ensureDetour, removeDetour } from "../../lib/netlink/detour.ts";
 import { DETOUR_LINKS } from "../plan/entry-lift.ts";
 import { type Binding, type BindingMemory, bindPods } from "../plan/guard-binding.ts";
+import { NetworkPlanner } from "../plan/network-tables.ts";
+import type { NetworkWorld } from "../plan/network-world.ts";
 import { planPolicyTables } from "../plan/policy-table.ts";
 import type {
   PolicyBridge,
@@ -22,6 +24,8 @@ export interface PolicyInput {
   /** Every pod of this node with addresses of its own, enrolled or not. */
   readonly pods: readonly PolicyPod[];
   readonly peers: readonly PolicyPeer[];
+  /** @default nobody is isolated */
+  readonly network?: NetworkWorld;
 }
 
 export interface PolicyKeeperParts {
@@ -33,6 +37,8 @@ export interface PolicyKeeperParts {
   readonly input: () => PolicyInput;
   /** What holds now: who was bound to which interface, and who could not be. */
   readonly onApplied: (state: PolicyState) => void;
+  /** What stands is not what is asked for; it is tried again. */
+  readonly onFailed?: (error: unknown) => void;
 }
 
 export interface PolicyState {
@@ -86,6 +92,7 @@ export function startPolicyKeeper(parts: PolicyKeeperParts, signal: AbortSignal)
         for (const done of served) done();
       } catch (error) {
         log.warn("cannot hold identities in the kernel", { cause: String(error) });
+        parts.onFailed?.(error);
         isDirty = true;
         waiting.push(...served);
         await clock.sleep(RETRY_MS, signal);
@@ -110,6 +117,7 @@ export function startPolicyKeeper(parts: PolicyKeeperParts, signal: AbortSignal)
 
 class Keeper {
   readonly #parts: PolicyKeeperParts;
+  readonly #planner = new NetworkPlanner();
   #memory: BindingMemory = new Map();
   #hasDetour: boolean | undefined;
   #problems = "";
@@ -120,14 +128,16 @@ class Keeper {
 
   async bringUp(): Promise<void> {
     const { apply, input, ports, onApplied } = this.#parts;
-    const { pods, peers } = input();
+    const { network: policies, ...known } = input();
     const network = await readNodeNetwork();
-    const bound = bindPods(pods, network, this.#memory);
+    const bound = bindPods(known.pods, network, this.#memory);
     const { bindings, memory } = bound;
     const bridges = bridgesOf(network, bindings);
-    const world = { pods, peers, bindings, nodeAddresses: network.nodeAddresses, bridges, ports };
+    const { nodeAddresses } = network;
+    const judged = policies && { network: policies };
+    const world = { ...known, ...judged, bindings, nodeAddresses, bridges, ports };
     const detour = await this.#detour(network, world);
-    await apply.apply(planPolicyTables({ ...world, ...detour }));
+    await apply.apply(planPolicyTables({ ...world, ...detour }, this.#planner));
     this.#memory = memory;
     if (detour === undefined) this.#dropDetour();
     const problems = [...bound.problems, ...blindSpots(network, world)];

@@ -16,6 +16,7 @@ export function samplePod(
     labels: {},
     hostNetwork: false,
     isOver: false,
+    ports: [],
     ambientRedirection: false,
     ...pod,
   };

@@ -10,6 +10,9 @@ export type SpiffeUri = string;
 /** Plaintext is taken too, or nothing but the tunnel. */
 export type IdentityMode = "permissive" | "strict";
 
+/** A pod that was enrolled a moment ago is still taken by tunnel, and begins none itself. */
+export type WorkloadMode = IdentityMode | "leaving";
+
 /** What proves one identity. */
 export interface TunnelCredential {
   /** PEM, the leaf first, then intermediates. */
@@ -20,14 +23,14 @@ export interface TunnelCredential {
   readonly notAfterMs: number;
 }
 
-/** An enrolled pod of this node. */
+/** An enrolled pod of this node, or one that was until now. */
 export interface TunnelWorkload {
   readonly identity: SpiffeUri;
   readonly namespace: string;
   readonly pod: string;
   /** What an address meant ends with its pod. */
   readonly uid: string;
-  readonly mode: IdentityMode;
+  readonly mode: WorkloadMode;
 }
 
 /** An enrolled pod elsewhere, whose node takes tunnels. */

@@ -44,7 +44,7 @@ export function closedChains(): readonly Chain[] {
   ];
 }
 
-/** On a bridge: what is addressed to no pod at all, but reaches a strict one by its port. */
+/** On a bridge: what is addressed to no pod, but reaches a strict or isolated one by its port. */
 export function closedPortChain(): PlannedChain {
   const rule = (family: "ip" | "ip6") => ({
     family,

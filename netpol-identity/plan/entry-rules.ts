@@ -14,12 +14,15 @@ import {
   plain,
   verdict,
 } from "../../lib/nft/rule-parts.ts";
+import { JUDGE_DIRECT } from "./network-tables.ts";
 import { BOUND_MARK, DELIVERED_MARK, type PolicyPorts, SOCKET_MARK } from "./policy-table-parts.ts";
 
 /** After the lanes of Services (-150), before DNAT (-100). */
 const AFTER_LANES = -149;
 
 const deliver: Statement = { kind: "set-mark", operator: "|", mask: DELIVERED_MARK };
+/** Of a flow, its packets both ways. */
+const isDoors: Statement = { kind: "ct-mark-has", mask: BOUND_MARK };
 const isTunnel: Statement = { kind: "tcp-dport", port: TUNNEL_PORT };
 const ownSocket: Rule = [
   { kind: "socket-transparent" },
@@ -30,7 +33,7 @@ const ownSocket: Rule = [
 
 /** Where `direct` leads for a destination of each mode. */
 export const DIRECT_VERDICT = {
-  strict: "goto entry-take",
+  strict: "goto entry-direct",
   permissive: "goto entry-living",
 } as const;
 
@@ -50,7 +53,8 @@ export function entryChains({ tunnel, direct }: PolicyPorts): readonly Chain[] {
         { kind: "vmap", key: [field("daddr")], map: "direct" },
       ],
     ]),
-    plain("entry-living", [[inSet("alive", field("meta l4proto")), goto("entry-take")]]),
+    plain("entry-living", [[inSet("alive", field("meta l4proto")), goto("entry-direct")]]),
+    plain("entry-direct", [...JUDGE_DIRECT, [goto("entry-take")]]),
     plain("entry-take", [[{ kind: "set-ct-mark", mask: BOUND_MARK }, goto("entry-doors")]]),
     plain("entry-doors", [
       [isTunnel, ...to(tunnel)],
@@ -72,8 +76,11 @@ function arrivals(): readonly Rule[] {
     // Not for SYNs: a socket in TIME_WAIT would take those that use its ports again.
     [{ kind: "tcp-not-syn" }, ...ownSocket],
     [{ kind: "ct-reply" }, accept],
+    // Conntrack gave the flow another source port, since one to a Service with this endpoint has
+    // had the same: only behind these rules do its packets bear what its socket is known by.
+    [{ kind: "tcp-not-syn" }, { kind: "ct-snat" }, isDoors, deliver, accept],
     // Of a flow that a door has: a SYN again, or the last of a handshake that is in a cookie.
-    [{ kind: "ct-mark-has", mask: BOUND_MARK }, goto("entry-doors")],
+    [isDoors, goto("entry-doors")],
     [{ kind: "ct-new" }, verdict({ kind: "goto", chain: "entry-new" })],
   ];
 }

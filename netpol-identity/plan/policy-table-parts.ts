@@ -8,13 +8,14 @@ import type { PlannedChain, TablePlan } from "../../lib/nft/table-plan.ts";
 import type { EnrolmentMode } from "../model/enrolment.ts";
 import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Binding } from "./guard-binding.ts";
+import type { NetworkWorld } from "./network-world.ts";
 
 /** Ours in families ip, ip6, netdev and bridge; those of Services are others. */
 export const POLICY_TABLE = "innermesh-policy";
 
 /** A packet that routing delivers to this node, whatever its destination. */
 export const DELIVERED_MARK = 0x1000;
-/** SO_MARK of every socket of the proxy. */
+/** SO_MARK of every socket of the proxy. On flows: such a socket began it. */
 export const SOCKET_MARK = 0x800;
 /** On packets: it came from the pod whose address it bears. On flows: a tunnel's door has it. */
 export const BOUND_MARK = 0x2000;
@@ -64,6 +65,8 @@ export interface PolicyWorld {
   /** Takes SYNs off bridges that br_netfilter watches; missing where no bridge needs it. */
   readonly detour?: { readonly out: Link; readonly in: Link };
   readonly ports: PolicyPorts;
+  /** @default nobody is isolated */
+  readonly network?: NetworkWorld;
 }
 
 /** A chain whose rules are all of one family. */

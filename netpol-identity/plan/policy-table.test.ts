@@ -35,11 +35,20 @@ test("calls to strict pods need a worker, calls to permissive ones go without", 
   const direct = setOf(sampleWorld(), "ip", "direct");
   const verdicts = [...direct].map(([key, { data }]) => `${key} : ${data}`).toSorted();
   assert.deepEqual(verdicts, [
-    "10.71.1.2 : goto entry-take",
+    "10.71.1.2 : goto entry-direct",
     "10.71.1.3 : goto entry-living",
-    "10.71.1.4 : goto entry-take",
-    "10.71.2.2 : goto entry-take",
+    "10.71.1.4 : goto entry-direct",
+    "10.71.2.2 : goto entry-direct",
   ]);
+});
+
+test("on a bridge the ports of strict and of isolated pods hear what is theirs alone", () => {
+  const { network, ...open } = sampleWorld();
+  assert.ok(network);
+  const world = { ...open, pods: open.pods.map((pod) => ({ ...pod, mode: "off" as const })) };
+  assert.deepEqual(keys(open, "bridge", "closed-ports"), ["5"]);
+  assert.deepEqual(keys(world, "bridge", "closed-ports"), []);
+  assert.deepEqual(keys({ ...world, network }, "bridge", "closed-ports"), ["5"]);
 });
 
 test("without a detour nothing is lifted", () => {

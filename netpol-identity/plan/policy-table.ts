@@ -8,6 +8,8 @@ import { closedChains, closedPortChain } from "./closed-rules.ts";
 import { bridgeSets, deliveryChain, liftChain, liftSets } from "./entry-lift.ts";
 import { DIRECT_VERDICT, entryChains } from "./entry-rules.ts";
 import { arpChain, familyFits, guardChains, guardSets, originChain } from "./guard-rules.ts";
+import { DENIED_COUNTERS, NetworkPlanner } from "./network-tables.ts";
+import { NO_POLICIES } from "./network-world.ts";
 import {
   chainOf,
   COUNTERS,
@@ -21,11 +23,17 @@ const COMMENT = "Innermesh: identities of pods";
 /** The set whose one element says for three seconds that a worker lives. */
 export const ALIVE_SET: SetSpec = { name: "alive", key: ["meta l4proto"], timeoutSeconds: 3 };
 
-/** All tables, in an order in which they can be committed as one batch. */
-export function planPolicyTables(world: PolicyWorld): readonly TablePlan[] {
+/**
+ * All tables, in an order in which they can be committed as one batch.
+ * @param planner of the plans before: what has not changed costs nothing again
+ */
+export function planPolicyTables(
+  world: PolicyWorld,
+  planner = new NetworkPlanner(),
+): readonly TablePlan[] {
   return [
-    packetTable("ip", world),
-    packetTable("ip6", world),
+    packetTable("ip", world, planner),
+    packetTable("ip6", world, planner),
     {
       ...frameTable("netdev"),
       sets: [...guardSets(world), ...liftSets(world)],
@@ -44,15 +52,16 @@ export function policyRemoval(): readonly Transaction[] {
   ];
 }
 
-function packetTable(family: Family, world: PolicyWorld): TablePlan {
+function packetTable(family: Family, world: PolicyWorld, planner: NetworkPlanner): TablePlan {
   const chains = [originChain(), ...entryChains(world.ports), ...closedChains()];
+  const network = planner.plan(family, world.network ?? NO_POLICIES);
   return {
     family,
     table: POLICY_TABLE,
     comment: COMMENT,
-    counters: Object.values(COUNTERS),
-    sets: packetSets(family, world),
-    chains: chains.map((chain) => chainOf(family, chain)),
+    counters: [...Object.values(COUNTERS), ...Object.values(DENIED_COUNTERS)],
+    sets: [...packetSets(family, world), ...network.sets],
+    chains: [...chains.map((chain) => chainOf(family, chain)), ...network.chains],
   };
 }
 
@@ -99,8 +108,14 @@ function answeringPods({ pods, bindings }: PolicyWorld): readonly string[] {
 
 function bridgeTable(world: PolicyWorld): TablePlan {
   const strict = new Set(world.pods.filter(({ mode }) => mode === "strict").map(({ uid }) => uid));
+  const isolated = new Set(
+    (world.network ?? NO_POLICIES).pods.flatMap(({ addresses, ingress }) =>
+      ingress === undefined ? [] : addresses,
+    ),
+  );
   const closedPorts = world.bindings
-    .filter(({ uid, link }) => strict.has(uid) && link.master !== undefined)
+    .filter(({ uid, address }) => strict.has(uid) || isolated.has(address))
+    .filter(({ link }) => link.master !== undefined)
     .map(({ link }) => String(link.index));
   const addresses = (family: Family): PlannedSet => ({
     spec: { name: `pods-${family}`, key: ["saddr"] },

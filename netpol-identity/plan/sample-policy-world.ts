@@ -1,6 +1,7 @@
 // A node's world for tests: a strict pod on a bridge, a permissive one behind a route, peers.
 
 import type { Link } from "../../lib/netlink/link.ts";
+import { sampleNetwork } from "./sample-network-world.ts";
 import { DEFAULT_POLICY_PORTS, type PolicyWorld } from "./policy-table-parts.ts";
 
 /** Links `veth-a` (a port of `cni0`), `veth-b`, `cni0`, `im2` and `im3`. */
@@ -42,5 +43,6 @@ export function sampleWorld(links: readonly Link[] = SAMPLE_LINKS): PolicyWorld 
     bridges: [{ name: bridge.name, address: bridge.address, ports: [port] }],
     detour: { out: find("im2"), in: find("im3") },
     ports: DEFAULT_POLICY_PORTS,
+    network: sampleNetwork(),
   };
 }

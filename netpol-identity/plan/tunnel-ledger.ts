@@ -10,6 +10,7 @@ import type {
   TunnelPlanDelta,
   TunnelWorkload,
 } from "../model/tunnel-plan.ts";
+import { LedgerTable } from "./ledger-table.ts";
 
 /** Everything that workers know of identities. */
 export interface TunnelState {
@@ -86,47 +87,6 @@ export function isEmptyDelta(delta: TunnelPlanDelta): boolean {
   const { bundles, credentials, workloads, peers, bans } = delta;
   if (bans !== undefined) return false;
   return bundles.length + credentials.length + workloads.length + peers.length === 0;
-}
-
-type Told<V> = readonly (readonly [string, V | null])[];
-
-/** Values by key, and those that workers have. */
-class LedgerTable<V> {
-  wanted: ReadonlyMap<string, V> = new Map();
-  readonly #told = new Map<string, V>();
-  readonly #isSame: (a: V, b: V) => boolean;
-  readonly #isSameOwner: (a: V, b: V) => boolean;
-  /** What was looked at last, so that maps that did not change cost nothing. */
-  #fresh: ReadonlyMap<string, V> | undefined;
-  #gone: ReadonlyMap<string, V> | undefined;
-
-  constructor(isSame: (a: V, b: V) => boolean, isSameOwner: (a: V, b: V) => boolean = () => true) {
-    this.#isSame = isSame;
-    this.#isSameOwner = isSameOwner;
-  }
-
-  takeFresh(): Told<V> {
-    if (this.wanted === this.#fresh) return [];
-    this.#fresh = this.wanted;
-    const delta: (readonly [string, V | null])[] = [];
-    for (const [key, value] of this.wanted) {
-      const told = this.#told.get(key);
-      if (told === value) continue;
-      this.#told.set(key, value);
-      const isOthers = told !== undefined && !this.#isSameOwner(told, value);
-      if (isOthers) delta.push([key, null]);
-      if (isOthers || told === undefined || !this.#isSame(told, value)) delta.push([key, value]);
-    }
-    return delta;
-  }
-
-  takeGone(): Told<V> {
-    if (this.wanted === this.#gone) return [];
-    this.#gone = this.wanted;
-    const gone = [...this.#told.keys()].filter((key) => !this.wanted.has(key));
-    for (const key of gone) this.#told.delete(key);
-    return gone.map((key) => [key, null]);
-  }
 }
 
 function isSamePod(a: { readonly uid: string }, b: { readonly uid: string }): boolean {

@@ -12,16 +12,23 @@ interface World {
   readonly pods: readonly SamplePod[];
   readonly agentsOn?: readonly string[];
   readonly meshDefault?: EnrolmentMode;
+  readonly leavingUids?: readonly string[];
 }
 
 const planOf = makeTunnelPlan("cluster.local");
 
-function planned({ pods, agentsOn = ["node-2"], meshDefault = "permissive" }: World): TunnelPlan {
+function planned({
+  pods,
+  agentsOn = ["node-2"],
+  meshDefault = "permissive",
+  leavingUids = [],
+}: World): TunnelPlan {
   const all = [...pods.map(samplePod), ...agentsOn.map(sampleAgent)];
   const { store } = new SampleCluster();
   const labels = readEnrolmentLabels(store, meshDefault);
   const peerNodes = nextPeerNodes(new Map(), all, 0);
-  return planOf({ nodeName: "node-1", pods: all, labels, peerNodes });
+  const leaving = new Map(leavingUids.map((uid) => [uid, 1]));
+  return planOf({ nodeName: "node-1", pods: all, labels, peerNodes, leaving });
 }
 
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";
@@ -50,6 +57,17 @@ test("nobody that is not enrolled is in a plan", () => {
   ];
   const { workloads, peers, identities } = planned({ pods, meshDefault: "off" });
   assert.deepEqual([workloads.size, peers.size, identities.size], [0, 0, 0]);
+});
+
+test("a pod that is leaving is served as a permissive one, and keeps its key", () => {
+  const { workloads, identities, policy } = planned({
+    pods: [{ name: "a", addresses: [HERE] }],
+    meshDefault: "off",
+    leavingUids: ["uid-a"],
+  });
+  assert.equal(workloads.get(HERE)?.mode, "leaving");
+  assert.deepEqual([...identities], [WEB]);
+  assert.deepEqual(policy.pods, [{ uid: "uid-a", addresses: [HERE], mode: "permissive" }]);
 });
 
 test("pods of the host's network and those that are over own no address", () => {
@@ -182,7 +200,9 @@ test("an unchanged pod has the same value in every plan", () => {
   ];
   const labels = readEnrolmentLabels(new SampleCluster().store, "permissive");
   const peerNodes = nextPeerNodes(new Map(), pods, 0);
-  const [first, second] = [0, 1].map(() => planOf({ nodeName: "node-1", pods, labels, peerNodes }));
+  const [first, second] = [0, 1].map(() =>
+    planOf({ nodeName: "node-1", pods, labels, peerNodes, leaving: new Map() }),
+  );
   assert.equal(first?.workloads.get(HERE), second?.workloads.get(HERE));
   assert.equal(first?.peers.get(THERE), second?.peers.get(THERE));
 });

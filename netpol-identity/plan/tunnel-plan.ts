@@ -4,15 +4,15 @@
 import type { Problem } from "../../lib/kube/api/parsed.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
-import type { EnrolmentMode } from "../model/enrolment.ts";
-import type { IdentityMode, SpiffeUri, TunnelPeer, TunnelWorkload } from "../model/tunnel-plan.ts";
+import type { SpiffeUri, TunnelPeer, TunnelWorkload, WorkloadMode } from "../model/tunnel-plan.ts";
 import { type EnrolmentLabels, enrolmentOf } from "./enrolment.ts";
+import type { LeavingPods } from "./leaving-pods.ts";
 import type { PeerNodes } from "./peer-nodes.ts";
 import type { PolicyPeer, PolicyWorld } from "./policy-table-parts.ts";
 import { workloadAddresses } from "./workload-addresses.ts";
 
 export interface TunnelPlan {
-  /** Enrolled pods of this node, by address. */
+  /** Enrolled pods of this node and those that are leaving, by address. */
   readonly workloads: ReadonlyMap<string, TunnelWorkload>;
   /** Enrolled pods that are reached by tunnel, by address. */
   readonly peers: ReadonlyMap<string, TunnelPeer>;
@@ -29,6 +29,8 @@ export interface TunnelSnapshot {
   readonly pods: Iterable<Pod>;
   readonly labels: EnrolmentLabels;
   readonly peerNodes: PeerNodes;
+  /** Of this node. */
+  readonly leaving: LeavingPods;
 }
 
 /**
@@ -74,7 +76,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
     const disputed = new Set(disputes.flatMap(([, claimants]) => claimants));
     const local = pods
       .filter((pod) => pod.nodeName === nodeName)
-      .map((pod) => ({ pod, mode: modeHere(pod, labels) }));
+      .map((pod) => ({ pod, mode: modeHere(pod, snapshot) }));
     const enrolled = local.filter(({ mode }) => mode !== "off");
     return {
       workloads: draft.workloads,
@@ -86,7 +88,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
           .map(({ pod, mode }) => ({
             uid: pod.uid,
             addresses: pod.addresses,
-            mode: disputed.has(pod) ? "strict" : mode,
+            mode: disputed.has(pod) ? "strict" : mode === "leaving" ? "permissive" : mode,
           })),
         peers: draft.policyPeers,
       },
@@ -112,15 +114,17 @@ function placeOwned(
   draft: Draft,
   address: string,
   pod: Pod,
-  { nodeName, labels, peerNodes }: TunnelSnapshot,
+  snapshot: TunnelSnapshot,
   faces: PodFaces,
 ): void {
-  const { mode } = enrolmentOf(pod, labels);
-  if (mode === "off") return;
+  const { nodeName, labels, peerNodes } = snapshot;
   if (isServedHere(pod, nodeName)) {
-    draft.workloads.set(address, faces.workload(pod, mode));
+    const here = modeHere(pod, snapshot);
+    if (here !== "off") draft.workloads.set(address, faces.workload(pod, here));
     return;
   }
+  const { mode } = enrolmentOf(pod, labels);
+  if (mode === "off") return;
   const isReached = pod.ambientRedirection || peerNodes.has(pod.nodeName);
   // Whoever demands the tunnel gets it or nothing, whatever its node can do.
   if (!isReached && mode !== "strict") return;
@@ -138,8 +142,10 @@ function isServedHere(pod: Pod, nodeName: string): boolean {
 }
 
 /** What holds for a pod of this node that has its tunnels from us. */
-function modeHere(pod: Pod, labels: EnrolmentLabels): EnrolmentMode {
-  return pod.ambientRedirection ? "off" : enrolmentOf(pod, labels).mode;
+function modeHere(pod: Pod, { labels, leaving }: TunnelSnapshot): WorkloadMode | "off" {
+  if (pod.ambientRedirection) return "off";
+  const { mode } = enrolmentOf(pod, labels);
+  return mode === "off" && leaving.has(pod.uid) ? "leaving" : mode;
 }
 
 function disputeProblem([address, pods]: readonly [string, readonly Pod[]]): Problem {
@@ -184,7 +190,7 @@ class PodFaces {
     return peer;
   }
 
-  workload(pod: Pod, mode: IdentityMode): TunnelWorkload {
+  workload(pod: Pod, mode: WorkloadMode): TunnelWorkload {
     const known = this.#workloads.get(pod);
     if (known?.mode === mode) return known;
     const { namespace, name, uid } = pod;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { LEAVING_MS } from "./leaving-pods.ts";
 import { REMEMBERED_MS } from "./peer-nodes.ts";
 import { SampleCluster, sampleAgent } from "./sample-cluster.ts";
 import { TunnelPlanner } from "./tunnel-planner.ts";
@@ -30,8 +31,11 @@ test("what says nothing of identities leaves the plan as it is", () => {
 
 test("labels that come and go enrol and un-enrol", () => {
   const { cluster, planner } = makeWorld();
+  let nowMs = 0;
   const modes = (): readonly unknown[] => {
-    const { workloads, peers } = planner.plan(0);
+    planner.plan(nowMs);
+    nowMs += LEAVING_MS;
+    const { workloads, peers } = planner.plan(nowMs);
     return [workloads.get(HERE)?.mode, peers.size];
   };
   assert.deepEqual(modes(), [undefined, 0]);
@@ -47,6 +51,32 @@ test("labels that come and go enrol and un-enrol", () => {
   cluster.store.remove("ServiceAccount", "shop/web");
   cluster.store.remove("Namespace", "shop");
   assert.deepEqual(modes(), [undefined, 0]);
+});
+
+test("a pod that leaves the mesh is served for a while, and reached by tunnel no more", () => {
+  const { cluster, planner } = makeWorld();
+  cluster.labelNamespace("shop", "strict");
+  planner.plan(0);
+  cluster.labelNamespace("shop", undefined);
+  const modes = (nowMs: number): readonly unknown[] => {
+    const { workloads, peers } = planner.plan(nowMs);
+    return [workloads.get(HERE)?.mode, peers.size];
+  };
+  assert.deepEqual(modes(1_000), ["leaving", 0]);
+  assert.equal(planner.nextMs, 1_000 + LEAVING_MS);
+  cluster.labelServiceAccount("shop/other", "strict");
+  assert.deepEqual(modes(planner.nextMs - 1), ["leaving", 0]);
+  assert.deepEqual(modes(planner.nextMs), [undefined, 0]);
+  assert.equal(planner.nextMs, Infinity);
+  cluster.labelNamespace("shop", "permissive");
+  assert.deepEqual(modes(20_000), ["permissive", 1]);
+  cluster.labelNamespace("shop", "off");
+  assert.deepEqual(modes(21_000), ["leaving", 0]);
+  cluster.labelNamespace("shop", "permissive");
+  assert.deepEqual(modes(22_000), ["permissive", 1], "it is back before it has left");
+  cluster.labelNamespace("shop", "off");
+  cluster.store.remove("Pod", "shop/a");
+  assert.deepEqual(modes(23_000), [undefined, 0], "who is gone is not leaving");
 });
 
 test("pods that come and go do so in the next plan", () => {

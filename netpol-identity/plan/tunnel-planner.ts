@@ -4,6 +4,7 @@
 import type { Kind, KubeStore } from "../../lib/kube/store.ts";
 import { type EnrolmentMode, IDENTITY_LABEL } from "../model/enrolment.ts";
 import { type EnrolmentLabels, readEnrolmentLabels } from "./enrolment.ts";
+import { type LeavingPods, nextLeavingPods } from "./leaving-pods.ts";
 import { forgetsAtMs, nextPeerNodes, type PeerNodes } from "./peer-nodes.ts";
 import { makeTunnelPlan, type TunnelPlan, type TunnelSnapshot } from "./tunnel-plan.ts";
 
@@ -15,9 +16,17 @@ export type TunnelStore = Pick<
 export interface TunnelSettings {
   readonly nodeName: string;
   readonly trustDomain: string;
-  /** Of pods that no label speaks for. */
-  readonly meshDefault: EnrolmentMode;
+  /** Of pods that no label speaks for; none: labels count for nothing either. */
+  readonly meshDefault: EnrolmentMode | "none";
 }
+
+const NO_LABELS: EnrolmentLabels = {
+  services: new Map(),
+  serviceAccounts: new Map(),
+  namespaces: new Map(),
+  otherwise: { mode: "off", rule: "there are no identities on this node" },
+  problems: [],
+};
 
 export class TunnelPlanner {
   readonly #store: TunnelStore;
@@ -26,6 +35,7 @@ export class TunnelPlanner {
   readonly #labels: Remembered<EnrolmentLabels>;
   readonly #hasServices: Remembered<boolean>;
   #peerNodes: PeerNodes = new Map();
+  #leaving: LeavingPods = new Map();
   #last:
     | {
         readonly podRevision: number;
@@ -38,7 +48,10 @@ export class TunnelPlanner {
     this.#store = store;
     this.#settings = settings;
     this.#plan = makeTunnelPlan(settings.trustDomain);
-    this.#labels = new Remembered(() => readEnrolmentLabels(store, settings.meshDefault));
+    const { meshDefault } = settings;
+    this.#labels = new Remembered(() =>
+      meshDefault === "none" ? NO_LABELS : readEnrolmentLabels(store, meshDefault),
+    );
     this.#hasServices = new Remembered(() =>
       store.services.values().some(({ labels }) => labels[IDENTITY_LABEL] !== undefined),
     );
@@ -57,9 +70,16 @@ export class TunnelPlanner {
     const isSame = last?.podRevision === podRevision && last.labels === labels;
     if (isSame && nowMs < this.nextMs) return last.plan;
     this.#peerNodes = nextPeerNodes(this.#peerNodes, pods.values(), nowMs);
-    const { nodeName } = this.#settings;
-    const snapshot = { nodeName, pods: pods.values(), labels, peerNodes: this.#peerNodes };
-    const plan = this.#plan(snapshot);
+    const workloads = last?.plan.workloads.values() ?? [];
+    const look = { workloads, pods: pods.values(), labels, nowMs };
+    this.#leaving = nextLeavingPods(this.#leaving, look);
+    const plan = this.#plan({
+      nodeName: this.#settings.nodeName,
+      pods: pods.values(),
+      labels,
+      peerNodes: this.#peerNodes,
+      leaving: this.#leaving,
+    });
     this.#last = { podRevision, labels, plan };
     return plan;
   }
@@ -74,7 +94,7 @@ export class TunnelPlanner {
 
   /** When to plan again although nothing changes, monotonic ms; Infinity for never. */
   get nextMs(): number {
-    return forgetsAtMs(this.#peerNodes);
+    return Math.min(forgetsAtMs(this.#peerNodes), ...this.#leaving.values());
   }
 
   #revisions(kinds: readonly Kind[]): string {

@@ -4,6 +4,7 @@
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { Splice } from "../../lib/reactor/splice.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { JudgeRequest } from "./inspection.ts";
 import type { TunnelDialer, TunnelRoute } from "./tunnel-dialer.ts";
 import { CONNECT_LIMIT_MS } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
@@ -28,7 +29,7 @@ export class DirectRelays {
   /** @param ends `local` is the pod and port that was dialled */
   accept(fd: number, ends: StreamEnds): void {
     const client = ends.remote.address;
-    const route = this.#dialer.routeOf(ends.local, client);
+    const route = this.#dialer.routeOf(ends.local, client, "begins");
     const down = TcpStream.accepted(this.#parts.reactor, fd, ends, NOBODY);
     // The kernel sends nobody else here: a pod that has just gone.
     if (route.kind !== "denied" && route.source === undefined) return down.reset();
@@ -40,6 +41,11 @@ export class DirectRelays {
   /** To be called every second. */
   sweep(): void {
     for (const relay of this.#relays) relay.sweep();
+  }
+
+  /** Policies changed: ends what they allow no more. */
+  rejudge(): void {
+    for (const relay of this.#relays) relay.rejudge(this.#dialer);
   }
 
   /** Ends everything now. */
@@ -56,6 +62,7 @@ class DirectRelay {
   readonly #startedMs: number;
   #up: ByteStream | undefined;
   #splice: Splice | undefined;
+  #deniedBy: string | undefined;
   #over = false;
 
   constructor(
@@ -90,6 +97,17 @@ class DirectRelay {
     if (nowMs - this.#startedMs > 2 * CONNECT_LIMIT_MS) this.abort();
   }
 
+  /** What is inspected is judged by the dialler. */
+  rejudge(dialer: TunnelDialer): void {
+    const { local, remote } = this.#down;
+    const now = dialer.routeOf(local, remote.address);
+    // What was not read so far cannot be read from its middle on.
+    const isUnread = judgeOf(now) !== undefined && judgeOf(this.#route) === undefined;
+    if (now.kind !== "denied" && !isUnread) return;
+    this.#deniedBy = now.kind === "denied" ? now.rule : "its requests would have to be read";
+    this.abort();
+  }
+
   abort(): void {
     if (this.#splice !== undefined) return this.#splice.abort();
     this.#up?.reset();
@@ -115,19 +133,22 @@ class DirectRelay {
   }
 
   /** Of what went through a tunnel the tunnel tells. */
-  #end(result: TunnelResult): void {
+  #end(how: TunnelResult): void {
     if (this.#over) return;
     this.#over = true;
     this.#onOver();
     const route = this.#route;
     if (route.kind === "tunnel" || route.source === undefined) return;
+    const rule = route.kind === "denied" ? route.rule : this.#deniedBy;
+    const result = rule === undefined ? how : "denied";
+    const destination = route.kind === "plaintext" ? undefined : route.destination;
     this.#parts.telemetry.connection("client", result);
     this.#parts.onFinished({
       side: "client",
       via: route.kind === "plaintext" ? "plaintext" : "node",
       source: route.source,
-      ...(route.kind === "plaintext" ? {} : { destination: route.destination }),
-      ...(route.kind === "denied" ? { rule: route.rule } : {}),
+      ...(destination === undefined ? {} : { destination }),
+      ...(rule === undefined ? {} : { rule }),
       client: this.#down.remote.address,
       target: this.#down.local,
       sentBytes: this.#splice?.nearBytes ?? 0,
@@ -136,6 +157,10 @@ class DirectRelay {
       result,
     });
   }
+}
+
+function judgeOf(route: TunnelRoute): JudgeRequest | undefined {
+  return route.kind === "node" || route.kind === "plaintext" ? route.judge : undefined;
 }
 
 const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };

@@ -11,12 +11,14 @@ import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import type { StreamEnds } from "../../lib/reactor/tcp-stream.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import { makeSampleAuthority } from "../../lib/tls/sample-credentials.ts";
+import { Splice } from "../../lib/reactor/splice.ts";
 import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { DirectRelays } from "./direct-relay.ts";
 import { TunnelDialer } from "./tunnel-dialer.ts";
 import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import { GATHERED_BYTES } from "./tunnel-output.ts";
-import type { FlowVerdict, TunnelParts } from "./tunnel-parts.ts";
+import type { Inspect } from "./inspection.ts";
+import type { FlowVerdict, TunnelFlow, TunnelParts } from "./tunnel-parts.ts";
 import { TunnelSecurity } from "./tunnel-security.ts";
 import { TunnelServer } from "./tunnel-server.ts";
 import { TunnelTables } from "./tunnel-tables.ts";
@@ -57,7 +59,16 @@ export class SampleTunnel implements Disposable {
   aheadMs = 0;
   /** Where the client's node finds port 15008; the server's door unless the test says else. */
   tunnelPort = 0;
+  /** Of whoever comes to a pod, and of pods that go elsewhere. */
   verdict: FlowVerdict = { kind: "allow" };
+  egress: FlowVerdict = { kind: "allow" };
+  verdictOf = ({ here }: TunnelFlow): FlowVerdict =>
+    here === "client" ? this.egress : this.verdict;
+  /** Lets everything pass, unless the test says else. */
+  inspect: Inspect = ({ down, up }) => {
+    const splice = new Splice(down, up, () => {});
+    return { rejudge() {}, abort: () => splice.abort() };
+  };
   readonly reactor = new Reactor(() => performance.now() + this.aheadMs);
   readonly #tunnelDoor: Listener;
   readonly #directDoor: Listener;
@@ -196,6 +207,8 @@ export class SampleTunnel implements Disposable {
         return loopback.dial({ to: { address: "127.0.0.1", port: portOf(to.port) } }, owner);
       },
       isPersonal: () => false,
+      refusal: () => undefined,
+      revision: 0,
     };
     const parts: TunnelParts = {
       reactor,
@@ -204,7 +217,8 @@ export class SampleTunnel implements Disposable {
       security: new TunnelSecurity(reactor, tables, wallMs),
       frames: new OutputBuffer(reactor, GATHERED_BYTES),
       telemetry: new TunnelTelemetry(),
-      authorize: () => this.verdict,
+      authorize: (flow) => this.verdictOf(flow),
+      inspect: (inspection) => this.inspect(inspection),
       onFinished: (record) => records.push(record),
       wallMs,
       random: Math.random,

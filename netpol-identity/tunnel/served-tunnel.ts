@@ -10,7 +10,7 @@ import type { SpiffeUri, TunnelCredential, TunnelWorkload } from "../model/tunne
 import { judgeConnect, startTrace } from "./connect-head.ts";
 import { ServedStream } from "./served-stream.ts";
 import { EXPIRY_MARGIN_MS } from "./tunnel-limits.ts";
-import type { TunnelParts } from "./tunnel-parts.ts";
+import type { FlowVerdict, Occasion, TunnelParts } from "./tunnel-parts.ts";
 import type { SecuredStream } from "./tunnel-security.ts";
 import { TunnelSession } from "./tunnel-session.ts";
 import { TunnelStream } from "./tunnel-stream.ts";
@@ -30,6 +30,13 @@ export interface ServedPair {
   /** Where it came to. */
   readonly dialled: Address;
   readonly workload: TunnelWorkload;
+}
+
+/** A connection that a peer asked for. */
+interface Judged {
+  readonly target: SocketAddress;
+  readonly traceparent: string;
+  readonly verdict: FlowVerdict;
 }
 
 export class ServedTunnel {
@@ -72,6 +79,13 @@ export class ServedTunnel {
     else if (tables.credential(workload.identity) !== credential) this.drain();
   }
 
+  /** Policies changed: streams that they allow no more end, and say by which rule. */
+  rejudge(): void {
+    for (const stream of this.#streams) {
+      stream.rejudge(this.#authorize(stream.target, "asked"));
+    }
+  }
+
   sweep(): void {
     const wall = this.#parts.wallMs();
     this.#session.sweep();
@@ -90,8 +104,8 @@ export class ServedTunnel {
   }
 
   #onRequest(id: number, head: H2RequestHead): void {
-    const { authorize, random } = this.#parts;
-    const { dialled, source, client, workload } = this.#pair;
+    const { random } = this.#parts;
+    const { dialled } = this.#pair;
     const judged = judgeConnect(head, dialled);
     if (judged.kind === "refused") {
       const target = { address: dialled, port: 0 };
@@ -99,9 +113,21 @@ export class ServedTunnel {
       return;
     }
     const { target, traceparent = startTrace(random) } = judged;
-    const verdict = authorize({ source, client, destination: workload.identity, target });
+    const verdict = this.#authorize(target, "begins");
     if (verdict.kind === "deny") this.#deny(id, 403, { target, rule: verdict.rule, traceparent });
-    else this.#connect(id, target, traceparent);
+    else this.#connect(id, { target, traceparent, verdict });
+  }
+
+  #authorize(target: SocketAddress, occasion: Occasion): FlowVerdict {
+    const { source, client, workload } = this.#pair;
+    const flow = {
+      source,
+      client,
+      destination: workload.identity,
+      target,
+      here: "target",
+    } as const;
+    return this.#parts.authorize(flow, occasion);
   }
 
   #deny(
@@ -113,9 +139,9 @@ export class ServedTunnel {
     this.#report({ sentBytes: 0, receivedBytes: 0, durationMs: 0, result: "denied", ...told });
   }
 
-  #connect(id: number, target: SocketAddress, traceparent: string): void {
+  #connect(id: number, { target, traceparent, verdict }: Judged): void {
     const { reactor, telemetry } = this.#parts;
-    const { client } = this.#pair;
+    const { client, source, workload } = this.#pair;
     const stream = new TunnelStream(
       {
         reactor,
@@ -129,7 +155,8 @@ export class ServedTunnel {
             sentBytes: over.receivedBytes,
             receivedBytes: over.sentBytes,
             durationMs: reactor.nowMs - over.startedMs,
-            result,
+            result: served.deniedBy === undefined ? result : "denied",
+            ...(served.deniedBy === undefined ? {} : { rule: served.deniedBy }),
             traceparent,
           });
         },
@@ -138,7 +165,9 @@ export class ServedTunnel {
     );
     telemetry.open("server", "streams", 1);
     this.#session.adopt(id, stream);
-    const served = new ServedStream(this.#parts, { stream, target, client }, (answer) => {
+    const proof = { carrier: "tunnel", source, endpoint: workload.identity } as const;
+    const wanted = { stream, target, client, proof, verdict };
+    const served = new ServedStream(this.#parts, wanted, (answer) => {
       if (answer === "connected") this.#session.accept(id, stream);
       else this.#session.refuse(id, 503);
     });

@@ -120,6 +120,42 @@ test("only what goes from an enrolled pod to an enrolled pod elsewhere takes a t
   assert.equal(dialer.isPersonal("10.1.0.77"), false);
 });
 
+test("what is under way to a pod that leaves the mesh goes on, and nothing new is begun", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const socket = tunnel.dial(port);
+  socket.write("x");
+  await once(socket, "data");
+  tunnel.tell("client", { ...NOTHING_NEW, peers: [[DB_POD, null]] });
+  assert.equal(tunnel.dialer.routeOf({ address: DB_POD, port }, WEB_POD).kind, "plaintext");
+  const received = readAll(socket);
+  socket.end("y");
+  assert.equal((await received).toString(), "y");
+  await until(() => tunnel.tunnels.isIdle, "the session to end");
+  tunnel.sweep();
+  assert(tunnel.dialer.isIdle);
+});
+
+test("a pod that is leaving the mesh begins no tunnel, and ends none", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  const socket = tunnel.dial(port);
+  socket.write("x");
+  await once(socket, "data");
+  const leaving = {
+    identity: WEB,
+    namespace: "shop",
+    pod: "web-1",
+    uid: "web-1",
+    mode: "leaving",
+  } as const;
+  tunnel.tell("client", { ...NOTHING_NEW, workloads: [[WEB_POD, leaving]] });
+  assert.equal(tunnel.dialer.routeOf({ address: DB_POD, port }, WEB_POD).kind, "plaintext");
+  const received = readAll(socket);
+  socket.end("y");
+  assert.equal((await received).toString(), "y");
+});
+
 test("a session ends with its pod: another one at the address starts anew", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);

@@ -2,31 +2,50 @@
 // tunnels: from a pod of this node to one elsewhere. What must not go in plaintext fails.
 
 import type { Address } from "../../lib/ip/address.ts";
-import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import type { ByteStream, StreamOwner, StreamProof } from "../../lib/reactor/byte-stream.ts";
 import { H2_ERROR } from "../../lib/http/h2-frame.ts";
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
-import type { Dialer, DialOptions } from "../../lib/reactor/transparent-socket.ts";
+import type { Dialer, DialOptions, DialQuestion } from "../../lib/reactor/transparent-socket.ts";
 import type { SpiffeUri, TunnelPeer, TunnelWorkload } from "../model/tunnel-plan.ts";
 import { startTrace } from "./connect-head.ts";
+import { InspectedDial } from "./inspected-dial.ts";
+import type { JudgeRequest } from "./inspection.ts";
 import type { TunnelPair } from "./tunnel-handshake.ts";
 import { MOST_PAIRS } from "./tunnel-limits.ts";
-import type { TunnelParts } from "./tunnel-parts.ts";
+import type { FlowVerdict, Occasion, TunnelParts } from "./tunnel-parts.ts";
 import { TunnelPool } from "./tunnel-pool.ts";
 import { type StreamResult, TunnelStream } from "./tunnel-stream.ts";
 
 /** How a connection goes, and between whom. */
 export type TunnelRoute =
   | { readonly kind: "tunnel"; readonly source: TunnelWorkload; readonly peer: TunnelPeer }
-  | { readonly kind: "node"; readonly source: SpiffeUri; readonly destination: SpiffeUri }
-  | { readonly kind: "plaintext"; readonly source?: SpiffeUri }
+  | {
+      readonly kind: "node";
+      readonly source: SpiffeUri;
+      readonly destination: SpiffeUri;
+      /** Asked about each request. */
+      readonly judge?: JudgeRequest;
+    }
+  | {
+      readonly kind: "plaintext";
+      readonly source?: SpiffeUri;
+      readonly judge?: JudgeRequest;
+    }
   | {
       readonly kind: "denied";
       readonly source?: SpiffeUri;
-      readonly destination: SpiffeUri;
+      readonly destination?: SpiffeUri;
       readonly rule: string;
     };
 
+/** Who is known at the two ends; null: nobody. */
+export interface ProvenPair {
+  readonly source: SpiffeUri | null;
+  readonly destination: SpiffeUri | null;
+}
+
+export const NOBODY_PROVEN: ProvenPair = { source: null, destination: null };
 /** A pod takes nothing from somebody who proves nothing. */
 const STRICT = "strict";
 const NO_ADDRESS = { address: "", port: 0 };
@@ -34,6 +53,7 @@ const NO_ADDRESS = { address: "", port: 0 };
 export class TunnelDialer implements Dialer {
   readonly #parts: TunnelParts;
   readonly #pools = new Map<string, TunnelPool>();
+  readonly #inspected = new Set<InspectedDial>();
 
   constructor(parts: TunnelParts) {
     this.#parts = parts;
@@ -52,9 +72,12 @@ export class TunnelDialer implements Dialer {
       const target = { address: to.address, peer };
       return this.#tunnel({ client: { address: client, workload: source }, target }, to, owner);
     }
+    if (route.kind !== "tunnel" && route.judge !== undefined) {
+      return this.#inspect(options, route.judge, proofOf(route), owner);
+    }
     const stream = this.#parts.inner.dial(from === undefined ? { to } : { to, from }, owner);
     if (route.kind === "node" && stream instanceof TcpStream) {
-      stream.proof = { carrier: "node", source: route.source, endpoint: route.destination };
+      stream.proof = proofOf(route);
     }
     return stream;
   }
@@ -63,26 +86,49 @@ export class TunnelDialer implements Dialer {
     return this.#parts.tables.workload(client) !== undefined;
   }
 
+  readonly revision = 0;
+
+  /** Of what needs no policy to be refused. */
+  refusal({ to, client }: DialQuestion): string | undefined {
+    const { tables } = this.#parts;
+    if (tables.workload(to.address)?.mode !== "strict") return undefined;
+    return client === undefined || tables.workload(client) === undefined ? STRICT : undefined;
+  }
+
+  /** Whom a connection would prove to whom; the client's own part is known to this node alone. */
+  pairOf(to: Address, client: Address | undefined): ProvenPair {
+    const { tables } = this.#parts;
+    const source = client === undefined ? undefined : tables.workload(client)?.identity;
+    if (source === undefined) return NOBODY_PROVEN;
+    return { source, destination: (tables.workload(to) ?? tables.peer(to))?.identity ?? null };
+  }
+
   /** @param client as of `DialOptions` */
-  routeOf(to: SocketAddress, client: Address | undefined): TunnelRoute {
+  routeOf(
+    to: SocketAddress,
+    client: Address | undefined,
+    occasion: Occasion = "asked",
+  ): TunnelRoute {
     const { tables, authorize } = this.#parts;
     const source = client === undefined ? undefined : tables.workload(client);
     const local = tables.workload(to.address);
-    const known = source === undefined ? {} : { source: source.identity };
-    if (local !== undefined) {
-      if (source === undefined || client === undefined) {
-        const destination = local.identity;
-        if (local.mode === "strict") return { kind: "denied", destination, rule: STRICT };
-        return { kind: "plaintext" };
-      }
-      const pods = { source: source.identity, destination: local.identity };
-      const verdict = authorize({ ...pods, client, target: to });
-      if (verdict.kind === "deny") return { kind: "denied", ...pods, rule: verdict.rule };
-      return { kind: "node", ...pods };
+    if (source === undefined || client === undefined) {
+      if (local?.mode !== "strict") return { kind: "plaintext" };
+      return { kind: "denied", destination: local.identity, rule: STRICT };
     }
-    const peer = source === undefined ? undefined : tables.peer(to.address);
-    if (source === undefined || peer === undefined) return { kind: "plaintext", ...known };
-    return { kind: "tunnel", source, peer };
+    const peer = local === undefined ? tables.peer(to.address) : undefined;
+    const destination = (local ?? peer)?.identity;
+    const pods = {
+      source: source.identity,
+      ...(destination === undefined ? {} : { destination }),
+    };
+    const here = local === undefined ? "client" : "both";
+    const verdict = authorize({ ...pods, client, target: to, here }, occasion);
+    if (verdict.kind === "deny") return { kind: "denied", ...pods, rule: verdict.rule };
+    if (peer !== undefined && source.mode !== "leaving") return { kind: "tunnel", source, peer };
+    const judge = verdict.kind === "inspect" ? { judge: verdict.judge } : {};
+    if (local === undefined) return { kind: "plaintext", source: source.identity, ...judge };
+    return { kind: "node", source: source.identity, destination: local.identity, ...judge };
   }
 
   /** What is known of identities changed. */
@@ -94,14 +140,24 @@ export class TunnelDialer implements Dialer {
       const peer = tables.peer(target.address);
       const isSame =
         source !== undefined &&
-        peer !== undefined &&
-        keyOf(client.address, source, target.address, peer) === key;
+        keyOf(client.address, source, target.address, peer ?? target.peer) === key;
       if (isSame) {
         pool.changed();
+        // It has left the mesh, and takes what is under way; or it is gone, as its node will say.
+        if (peer === undefined) pool.retire();
       } else {
         this.#pools.delete(key);
         pool.close();
       }
+    }
+  }
+
+  /** Policies changed: asks again about what is inspected on its way to pods of this node. */
+  rejudge(): void {
+    for (const dial of this.#inspected) {
+      const { to, client } = dial.options;
+      const route = this.routeOf(to, client);
+      dial.rejudge(verdictOf(route));
     }
   }
 
@@ -122,6 +178,20 @@ export class TunnelDialer implements Dialer {
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
     this.#pools.clear();
+  }
+
+  #inspect(
+    options: DialOptions,
+    judge: JudgeRequest,
+    proof: StreamProof | undefined,
+    owner: StreamOwner,
+  ): ByteStream | string {
+    const dial = new InspectedDial(this.#parts, options, { proof, judge }, () =>
+      this.#inspected.delete(dial),
+    );
+    const stream = dial.dial(owner);
+    if (typeof stream !== "string") this.#inspected.add(dial);
+    return stream;
   }
 
   #tunnel(pair: TunnelPair, to: SocketAddress, owner: StreamOwner): TunnelStream | string {
@@ -183,6 +253,25 @@ export class TunnelDialer implements Dialer {
       result,
       traceparent,
     });
+  }
+}
+
+function proofOf(route: TunnelRoute): StreamProof | undefined {
+  if (route.kind !== "node") return undefined;
+  return { carrier: "node", source: route.source, endpoint: route.destination };
+}
+
+function verdictOf(route: TunnelRoute): FlowVerdict {
+  switch (route.kind) {
+    case "denied":
+      return { kind: "deny", rule: route.rule };
+    case "node":
+    case "plaintext":
+      if (route.judge === undefined) return { kind: "allow" };
+      return { kind: "inspect", rule: "", judge: route.judge };
+    // The pod is another one by now, or the client is.
+    default:
+      return { kind: "deny", rule: "" };
   }
 }
 

@@ -51,6 +51,11 @@ export class TunnelServer {
     for (const served of this.#served) served.changed();
   }
 
+  /** Policies changed: ends what they allow no more. */
+  rejudge(): void {
+    for (const served of this.#served) served.rejudge();
+  }
+
   /** To be called every second. */
   sweep(): void {
     const late = this.#parts.reactor.nowMs - CONNECT_LIMIT_MS;

@@ -5,6 +5,7 @@ import type { AddressFamily } from "../../lib/ip/address.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener, OnConnection } from "../../lib/reactor/tcp-listener.ts";
 import { type Dialer, listenTransparent } from "../../lib/reactor/transparent-socket.ts";
+import type { Inspect } from "./inspection.ts";
 import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { DirectRelays } from "./direct-relay.ts";
 import { TunnelDialer } from "./tunnel-dialer.ts";
@@ -27,6 +28,10 @@ export interface TunnelWorkerParts {
   readonly inner: Dialer;
   /** What policies say of flows between known pods. */
   readonly authorize: Authorize;
+  /** Another number when that may differ. */
+  readonly policyRevision: () => number;
+  /** Stands between clients and pods where rules are about requests. */
+  readonly inspect: Inspect;
   readonly onFinished: (record: TunnelRecord) => void;
   /** Milliseconds since 1970, for certificates. */
   readonly wallMs: () => number;
@@ -61,11 +66,15 @@ export class TunnelWorker {
   readonly #server: TunnelServer;
   readonly #relays: DirectRelays;
   readonly #sweep: NodeJS.Timeout;
+  readonly #policyRevision: () => number;
+  #judgedRevision: number;
   #listeners: readonly Listener[] = [];
   #onIdle: (() => void) | undefined;
 
   constructor(given: TunnelWorkerParts) {
     this.#reactor = given.reactor;
+    this.#policyRevision = given.policyRevision;
+    this.#judgedRevision = given.policyRevision();
     this.#security = new TunnelSecurity(given.reactor, this.#tables, given.wallMs);
     const parts: TunnelParts = {
       ...given,
@@ -130,10 +139,21 @@ export class TunnelWorker {
   }
 
   #onSweep(): void {
+    this.#rejudge();
     this.#server.sweep();
     this.dialer.sweep();
     this.#relays.sweep();
     this.#idleIfEmpty();
+  }
+
+  /** Once a second at most, however often policies change. */
+  #rejudge(): void {
+    const revision = this.#policyRevision();
+    if (revision === this.#judgedRevision) return;
+    this.#judgedRevision = revision;
+    this.#server.rejudge();
+    this.dialer.rejudge();
+    this.#relays.rejudge();
   }
 
   #idleIfEmpty(): void {

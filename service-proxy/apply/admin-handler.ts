@@ -21,9 +21,10 @@ export interface AdminParts {
   readonly refresh: () => Promise<void>;
   readonly monotonicMs: () => number;
   /** Missing where identities are off. */
-  readonly identity?: Pick<IdentityPart, "describe">;
+  readonly identity?: Pick<IdentityPart, "describe" | "records">;
 }
 
+const NO_POLICIES = "Cannot tell: policies are not enforced here, see --network-policy";
 const NO_IDENTITIES = "Cannot tell who has which identity: identities are off here, see --identity";
 
 /**
@@ -53,6 +54,12 @@ export async function handleAdmin(
     case "identity":
       if (identity === undefined) return send({ kind: "error", message: NO_IDENTITIES });
       return send({ kind: "identity", report: identity.describe(request) });
+    case "edges":
+    case "denials": {
+      const record = identity?.records?.[request.verb];
+      if (record === undefined) return send({ kind: "error", message: NO_POLICIES });
+      return send({ kind: "policy", report: record() });
+    }
     default:
       return request satisfies never;
   }

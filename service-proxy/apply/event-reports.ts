@@ -65,22 +65,49 @@ export function serviceProblem(
   };
 }
 
-/** An identity that somebody asked for does not hold. */
-export function identityProblem(problem: {
+/** Something wrong with an object that nodes know. */
+interface ObjectProblem {
   /** Kind and key, as in `Pod shop/web`. */
   readonly object: string;
   readonly field: string;
   readonly message: string;
-}): EventReport {
-  const [kind = "", key = ""] = problem.object.split(" ");
-  const [name = "", namespace] = key.split("/").reverse();
+}
+
+/** An identity that somebody asked for does not hold. */
+export function identityProblem(problem: ObjectProblem): EventReport {
   return {
-    regarding: { apiVersion: "v1", kind, name, ...(namespace === undefined ? {} : { namespace }) },
+    regarding: referenceOf(problem.object, "v1"),
     type: "Warning",
     reason: "IdentityNotProven",
     action: "Enrol",
     note: `${problem.field}: ${problem.message}`,
   };
+}
+
+/** A part of a policy cannot be read: it opens nothing, and may close more than was meant. */
+export function policyProblem(problem: ObjectProblem): EventReport {
+  const [kind = ""] = problem.object.split(" ");
+  return {
+    regarding: referenceOf(problem.object, POLICY_VERSIONS[kind] ?? "v1"),
+    type: "Warning",
+    reason: "PolicyInvalid",
+    action: "Enforce",
+    note: `${problem.field}: ${problem.message}`,
+  };
+}
+
+const POLICY_VERSIONS: Readonly<Record<string, string>> = {
+  NetworkPolicy: "networking.k8s.io/v1",
+  ClusterNetworkPolicy: "policy.networking.k8s.io/v1alpha2",
+  ServiceAccountPolicy: "innermesh.io/v1alpha1",
+  MeshPolicy: "innermesh.io/v1alpha1",
+};
+
+/** @param object kind and key */
+function referenceOf(object: string, apiVersion: string): ObjectReference {
+  const [kind = "", key = ""] = object.split(" ");
+  const [name = "", namespace] = key.split("/").reverse();
+  return { apiVersion, kind, name, ...(namespace === undefined ? {} : { namespace }) };
 }
 
 /** Nobody signs for a ServiceAccount that has a pod here, or nobody did in time. */
@@ -95,6 +122,24 @@ export function certificateMissing(
     type: "Warning",
     reason: "CertificateMissing",
     action: "Sign",
+    note: `node ${nodeName}: ${message}`,
+  };
+}
+
+/** Policies keep somebody from a pod, or the pod from somebody. */
+export function connectionDenied(pod: Named, nodeName: string, message: string): EventReport {
+  const { namespace, name, uid } = pod;
+  return {
+    regarding: {
+      apiVersion: "v1",
+      kind: "Pod",
+      namespace,
+      name,
+      ...(uid !== undefined && { uid }),
+    },
+    type: "Warning",
+    reason: "ConnectionDenied",
+    action: "Judge",
     note: `node ${nodeName}: ${message}`,
   };
 }

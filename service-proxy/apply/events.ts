@@ -5,8 +5,8 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import { DedupeWindow, TokenBucket } from "./event-limits.ts";
 
 export interface ObjectReference {
-  readonly apiVersion: "v1";
-  /** `Service`, `Pod` and others of the core. */
+  /** `v1`, or with the group: `networking.k8s.io/v1`. */
+  readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;
   /** Missing for cluster-scoped kinds. */

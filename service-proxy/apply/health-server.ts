@@ -1,7 +1,8 @@
-// What the node answers on port 10256: /healthz for load balancers, /livez for the kubelet. The
-// JSON is kube-proxy's.
+// What the node answers on port 10256: /healthz for load balancers, /livez for the kubelet, with
+// kube-proxy's JSON; and /policyz for the controller.
 
 import type { HealthVerdict } from "../model/proxy-health.ts";
+import type { IdentityPart } from "../model/identity-part.ts";
 import { type HttpAnswer, type HttpHandler, notFound } from "./http-listener.ts";
 
 export interface HealthState {
@@ -16,14 +17,28 @@ export interface HealthHandlerOptions {
   readonly state: () => HealthState;
   /** Counts answers, for kubeproxy_proxy_healthz_total and …_livez_total. */
   readonly onAnswer?: (path: "/healthz" | "/livez", status: number) => void;
+  /** Missing where no policies are kept. */
+  readonly enforcement?: IdentityPart["enforcement"];
 }
+
+const JSON_HEADERS = { "content-type": "application/json", "x-content-type-options": "nosniff" };
 
 /** Go's zero time: what kube-proxy prints when there was no sync. */
 const NEVER = "0001-01-01T00:00:00Z";
 
-/** Answers /healthz and /livez; every other path is 404. */
-export function makeHealthHandler({ state, onAnswer }: HealthHandlerOptions): HttpHandler {
+/**
+ * Answers /healthz and /livez, /policyz with a report and /policyz/revision with a short name for
+ * what it says; every other path is 404.
+ */
+export function makeHealthHandler(options: HealthHandlerOptions): HttpHandler {
+  const { state, onAnswer, enforcement } = options;
   return (path) => {
+    if (enforcement !== undefined && path === "/policyz") {
+      return { status: 200, headers: JSON_HEADERS, body: enforcement.report() };
+    }
+    if (enforcement !== undefined && path === "/policyz/revision") {
+      return { status: 200, body: enforcement.revision() };
+    }
     if (path !== "/healthz" && path !== "/livez") return notFound(path);
     const answer = path === "/healthz" ? answerHealthz(state()) : answerLivez(state());
     onAnswer?.(path, answer.status);
@@ -63,7 +78,7 @@ function bodyOf({ verdict, nowMs }: HealthState, ok: boolean): Record<string, un
 function answerWith(ok: boolean, body: Record<string, unknown>): HttpAnswer {
   return {
     status: ok ? 200 : 503,
-    headers: { "content-type": "application/json", "x-content-type-options": "nosniff" },
+    headers: JSON_HEADERS,
     body: JSON.stringify(body),
   };
 }

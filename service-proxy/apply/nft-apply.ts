@@ -24,7 +24,7 @@ import {
 } from "../plan/changes.ts";
 import type { FamilyPlan } from "../plan/family-plan.ts";
 import type { Chain } from "../../lib/nft/rule-parts.ts";
-import { demandedChains, fixedChains, SETS, TABLE } from "../plan/ruleset.ts";
+import { demandedChains, fixedChains, TABLE, tableSets } from "../plan/ruleset.ts";
 
 /** What one sync did. */
 export interface SyncReport {
@@ -289,7 +289,7 @@ export class NftApply {
     const digest = await this.#kernel.digest(family, TABLE);
     if (digest === undefined) return [`table ${family} ${TABLE} is gone`];
     const drift = this.#compareRules(family, digest.chains);
-    for (const { name } of SETS) {
+    for (const { name } of tableSets(plan.options)) {
       const actual = digest.sets.get(name);
       if (actual === undefined) drift.push(`set ${family} ${name} is gone`);
       else if (actual !== plan.ledger.digestOf(name)) drift.push(`set ${family} ${name} differs`);

@@ -9,10 +9,11 @@ import { makeKubeClient } from "../../lib/kube/client.ts";
 import { type FakeApiOptions, FakeApiServer } from "../../lib/kube/fake-api-server.ts";
 import { runApiSource } from "../../lib/kube/source/api-source.ts";
 import { StatusBook } from "../../lib/kube/status-book.ts";
+import { RESYNC_MS } from "../../lib/kube/status-loop.ts";
 import { type Kind, makeStore } from "../../lib/kube/store.ts";
 import { MESH_FEATURES } from "../model/mesh-features.ts";
 import { CONTROLLER_NAME } from "../model/route-status.ts";
-import { RESYNC_MS, type RouteStatusEvent, runRouteStatus } from "./route-status.ts";
+import { type RouteStatusEvent, runRouteStatus } from "./route-status.ts";
 
 const KINDS: readonly Kind[] = ["Service", "HTTPRoute", "TCPRoute", "ReferenceGrant", "XMesh"];
 const ROUTES = "/apis/gateway.networking.k8s.io/v1/httproutes";

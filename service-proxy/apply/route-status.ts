@@ -10,11 +10,8 @@ import type { XMesh } from "../../lib/kube/api/x-mesh.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import type { Leadership } from "../../lib/kube/lease.ts";
 import type { StatusBook } from "../../lib/kube/status-book.ts";
-import {
-  type StatusEvent,
-  StatusKeeper,
-  type StatusSubject,
-} from "../../lib/kube/status-keeper.ts";
+import type { StatusEvent, StatusSubject } from "../../lib/kube/status-keeper.ts";
+import { runStatusLoop } from "../../lib/kube/status-loop.ts";
 import type { NextStatus } from "../../lib/kube/status-writer.ts";
 import { type KubeStore, keyOf } from "../../lib/kube/store.ts";
 import { MESH_FEATURES } from "../model/mesh-features.ts";
@@ -38,42 +35,15 @@ export type RouteStatusEvent =
   /** All routes were judged. */
   | { readonly kind: "judged"; readonly durationMs: number };
 
-/** Between looks: a burst of changes is one look. */
-export const LOOK_INTERVAL_MS = 200;
-/** Everything is looked at again this often, also when no event asked for it. */
-export const RESYNC_MS = 600_000;
-
 /** Keeps statuses until the leadership ends, and resolves when no write is under way any more. */
-export async function runRouteStatus(
-  leadership: Leadership,
-  parts: RouteStatusParts,
-): Promise<void> {
-  const { clock, store, book } = parts;
-  const { signal } = leadership;
-  const keeper = new StatusKeeper(leadership, { ...parts, subjects: makeSubjects(parts) });
-  let news = Promise.withResolvers<void>();
-  const wake = (): void => news.resolve();
-  const stops = [store.onChange(wake), book.onChange(wake)];
-  signal.addEventListener("abort", wake, { once: true });
-  let resyncAtMs = clock.monotonicMs() + RESYNC_MS;
-  try {
-    while (!signal.aborted) {
-      news = Promise.withResolvers<void>();
-      const isResync = clock.monotonicMs() >= resyncAtMs;
-      if (isResync) resyncAtMs = clock.monotonicMs() + RESYNC_MS;
-      // Before everything is known, much looks as if it were not there.
-      if (store.synced && isResync) keeper.lookAgain();
-      else if (store.synced) keeper.look();
-      await clock.sleep(LOOK_INTERVAL_MS, signal);
-      const rested = new AbortController();
-      const resync = clock.sleep(resyncAtMs - clock.monotonicMs(), rested.signal);
-      await Promise.race([news.promise, resync]);
-      rested.abort();
-    }
-  } finally {
-    for (const stop of stops) stop();
-    await keeper.idle();
-  }
+export function runRouteStatus(leadership: Leadership, parts: RouteStatusParts): Promise<void> {
+  const { store, book } = parts;
+  return runStatusLoop(leadership, {
+    ...parts,
+    isReady: () => store.synced,
+    sources: [store, book],
+    subjects: makeSubjects(parts),
+  });
 }
 
 /** Everything whose status is ours to write, with what it should say. */

@@ -15,7 +15,12 @@ export type AdminRequest =
   /** Requests as they end, until the client closes. */
   | { readonly verb: "tap"; readonly filter: TapFilter }
   /** One answer: who has which certificate. */
-  | ({ readonly verb: "identity" } & IdentityQuestion);
+  | ({ readonly verb: "identity" } & IdentityQuestion)
+  /** One answer: who called whom lately, or who was kept from it. */
+  | { readonly verb: PolicyRecord };
+
+/** What a node that enforces policies remembers. */
+export type PolicyRecord = "edges" | "denials";
 
 /** All that is given must match. */
 export interface TapFilter {
@@ -43,6 +48,7 @@ export type AdminAnswer =
   | TopAnswer
   | ({ readonly kind: "request" } & TappedRequest)
   | { readonly kind: "identity"; readonly report: unknown }
+  | { readonly kind: "policy"; readonly report: unknown }
   | { readonly kind: "error"; readonly message: string };
 
 export interface TopAnswer {
@@ -85,9 +91,12 @@ export function parseAdminRequest(line: string): AdminRequest | string {
     }
     case "identity":
       return { verb: "identity", peers: value["peers"] === true };
+    case "edges":
+    case "denials":
+      return { verb: value["verb"] };
     default: {
       const given = JSON.stringify(value["verb"]);
-      return `Cannot do ${given}: the verbs are "top", "tap" and "identity"`;
+      return `Cannot do ${given}: the verbs are "top", "tap", "identity", "edges", "denials"`;
     }
   }
 }

@@ -2,6 +2,7 @@
 // the same workers; a composition root joins them.
 
 import type { Transaction } from "../../lib/nft/objects.ts";
+import type { LaneGate } from "./lane-gate.ts";
 
 /** Proxy workers, as the part that proves identities sees them. */
 export interface SharedWorkers {
@@ -36,6 +37,12 @@ export interface IdentityPart {
    * @param service `namespace/name`
    */
   hasIdentities(service: string): boolean;
+  /** Missing where no policies are kept. */
+  readonly gate?: LaneGate;
+  /** Which policies hold here, for the controller; missing where none are kept. */
+  readonly enforcement?: Readonly<Record<"revision" | "report", () => string>>;
   /** What the CLI may be told: plain data without secrets. */
   describe(question: IdentityQuestion): unknown;
+  /** Missing where no policies are kept. */
+  readonly records?: Readonly<Record<"edges" | "denials", () => unknown>>;
 }

@@ -27,6 +27,7 @@ export interface RequestRecord {
   readonly sourceIdentity?: string | undefined;
   readonly endpointIdentity?: string | undefined;
   readonly carrier?: "tunnel" | "node" | "plaintext" | undefined;
+  readonly rule?: string | undefined;
 }
 
 /** Every field of a line and what it means, in the order of lines. */
@@ -58,6 +59,7 @@ export const REQUEST_FIELDS: Readonly<Record<keyof RequestRecord, string>> = {
   carrier:
     "What proves the identities: `tunnel`, their certificates; `node`, both pods are of this " +
     "node; `plaintext`, nothing.",
+  rule: "Of a policy: what denied it, or wants it to be told (`audit`), where this node knows.",
 };
 
 /** A Markdown table of the fields. */

@@ -3,8 +3,9 @@
 import type { Change, Element, Family, TableContents, Transaction } from "../../lib/nft/objects.ts";
 import type { Difference } from "./element-ledger.ts";
 import type { FamilyPlan } from "./family-plan.ts";
+import { DENIED_COUNTER } from "./lane-gate-rules.ts";
 import type { Chain } from "../../lib/nft/rule-parts.ts";
-import { demandedChains, fixedChains, SETS, setSpec, TABLE } from "./ruleset.ts";
+import { demandedChains, fixedChains, setSpec, TABLE, tableSets } from "./ruleset.ts";
 
 /**
  * Fresh elements go in batches of this size, so that one commit does not hold nf_tables' lock
@@ -30,17 +31,25 @@ const LEAVES_FIRST = [
   "vips",
   "nodeports",
   "lane-ranged",
+  "lane-pods",
+  "lane-allow",
+  "lane-allow-blocks",
+  "lane-guarded",
+  "lane-isolated",
   "lane-vips",
   "lane-nodeports",
   "cluster-ips",
 ];
+
+const GATE_COUNTERS: readonly Change[] = [{ kind: "add-counter", counter: DENIED_COUNTER }];
 
 /** Creates the table where it is missing, and writes all rules anew without touching elements. */
 export function structureChanges(plan: FamilyPlan): readonly Change[] {
   const chains = [...fixedChains(plan.options), ...demandedChains(plan.options, plan.demand())];
   return [
     { kind: "add-table", comment: "Innermesh: Services of this node" },
-    ...SETS.map((set): Change => ({ kind: "add-set", set })),
+    ...tableSets(plan.options).map((set): Change => ({ kind: "add-set", set })),
+    ...(plan.options.gated === true ? GATE_COUNTERS : []),
     ...chains.map(({ spec }): Change => ({ kind: "add-chain", chain: spec })),
     ...chains.flatMap(rewrite),
   ];

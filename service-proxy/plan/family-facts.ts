@@ -13,6 +13,7 @@ import {
   primaryAddress,
   ZONE_LABEL,
 } from "../model/node-facts.ts";
+import type { GatedPods, LaneGate } from "../model/lane-gate.ts";
 import type { FamilyFacts } from "./family-plan.ts";
 import type { ProxyMode } from "./lane.ts";
 import type { LaneOptions } from "./lane-marks.ts";
@@ -26,6 +27,8 @@ export interface TableSettings {
   readonly proxyMode: ProxyMode;
   /** See LaneSettings. */
   readonly hasIdentities?: (service: string) => boolean;
+  /** Who may connect to Services of lanes. @default everybody */
+  readonly gate?: LaneGate;
   readonly lane: LaneOptions;
   /** 0–31 */
   readonly masqueradeBit: number;
@@ -47,6 +50,8 @@ export interface NodeSituation {
   readonly apiServerAddresses: readonly Address[];
 }
 
+const NO_PODS: GatedPods = { all: [], isolated: [] };
+
 /** The ruleset options follow from settings alone, so they never change while the node runs. */
 export function rulesetOptions(settings: TableSettings, family: Family): RulesetOptions {
   const scope = nodePortScope(settings.nodePortAddresses, family, undefined, []);
@@ -56,6 +61,7 @@ export function rulesetOptions(settings: TableSettings, family: Family): Ruleset
     masqueradeAll: settings.masqueradeAll,
     masqueradeMark: masqueradeMark(settings),
     lane: settings.lane,
+    gated: settings.gate !== undefined,
     nodePortsEverywhere: scope.kind === "everywhere",
   };
 }
@@ -74,6 +80,7 @@ export function familyFacts(
     ...(primary === undefined ? {} : { nodeAddress: primary }),
     nodePortAddresses: scope.kind === "addresses" ? scope.addresses : [],
     localPodCidrs: localPodCidrs(settings.detectLocal, node, family),
+    gatedPods: settings.gate?.gatedPods(family) ?? NO_PODS,
     serviceCidrs: situation.serviceCidrs.filter((cidr) => familyOf(cidr) === family),
     nodeAddresses: ownAddresses(node, [...hostAddresses, ...situation.otherNodes]),
     apiServerAddresses: new Set([...situation.apiServerAddresses].sort()),

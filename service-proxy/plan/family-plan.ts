@@ -7,6 +7,7 @@ import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
 import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { Problem } from "../../lib/kube/store.ts";
 import type { Family, TableContents } from "../../lib/nft/objects.ts";
+import type { GatedPods, LaneGate } from "../model/lane-gate.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
 import { ElementLedger, type Owner } from "./element-ledger.ts";
 import { NO_PROXY_PARTS, ProxyLedger } from "./proxy-ledger.ts";
@@ -25,6 +26,8 @@ export interface FamilyFacts {
   /** Where NodePorts answer; ignored when the ruleset lets them answer everywhere. */
   readonly nodePortAddresses: readonly string[];
   readonly localPodCidrs: readonly Cidr[];
+  /** Whom lanes have a gate for. */
+  readonly gatedPods: GatedPods;
   readonly serviceCidrs: readonly Cidr[];
   /** Addresses no Service may claim as external VIP. */
   readonly nodeAddresses: ReadonlySet<string>;
@@ -54,6 +57,7 @@ export class FamilyPlan {
   readonly #claimants = new Map<string, Set<string>>();
   readonly #counts = new Map<string, Map<number, number>>();
   readonly #laneOf: LaneOf;
+  readonly #gate: LaneGate | undefined;
   #facts: FamilyFacts;
   #udpVersion = 0;
   readonly #healthChecked = new Set<string>();
@@ -63,15 +67,20 @@ export class FamilyPlan {
   readonly totals = { noLocalInternal: 0, noLocalExternal: 0 };
   #nodeElements: readonly PlannedElement[] = [];
 
-  /** @param laneOf asked again whenever a Service is planned */
+  /**
+   * @param laneOf asked again whenever a Service is planned
+   * @param gate the same
+   */
   constructor(
     options: RulesetOptions,
     facts: FamilyFacts,
     recovered?: TableContents,
     laneOf: LaneOf = () => KERNEL_LANE,
+    gate?: LaneGate,
   ) {
     this.options = options;
     this.#laneOf = laneOf;
+    this.#gate = gate;
     this.#facts = facts;
     if (recovered !== undefined) this.#book.recover(recovered);
     this.#planNode();
@@ -110,9 +119,11 @@ export class FamilyPlan {
       refuseVip: (address: string) => this.#refuseVip(address),
       masquerade: masqueradeOf(this.options),
       laneOf: this.#laneOf,
+      ...(this.#gate && { gate: this.#gate }),
     };
     const plan =
       service === undefined ? undefined : planService(service, slices, context, this.#book);
+    if (service === undefined) this.#gate?.ask(key, family, []);
     const owner: Owner = {
       name: key,
       createdMs: service?.createdMs ?? before?.owner.createdMs ?? 0,
@@ -207,6 +218,8 @@ export class FamilyPlan {
       ...facts.nodePortAddresses.map((key) => ({ set: "nodeport-ips", key })),
       ...mergeCidrs(facts.localPodCidrs).map((key) => ({ set: "local-pods", key })),
       ...mergeCidrs(facts.serviceCidrs).map((key) => ({ set: "service-cidrs", key })),
+      ...facts.gatedPods.all.map((key) => ({ set: "lane-pods", key })),
+      ...facts.gatedPods.isolated.map((key) => ({ set: "lane-isolated", key })),
     ];
     this.#udpVersion++;
     this.ledger.replace(NODE, this.#nodeElements, elements);
@@ -289,7 +302,8 @@ function placing({ place, nodeAddress }: FamilyFacts): readonly unknown[] {
 }
 
 function everything(facts: FamilyFacts): readonly unknown[] {
-  return [placing(facts), guarding(facts), facts.nodePortAddresses, facts.localPodCidrs];
+  const { nodePortAddresses, localPodCidrs, gatedPods } = facts;
+  return [placing(facts), guarding(facts), nodePortAddresses, localPodCidrs, gatedPods];
 }
 
 /** The facts that change only Services with addresses from outside. */

@@ -1,10 +1,18 @@
 // The lane of every Service port, from labels, routes and the node's mode, and which Services must
 // be planned again when one of these changes. A value holder: no I/O, no clock.
 
-import type { Service, ServicePort } from "../../lib/kube/api/service.ts";
+import type { Protocol, Service, ServicePort } from "../../lib/kube/api/service.ts";
 import type { KubeStore, Problem, StoreChanges } from "../../lib/kube/store.ts";
+import type { LaneGate } from "../model/lane-gate.ts";
 import { isUnknownLane, LANE_LABEL, type LaneChoice, laneOf, type ProxyMode } from "./lane.ts";
-import { annotationProblems, KERNEL_LANE, type PortLane } from "./proxy-port-plan.ts";
+import {
+  annotationProblems,
+  KERNEL_LANE,
+  type PortLane,
+  type RoutedBackend,
+} from "./proxy-port-plan.ts";
+import { groupsOf } from "./route-groups.ts";
+import type { PortKind } from "../model/proxy-plan.ts";
 import { makeRoutePlanner, type RouteSource, type RoutesPlan, routesOf } from "./route-plan.ts";
 import type { UdpShare } from "./udp-shares.ts";
 
@@ -28,6 +36,8 @@ export interface LaneSettings {
    * @default never
    */
   readonly hasIdentities?: (service: string) => boolean;
+  /** Asks about the endpoints that routes lead to. */
+  readonly gate?: LaneGate;
 }
 
 export class LaneBook {
@@ -39,8 +49,8 @@ export class LaneBook {
   /** By port, what its Service's plan was made from. */
   #facts = new Map<string, string>();
   #labels = new Map<string, string>();
-  /** By Service: those whose UDPRoutes lead to it, and so have its endpoints. */
-  #udpParents = new Map<string, Set<string>>();
+  /** By Service: those whose plans are made from its endpoints, for routes of theirs lead to it. */
+  #parents = new Map<string, Set<string>>();
   #source: LaneSource | undefined;
 
   constructor(settings: LaneSettings) {
@@ -65,7 +75,7 @@ export class LaneBook {
       this.#readRoutes(source, again);
     }
     for (const key of changes?.services ?? []) {
-      for (const parent of this.#udpParents.get(key) ?? []) again.add(parent);
+      for (const parent of this.#parents.get(key) ?? []) again.add(parent);
     }
     return again;
   }
@@ -95,7 +105,7 @@ export class LaneBook {
     const group = this.#routes.groups.get(name);
     return {
       lane: this.choice(service, port).lane,
-      ...(routes === undefined ? {} : { routes }),
+      ...(routes === undefined ? {} : { routes, ...this.#routed(routes) }),
       isBackend: group !== undefined,
       speaksHttp2: group?.http2 ?? port.appProtocol === H2C,
     };
@@ -106,15 +116,27 @@ export class LaneBook {
   }
 
   #udpShares(name: string): readonly UdpShare[] | undefined {
-    const source = this.#source;
     return this.#routes.udp.get(name)?.flatMap(({ weight, group }): readonly UdpShare[] => {
-      if (group === undefined || source === undefined) return [];
-      const key = serviceOf(group);
-      const port = source.services
-        .get(key)
-        ?.ports.find((one) => one.protocol === "UDP" && group === `${key}:${one.port}`);
-      return port === undefined ? [] : [{ weight, port, slices: source.slicesOf(key) }];
+      const backend = group === undefined ? undefined : this.#backend(group, "UDP");
+      return backend === undefined ? [] : [{ weight, ...backend }];
     });
+  }
+
+  #routed(routes: PortKind): Pick<PortLane, "backends"> {
+    const isOwn = routes.kind === "tcp" && routes.backends.length === 0;
+    if (this.#settings.gate === undefined || isOwn) return {};
+    return {
+      backends: [...groupsOf(routes)].flatMap((group) => this.#backend(group, "TCP") ?? []),
+    };
+  }
+
+  #backend(group: string, protocol: Protocol): RoutedBackend | undefined {
+    const source = this.#source;
+    const key = serviceOf(group);
+    const port = source?.services
+      .get(key)
+      ?.ports.find((one) => one.protocol === protocol && group === `${key}:${one.port}`);
+    return source && port && { port, slices: source.slicesOf(key) };
   }
 
   #judge(key: string, service: Service | undefined): void {
@@ -147,16 +169,19 @@ export class LaneBook {
     for (const [name, group] of groups) {
       facts.set(name, `${facts.get(name) ?? ""} ${JSON.stringify(group)}`);
     }
-    const udpParents = new Map<string, Set<string>>();
+    const parents = new Map<string, Set<string>>();
+    const lead = (name: string, group: string): void => {
+      const key = serviceOf(group);
+      parents.set(key, (parents.get(key) ?? new Set()).add(serviceOf(name)));
+    };
     for (const [name, backends] of udp) {
       facts.set(`${name}/udp`, JSON.stringify(backends));
-      for (const { group } of backends) {
-        if (group === undefined) continue;
-        const key = serviceOf(group);
-        udpParents.set(key, (udpParents.get(key) ?? new Set()).add(serviceOf(name)));
-      }
+      for (const { group } of backends) if (group !== undefined) lead(name, group);
     }
-    this.#udpParents = udpParents;
+    if (this.#settings.gate !== undefined) {
+      for (const [name, kind] of ports) for (const group of groupsOf(kind)) lead(name, group);
+    }
+    this.#parents = parents;
     for (const name of new Set([...facts.keys(), ...this.#facts.keys()])) {
       if (facts.get(name) !== this.#facts.get(name)) again.add(serviceOf(name));
     }

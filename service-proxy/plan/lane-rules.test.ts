@@ -6,14 +6,15 @@ import type { Change, Family, Transaction } from "../../lib/nft/objects.ts";
 import { formatTransaction } from "../../lib/nft/text.ts";
 import { type TracePacket, type TraceResult, tracePacket } from "../../lib/nft/trace.ts";
 import { ALIVE_LAPSE, ALIVE_RENEWAL, chainChanges, transaction } from "./changes.ts";
+import { DENIED_COUNTER } from "./lane-gate-rules.ts";
 import { DEFAULT_LANE, DELIVERED_MARK, type LaneOptions } from "./lane-marks.ts";
 import {
   demandedChains,
   fixedChains,
   type LocalDetector,
   type RulesetOptions,
-  SETS,
   setSpec,
+  tableSets,
 } from "./ruleset.ts";
 
 interface World {
@@ -138,9 +139,65 @@ for (const family of ["ip", "ip6"] as const) {
       assert.equal(landing(trace({ interface: "veth1", source: pod, destination: vip })), 15_002);
     });
 
+    test(`the chains with a gate as nft text, ${family}`, (t) => {
+      const path = join(import.meta.dirname, "testdata", `lane-gated-${family}.nft`);
+      const chains = chainChanges(laneChainsOnly(optionsOf(family, { gated: true })));
+      t.assert.fileSnapshot(formatTransaction(transaction(family, chains)), path, {
+        serializers: [(text: string) => text],
+      });
+    });
+
+    test("a guarded Service is for clients that have leave, whoever is there to take it", async () => {
+      const block = `${client}/${family === "ip" ? 32 : 128}`;
+      for (const isAlive of [true, false]) {
+        const reached = isAlive ? [15_001, 15_002, 15_002] : [endpoint, endpoint, endpoint];
+        const from = async (...elements: Change[]): Promise<unknown[]> => {
+          const trace = await install(family, { isAlive, options: { gated: true }, elements });
+          return [
+            landing(trace({ interface: "veth1", source: pod, destination: vip })),
+            landing(trace({ interface: "eth0", source: client, destination: vip })),
+            landing(trace({ source: node, destination: vip })),
+          ];
+        };
+        assert.deepEqual(await from(), reached);
+        const guarded = add("lane-guarded", ["0:1"]);
+        const leave = add("lane-allow", [`${pod} . 0:1`]);
+        const blocks = add("lane-allow-blocks", [`0:1 . ${block}`]);
+        assert.deepEqual(await from(guarded), ["drop", "drop", reached[2]]);
+        assert.deepEqual(await from(guarded, leave), [reached[0], "drop", reached[2]]);
+        assert.deepEqual(await from(guarded, blocks), ["drop", reached[1], reached[2]]);
+        assert.deepEqual(await from(add("lane-guarded", ["0:2"])), reached);
+      }
+    });
+
+    test("a known pod is in no block", async () => {
+      const elements = [
+        add("lane-guarded", ["0:1"]),
+        add("lane-allow-blocks", [`0:1 . ${family === "ip" ? "0.0.0.0/0" : "::/0"}`]),
+        add("lane-pods", [pod]),
+      ];
+      const trace = await install(family, { options: { gated: true }, elements });
+      const to = { destination: vip };
+      assert.equal(landing(trace({ interface: "veth1", source: pod, ...to })), "drop");
+      assert.equal(landing(trace({ interface: "eth0", source: client, ...to })), 15_002);
+    });
+
+    test("an isolated pod needs leave for every Service, and no other port", async () => {
+      const isolated = [add("lane-pods", [pod]), add("lane-isolated", [pod])];
+      const from = { interface: "veth1", source: pod, destination: vip };
+      const options = { gated: true };
+      const denied = await install(family, { options, elements: isolated });
+      assert.equal(landing(denied(from)), "drop");
+      assert.equal(landing(denied({ ...from, protocol: "udp" })), endpoint);
+      assert.equal(landing(denied({ ...from, interface: "eth0", source: client })), 15_002);
+      const leave = add("lane-allow", [`${pod} . 0:1`]);
+      const allowed = await install(family, { options, elements: [...isolated, leave] });
+      assert.equal(landing(allowed(from)), 15_001);
+    });
+
     test("no id leaves with a packet", async () => {
       for (const isAlive of [true, false]) {
-        const trace = await install(family, { isAlive });
+        const trace = await install(family, { isAlive, options: { gated: true } });
         for (const from of [{ interface: "veth1", source: pod }, { source: node }]) {
           assert.equal(trace({ ...from, destination: vip }).priority, 0);
         }
@@ -152,6 +209,8 @@ for (const family of ["ip", "ip6"] as const) {
 interface Installation {
   readonly options?: Partial<RulesetOptions>;
   readonly isAlive?: boolean;
+  /** Beside those of `elements`. */
+  readonly elements?: readonly Change[];
 }
 
 type Trace = (packet: Partial<TracePacket> & Pick<TracePacket, "source">) => TraceResult;
@@ -159,7 +218,7 @@ type Trace = (packet: Partial<TracePacket> & Pick<TracePacket, "source">) => Tra
 /** Port 80 of a VIP, of a balancer with ranges and NodePort 30080, all in the lane over TCP. */
 async function install(
   family: Family,
-  { options = {}, isAlive = true }: Installation = {},
+  { options = {}, isAlive = true, elements: more = [] }: Installation = {},
 ): Promise<Trace> {
   const kernel = makeFakeKernel();
   const { node } = WORLDS[family];
@@ -167,9 +226,11 @@ async function install(
   const chains = [...fixedChains(whole), ...laneChainsOnly(whole), ...modChains(whole)];
   const changes: Change[] = [
     { kind: "add-table" },
-    ...SETS.map((set): Change => ({ kind: "add-set", set })),
+    ...tableSets(whole).map((set): Change => ({ kind: "add-set", set })),
+    { kind: "add-counter", counter: DENIED_COUNTER },
     ...chainChanges(chains),
     ...elements(family),
+    ...more,
     ...(isAlive ? ALIVE_RENEWAL : ALIVE_LAPSE),
   ];
   const whatIs: Transaction = transaction(family, changes);
@@ -187,13 +248,16 @@ async function install(
     );
 }
 
-function elements(family: Family): Change[] {
-  const { vip, balancer, pod, podCidr, endpoint, node } = WORLDS[family];
-  const add = (set: string, ...pairs: (readonly [key: string, data?: string])[]): Change => ({
+function add(set: string, ...pairs: (readonly [key: string, data?: string])[]): Change {
+  return {
     kind: "add-elements",
     set: setSpec(set),
     elements: pairs.map(([key, data]) => (data === undefined ? { key } : { key, data })),
-  });
+  };
+}
+
+function elements(family: Family): Change[] {
+  const { vip, balancer, pod, podCidr, endpoint, node } = WORLDS[family];
   const host = family === "ip" ? 32 : 128;
   return [
     add("local-pods", [podCidr]),

@@ -2,6 +2,7 @@
 // where a Service is in a lane. Every line cures a failure that was seen: see each comment.
 
 import type { Rule, Statement } from "../../lib/nft/objects.ts";
+import { gateChains, throughGate } from "./lane-gate-rules.ts";
 import { DELIVERED_MARK, DIVERTED_MARK, type LaneOptions, SOCKET_MARK } from "./lane-marks.ts";
 import {
   accept,
@@ -28,6 +29,7 @@ export function negated(match: OriginMatch): OriginMatch {
 
 export interface LaneRuleset {
   readonly lane: LaneOptions;
+  readonly gated: boolean;
   /** Any of these matches traffic of this node's own pods. */
   readonly fromPods: readonly OriginMatch[];
   /** Matches the addresses where NodePorts answer. */
@@ -53,7 +55,8 @@ export function laneChains(ruleset: LaneRuleset): readonly Chain[] {
   return [
     base("lane-in", "filter", "prerouting", MANGLE, arrivals(ruleset.onNode)),
     base("lane-out", "route", "output", MANGLE, departures()),
-    plain("lane", lane(ruleset.lane)),
+    plain("lane", lane(ruleset)),
+    ...(ruleset.gated ? gateChains(isDiverted) : []),
     plain("lane-ranges", [
       [inSet("lb-allow", priority, field("saddr")), verdict({ kind: "return" })],
       [drop],
@@ -81,9 +84,10 @@ function arrivals(onNode: Rule): readonly Rule[] {
 }
 
 /** A packet for a Service of a lane; `meta priority` holds its id. */
-function lane({ onDead }: LaneOptions): readonly Rule[] {
+function lane({ lane: { onDead }, gated }: LaneRuleset): readonly Rule[] {
   const refused: Rule = [{ kind: "ct-new" }, { kind: "reset-tcp" }];
   return [
+    ...(gated ? [throughGate] : []),
     [{ kind: "ct-new" }, inSet("lane-ranged", priority), jump("lane-ranges")],
     [{ kind: "clear-priority" }],
     [inSet("alive", field("meta l4proto")), jump("lane-enter")],

@@ -52,6 +52,7 @@ export class NodePlan {
           familyFacts(settings, situation, family),
           recovered.get(family),
           this.lanes.laneOf,
+          settings.gate,
         ),
     );
     for (const plan of this.families) planServices(plan, source, source.services.keys());

@@ -15,6 +15,7 @@ const pod = (name: string, ...addresses: string[]): Pod => ({
   labels: {},
   hostNetwork: false,
   isOver: false,
+  ports: [],
   ambientRedirection: false,
 });
 

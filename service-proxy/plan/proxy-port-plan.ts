@@ -20,11 +20,16 @@ import { renameGroups } from "./route-groups.ts";
 import type { UdpShare } from "./udp-shares.ts";
 import type { UsableEndpoints } from "./usable-endpoints.ts";
 
+/** The port of a Service that routes lead to. */
+export type RoutedBackend = Pick<UdpShare, "port" | "slices">;
+
 /** What the routes and labels of the cluster make of one port. */
 export interface PortLane {
   readonly lane: Lane;
   /** Groups under the names of Service ports, `namespace/name:PORT`. */
   readonly routes?: PortKind;
+  /** Whom the routes lead to; where lanes have a gate. */
+  readonly backends?: readonly RoutedBackend[];
   /** Whom a UDPRoute shares the port out to; an empty list refuses, none is no route. */
   readonly udpShares?: readonly UdpShare[];
   /** Some route leads here: its endpoints are wanted, whatever its own lane. */

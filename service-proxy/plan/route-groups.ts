@@ -34,6 +34,26 @@ export function renameGroups(kind: PortKind, rename: RenameGroup): PortKind {
   }
 }
 
+/** The groups that connections and requests are led to, mirrors apart. */
+export function groupsOf(kind: PortKind): ReadonlySet<string> {
+  const groups = new Set<string>();
+  for (const { group } of backendsOf(kind)) if (group !== undefined) groups.add(group);
+  return groups;
+}
+
+function backendsOf(kind: PortKind): readonly Pick<WeightedGroup, "group">[] {
+  switch (kind.kind) {
+    case "tcp":
+      return kind.backends;
+    case "tls":
+      return kind.routes.flatMap(({ backends }) => backends);
+    case "http":
+      return kind.routes?.rules.flatMap(({ backends }) => backends) ?? [];
+    default:
+      return kind satisfies never;
+  }
+}
+
 function renameWeighted(
   backends: readonly WeightedGroup[],
   rename: RenameGroup,

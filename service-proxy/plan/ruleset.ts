@@ -41,6 +41,8 @@ export interface RulesetOptions {
   readonly nodePortsEverywhere: boolean;
   /** @default DEFAULT_LANE */
   readonly lane?: LaneOptions;
+  /** Not everybody may connect to Services of lanes. @default false */
+  readonly gated?: boolean;
 }
 
 /** What endpoint sets of the moment need beside the fixed chains. */
@@ -60,7 +62,7 @@ const set = (name: string, key: readonly Field[], more: Partial<SetSpec> = {}): 
   ...more,
 });
 
-/** Every set of the table, in an order in which they can be created. */
+/** The sets that every node has. */
 export const SETS: readonly SetSpec[] = [
   set("vips", ["daddr", "meta l4proto", "th dport"], { data: ["meta priority"] }),
   set("nodeports", ["meta l4proto", "th dport"], { data: ["meta priority"] }),
@@ -88,7 +90,23 @@ export const SETS: readonly SetSpec[] = [
   set("alive", ["meta l4proto"], { timeoutSeconds: 3 }),
 ];
 
-const SETS_BY_NAME: ReadonlyMap<string, SetSpec> = new Map(SETS.map((spec) => [spec.name, spec]));
+/** What there is beside them where connections to lanes are gated. */
+const GATE_SETS: readonly SetSpec[] = [
+  set("lane-pods", ["saddr"]),
+  set("lane-isolated", ["saddr"]),
+  set("lane-guarded", ["meta priority"]),
+  set("lane-allow", ["saddr", "meta priority"]),
+  set("lane-allow-blocks", ["meta priority", "saddr"], { interval: true }),
+];
+
+const SETS_BY_NAME: ReadonlyMap<string, SetSpec> = new Map(
+  [...SETS, ...GATE_SETS].map((spec) => [spec.name, spec]),
+);
+
+/** Every set of the table, in an order in which they can be created. */
+export function tableSets({ gated = false }: RulesetOptions): readonly SetSpec[] {
+  return gated ? [...SETS, ...GATE_SETS] : SETS;
+}
 
 /** The set of that name; asking for one that is not planned is a bug. */
 export function setSpec(name: string): SetSpec {
@@ -205,6 +223,7 @@ const LIFTED: OriginMatch = { kind: "iifname", name: LIFT_LINKS.in };
 function laneRuleset(options: RulesetOptions): Parameters<typeof laneChains>[0] {
   return {
     lane: options.lane ?? DEFAULT_LANE,
+    gated: options.gated ?? false,
     fromPods: localOrigins(options.detector),
     onNode: onNode(options),
   };

@@ -9,8 +9,10 @@ import type { Problem } from "../../lib/kube/store.ts";
 import type { Element, Family } from "../../lib/nft/objects.ts";
 import { formatPriority } from "../../lib/nft/priority.ts";
 import type { Endpoint } from "../model/endpoint.ts";
+import type { GateQuestion, LaneGate } from "../model/lane-gate.ts";
 import type { ProxyFrontend, ProxyGroup, ProxyPort } from "../model/proxy-plan.ts";
 import type { UdpServicePort } from "../model/udp-targets.ts";
+import { gateElements, gateQuestion, reachable } from "./lane-gate-plan.ts";
 import { portEndpoints } from "./port-endpoints.ts";
 import { NO_PROXY_PARTS, type ProxyParts } from "./proxy-ledger.ts";
 import {
@@ -58,6 +60,8 @@ export interface ServiceContext {
   readonly refuseVip: (address: string) => string | undefined;
   readonly masquerade: Masquerade;
   readonly laneOf: (service: Service, port: ServicePort) => PortLane;
+  /** Who may connect where a lane serves. @default everybody */
+  readonly gate?: LaneGate;
 }
 
 export const IP_FAMILY: Readonly<Record<Family, IpFamily>> = { ip: "IPv4", ip6: "IPv6" };
@@ -105,6 +109,8 @@ class Builder {
   readonly #ranged = new Set<number>();
   /** … that a lane serves. */
   readonly #laneRanged = new Set<string>();
+  /** About entry points that a lane serves, by id. */
+  readonly #gated = new Map<string, GateQuestion>();
   readonly #problems: Problem[] = [];
   #proxy: GrowingParts | undefined;
   #noLocalInternal = 0;
@@ -136,6 +142,10 @@ class Builder {
       this.#port(port, clusterIp, externalIps, balancerIps);
     }
     for (const id of this.#laneRanged) this.#add("lane-ranged", id);
+    const { gate, family } = this.#context;
+    if (gate !== undefined) {
+      this.#elements.push(...gateElements(gate, this.#key, family, this.#gated));
+    }
     for (const address of this.#hairpins) this.#add("hairpin", `${address} . ${address}`);
     return {
       elements: kept(this.#elements),
@@ -206,6 +216,10 @@ class Builder {
     const proxy = (this.#proxy ??= { frontends: new Map(), ports: new Map(), groups: new Map() });
     if (lane.lane !== "kernel") {
       proxy.ports.set(plan.key, plan.port());
+      const { place } = this.#context;
+      const routed = lane.backends?.flatMap((backend) =>
+        reachable(portEndpoints(backend, undefined, { family, place }).own),
+      );
       for (const entry of entries) {
         const frontend = plan.frontend(entry);
         if (frontend === undefined) continue;
@@ -214,6 +228,7 @@ class Builder {
         if (entry.address === undefined) this.#add("lane-nodeports", `tcp . ${entry.port}`, id);
         else this.#add("lane-vips", `${entry.address} . tcp . ${entry.port}`, id);
         if (this.#ranged.has(entry.id)) this.#laneRanged.add(id);
+        this.#gated.set(id, gateQuestion(entry, frontend, plan.groups, routed));
       }
     }
     for (const [key, group] of plan.groups) proxy.groups.set(key, group);

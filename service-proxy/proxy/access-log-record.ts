@@ -45,6 +45,7 @@ export function clean(record: RequestRecord): Required<RequestRecord> {
     sourceIdentity: record.sourceIdentity,
     endpointIdentity: record.endpointIdentity,
     carrier: record.carrier,
+    rule: record.rule,
   };
 }
 

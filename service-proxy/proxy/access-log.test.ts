@@ -18,6 +18,7 @@ test("a line has the fields of the schema in its order, and only those", () => {
     sourceIdentity: "spiffe://cluster.local/ns/shop/sa/web",
     endpointIdentity: "spiffe://cluster.local/ns/shop/sa/db",
     carrier: "tunnel",
+    rule: "NetworkPolicy shop/db ingress[0]",
   });
   const line = formatAccessLine(Object.assign(full, { authorization: "Bearer secret" }));
   const names = Object.keys(JSON.parse(line) as object);

@@ -50,8 +50,8 @@ export function sourceAddress(
 }
 
 /**
- * What an upstream connection says of the client: the address it comes from, and the pod of this
- * node whose identity it may show.
+ * What an upstream connection says of the client: who it is, the address it comes from, and the pod
+ * of this node whose identity it may show.
  */
 export function dialOptions(
   client: Pick<Client, "address" | "kind">,
@@ -59,6 +59,7 @@ export function dialOptions(
 ): DialOptions {
   return {
     to,
+    source: client.address,
     ...(from === undefined ? {} : { from }),
     ...(client.kind === "pod" ? { client: client.address } : {}),
   };

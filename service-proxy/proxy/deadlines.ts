@@ -6,6 +6,8 @@ export interface Expiring {
   /** By the sweep's clock; infinite when nothing limits it. */
   readonly deadlineMs: number;
   onDeadline(nowMs: number): void;
+  /** Policies changed: ends if they allow it no more. Missing where there is nothing to ask. */
+  rejudge?(): void;
 }
 
 /** The period a sweep should have. */
@@ -24,6 +26,11 @@ export class Deadlines {
 
   remove(one: Expiring): void {
     this.#all.delete(one);
+  }
+
+  /** Has everyone who can ask anew whether it may go on. */
+  rejudge(): void {
+    for (const one of this.#all) one.rejudge?.();
   }
 
   /** Tells everyone whose deadline passed. They may remove themselves, or move their deadline. */

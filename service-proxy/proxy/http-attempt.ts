@@ -103,6 +103,7 @@ function outcomeOf(result: Result): Outcome {
     case "cancelled":
       return result;
     case "limit":
+    case "denied":
     case "bad-request":
       return "cancelled";
     default:

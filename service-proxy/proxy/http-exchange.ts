@@ -6,6 +6,7 @@ import type { H1Body } from "../../lib/http/h1-head.ts";
 import { type FieldLines, fieldValue } from "../../lib/http/message.ts";
 import { type Failure, type Result, resultOfGrpcStatus, resultOfStatus } from "../model/edge.ts";
 import type { RouteRule } from "../model/route-table.ts";
+import type { AllowedRequest } from "./guarded-http-requests.ts";
 import { countUnsent } from "./http-attempt.ts";
 import type {
   ClientRequest,
@@ -30,7 +31,7 @@ import { addVia } from "./route-via.ts";
 
 const NO_FIELDS: FieldLines = [];
 
-export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
+export class HttpExchange implements ClientStreamOwner, ForwardingOwner, AllowedRequest {
   readonly #parts: HttpParts;
   readonly #door: HttpDoor;
   readonly #client: ClientStream;
@@ -39,6 +40,8 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
   #rule: RouteRule | undefined;
   #routed: Forwarded | undefined;
   #forwarding: ForwardedRequest | undefined;
+  /** The policy's rule that does, where requests are judged. */
+  #deniedBy: string | undefined;
   /** Of the final response; 0 before it. */
   #status = 0;
   #grpcStatus: number | undefined;
@@ -60,10 +63,13 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
     if (head.method === "CONNECT") {
       return this.#answer(plainAnswer(405, "CONNECT is not served"), "bad-request");
     }
-    const routed = routeRequest(head, this.#door, this.#parts);
+    const routed =
+      this.#door.guard?.route(head, this.#client.protocol, this) ??
+      routeRequest(head, this.#door, this.#parts);
     this.#rule = routed.rule;
     switch (routed.kind) {
       case "failure":
+        this.#deniedBy = routed.deniedBy;
         return this.#fail(routed.failure);
       case "answer": {
         const { status, fields } = routed.head;
@@ -130,6 +136,11 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
     this.#client.abort();
   }
 
+  onDenied(rule: string): void {
+    this.#deniedBy = rule;
+    this.onForwardingFailed("denied");
+  }
+
   onAppetite(isHungry: boolean): void {
     if (isHungry) this.#client.resume();
     else this.#client.pause();
@@ -173,6 +184,7 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
   #finish(result: Result, failure: Failure | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    this.#door.guard?.over(this);
     const forwarding = this.#forwarding;
     const isTunnel = forwarding?.isTunnel === true;
     const durationMs = this.#parts.reactor.nowMs - this.#startedMs;
@@ -189,15 +201,16 @@ export class HttpExchange implements ClientStreamOwner, ForwardingOwner {
       received: this.#request.head,
       forwarded: this.#routed?.head,
       route,
-      endpoint: forwarding?.endpoint ?? "",
+      endpoint: forwarding?.endpoint ?? this.#door.guard?.pod ?? "",
       status: this.#status,
       grpcStatus: this.#grpcStatus,
       failure,
+      deniedBy: this.#deniedBy ?? forwarding?.deniedBy,
       budgetExhausted: forwarding?.budgetExhausted === true,
       attempts: forwarding?.attempts ?? 0,
       durationMs,
       upstreamMs: forwarding?.upstreamMs,
-      proof: forwarding?.proof,
+      proof: this.#door.guard?.proof ?? forwarding?.proof,
       receivedBytes,
       sentBytes,
     });

@@ -7,6 +7,7 @@ import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { FieldLines } from "../../lib/http/message.ts";
 import type { Failure, Result } from "../model/edge.ts";
 import { sourceAddress } from "./client.ts";
+import { ClientGuard } from "./client-guard.ts";
 import type { Expiring } from "./deadlines.ts";
 import { type Amounts, type EdgeOfRequest, HttpAttempt } from "./http-attempt.ts";
 import type { ClientRequest, ClientResponse } from "./http-client-stream.ts";
@@ -53,6 +54,8 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   attempts = 0;
   /** It would have been tried again. */
   budgetExhausted = false;
+  /** The policy's rule that did not let it go on, where this node knows. */
+  deniedBy: string | undefined;
   readonly #parts: HttpParts;
   readonly #door: HttpDoor;
   readonly #routed: Forwarded;
@@ -207,17 +210,36 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
     else this.#attemptFailed("timeout");
   }
 
+  /** What streams for long would outlive what allowed it; others are judged when they come. */
+  rejudge(): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined || this.#state === "over") return;
+    const guard = new ClientGuard(this.#parts.dialer, this.#door.client);
+    if (guard.permits(attempt.endpoint.endpoint)) return;
+    this.deniedBy = guard.rule;
+    this.#cancelUpstream();
+    this.#owner.onForwardingFailed("denied");
+  }
+
   /** Picks an endpoint and gets a connection to it. */
   #try(): void {
     this.#move("dial");
     const { reactor, random, pools } = this.#parts;
     const { client, side, dialled, port } = this.#door;
     const { group, session } = this.#routed;
-    const asked = { clientAddress: client.address, avoid: this.#failed };
+    const guard = new ClientGuard(this.#parts.dialer, client);
+    const { permits } = guard;
+    const asked = { clientAddress: client.address, avoid: this.#failed, permits };
+    const kept = session?.endpointOf(group, this.#failed);
     const endpoint =
-      session?.endpointOf(group, this.#failed) ??
-      group.endpoints.pick(asked, reactor.nowMs, random);
-    if (endpoint === undefined) return this.#owner.onForwardingFailed("no-endpoints");
+      kept !== undefined && permits(kept.endpoint)
+        ? kept
+        : group.endpoints.pick(asked, reactor.nowMs, random);
+    if (endpoint === undefined) {
+      this.deniedBy = guard.rule;
+      const why = guard.rule === undefined ? "no-endpoints" : "denied";
+      return this.#owner.onForwardingFailed(why);
+    }
     this.attempts++;
     const attempt = new HttpAttempt(this.#parts, endpoint, this.#names());
     this.#attempt = attempt;

@@ -4,6 +4,7 @@
 import type { H1Body } from "../../lib/http/h1-head.ts";
 import type { RequestHead } from "../../lib/http/message.ts";
 import { sourceAddress } from "./client.ts";
+import { ClientGuard } from "./client-guard.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { HttpParts } from "./http-parts.ts";
 import type { HttpDoor } from "./http-routing.ts";
@@ -59,7 +60,8 @@ export class MirroredRequest implements UpstreamOwner, Expiring {
   static send(parts: HttpParts, door: HttpDoor, request: MirrorRequest): void {
     const { client, side, dialled, port } = door;
     const { group } = request;
-    const asked = { clientAddress: client.address };
+    const { permits } = new ClientGuard(parts.dialer, client);
+    const asked = { clientAddress: client.address, permits };
     const endpoint = group.endpoints.pick(asked, parts.reactor.nowMs, parts.random);
     if (endpoint === undefined || !parts.mirrors.tryTake()) return;
     endpoint.started();

@@ -18,6 +18,7 @@ export interface RequestFacts {
   readonly status: number;
   readonly grpcStatus: number | undefined;
   readonly failure: Failure | undefined;
+  readonly deniedBy: string | undefined;
   readonly budgetExhausted: boolean;
   readonly attempts: number;
   readonly durationMs: number;
@@ -64,6 +65,7 @@ function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): Request
     sourceIdentity: proof?.source,
     endpointIdentity: proof?.endpoint,
     carrier: proof?.carrier,
+    rule: facts.deniedBy,
   };
 }
 

@@ -60,6 +60,7 @@ export function decideRetry(
       return { freshness: "new", backoffMs: 0, atFault: false };
     case "connect-failed":
     case "connect-timeout":
+    case "denied":
       if (!byRule && attempts > MORE_ATTEMPTS) return undefined;
       return { freshness: "any", backoffMs: 0, atFault: true };
     case "timeout":
@@ -90,6 +91,7 @@ export function failureOfEnd(end: Exclude<AttemptEnd, object>): Failure {
       return "reset";
     case "timeout":
     case "limit":
+    case "denied":
       return end;
     default:
       return end satisfies never;

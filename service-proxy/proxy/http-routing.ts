@@ -8,6 +8,7 @@ import type { FrontendSide } from "../model/proxy-plan.ts";
 import { normalisePath } from "../model/route-path.ts";
 import type { RouteBackend, RouteRule } from "../model/route-table.ts";
 import type { Client } from "./client.ts";
+import type { RequestGuard } from "./guarded-http-requests.ts";
 import { RequestSession } from "./http-session.ts";
 import type { ProxyTables, ServedGroup, ServedPort } from "./proxy-tables.ts";
 import { chooseBackend, isMirrored } from "./route-choice.ts";
@@ -27,6 +28,8 @@ export interface HttpDoor {
   readonly service: string;
   /** Serves what no route is for. */
   readonly defaultRule: RouteRule;
+  /** Judges each request, of a port with rules about them; no route counts there. */
+  readonly guard?: RequestGuard;
 }
 
 /** A request on its way. */
@@ -46,7 +49,13 @@ export type Routed =
   | Forwarded
   /** Answered by a filter. */
   | { readonly kind: "answer"; readonly rule: RouteRule; readonly head: ResponseHead }
-  | { readonly kind: "failure"; readonly rule: RouteRule | undefined; readonly failure: Failure };
+  | {
+      readonly kind: "failure";
+      readonly rule: RouteRule | undefined;
+      readonly failure: Failure;
+      /** The policy's rule. */
+      readonly deniedBy?: string;
+    };
 
 /** Where routes lead, and what they leave to chance and to the clock. */
 export interface RoutingParts {

@@ -314,3 +314,53 @@ suite("ClientIP affinity", () => {
     assert.notEqual(group.pick(CLIENT, 9_002, random), second);
   });
 });
+
+suite("endpoints that a client may not reach", () => {
+  const allow =
+    (...addresses: readonly string[]): NonNullable<PickRequest["permits"]> =>
+    ({ address }) =>
+      addresses.includes(address);
+
+  for (const algorithm of ALL) {
+    test(`${algorithm}: are never chosen, and without another nobody is`, () => {
+      const group = makeGroup(5, { algorithm });
+      const random = sampleRandom(3);
+      for (let i = 0; i < 200; i++) {
+        const clientAddress = `10.9.0.${i}`;
+        const permits = allow("10.0.0.2", "10.0.0.4");
+        const state = group.pick({ clientAddress, permits }, i, random);
+        assert.ok(state !== undefined && permits(state.endpoint));
+        assert.equal(group.pick({ clientAddress, permits: allow() }, i, random), undefined);
+      }
+    });
+  }
+
+  test("are not taken where all others have just failed, nor in a panic", () => {
+    const group = makeGroup(2, { algorithm: "random" });
+    const random = sampleRandom(4);
+    const permits = allow("10.0.0.1");
+    const only = group.pick({ ...CLIENT, permits }, 0, random);
+    assert.ok(only !== undefined);
+    assert.equal(group.pick({ ...CLIENT, permits, avoid: [only] }, 0, random), only);
+    assert.ok(fail(only, 5, 0, "connect-failed"));
+    assert.equal(group.pick({ ...CLIENT, permits }, 1, random), only);
+    fail(picked(group, "10.0.0.2:80", 1), 5, 1, "connect-failed");
+    assert.equal(group.pick({ ...CLIENT, permits }, 2, random), only);
+  });
+
+  test("are left by a client that was pinned to one", () => {
+    const group = makeGroup(4, { algorithm: "random", affinitySeconds: 100 });
+    const random = sampleRandom(5);
+    const first = group.pick(CLIENT, 0, random);
+    const permits: PickRequest["permits"] = ({ address }) => address !== first?.endpoint.address;
+    const second = group.pick({ ...CLIENT, permits }, 1, random);
+    assert.ok(second !== undefined && second !== first);
+    assert.equal(group.pick({ ...CLIENT, permits }, 2, random), second);
+  });
+
+  test("make room for those of other zones", () => {
+    const group = makeGroup(4, { algorithm: "peak-ewma" }, { zones: ["a", "b"], zone: "a" });
+    const permits = allow("10.0.0.2");
+    assert.equal(group.pick({ ...CLIENT, permits }, 0, sampleRandom(6))?.key, "10.0.0.2:80");
+  });
+});

@@ -1,7 +1,7 @@
 // The endpoints of one group as a worker sees them, and the choice among them. A new plan changes
 // who is in; what is known about those who stay is kept.
 
-import type { Balancing, ProxyGroup } from "../model/proxy-plan.ts";
+import type { Balancing, ProxyEndpoint, ProxyGroup } from "../model/proxy-plan.ts";
 import { AffinityTable } from "./affinity-table.ts";
 import { isPanic, mayEject } from "./outlier-ejection.ts";
 import { EndpointState, endpointKey } from "./picker-endpoint.ts";
@@ -16,6 +16,8 @@ export interface PickRequest {
   readonly hash?: number | undefined;
   /** Where this request failed before: taken again only when there is nothing else. */
   readonly avoid?: readonly EndpointState[] | undefined;
+  /** Others are never taken; missing: all may be. */
+  readonly permits?: ((endpoint: ProxyEndpoint) => boolean) | undefined;
 }
 
 /** With so many under way in its own zone, on one worker, a request may leave the zone. */
@@ -60,7 +62,7 @@ export class EndpointGroup {
 
   /**
    * Chooses an endpoint: the client's own (affinity), else by the group's algorithm. Does not count
-   * it as started. Undefined only when the plan has no endpoint at all.
+   * it as started. Undefined only when the plan has no endpoint, or none that is permitted.
    * @param random in [0, 1)
    */
   pick(request: PickRequest, nowMs: number, random: () => number): EndpointState | undefined {
@@ -100,12 +102,27 @@ export class EndpointGroup {
       if (accepted !== undefined) return accepted;
     }
     const state = this.#chooseByLoad(this.#near, this.#usable, nowMs, random);
-    if (state === undefined || request.avoid?.includes(state) !== true) return state;
-    // Rare enough, after a failure, to look at everybody.
-    const others = (all: readonly EndpointState[]): EndpointState[] =>
-      all.filter((other) => request.avoid?.includes(other) !== true);
-    const near = this.#near && others(this.#near);
-    return this.#chooseByLoad(near, others(this.#usable), nowMs, random) ?? state;
+    const { avoid, permits } = request;
+    const isFit = state === undefined || avoid?.includes(state) !== true;
+    if (isFit && (state === undefined || permits?.(state.endpoint) !== false)) return state;
+    return this.#chooseOther(request, nowMs, random);
+  }
+
+  /** Rare enough, after a failure or a refusal, to look at everybody. */
+  #chooseOther(
+    { avoid, permits }: PickRequest,
+    nowMs: number,
+    random: () => number,
+  ): EndpointState | undefined {
+    const permitted =
+      permits === undefined
+        ? this.#members
+        : this.#members.filter(({ endpoint }) => permits(endpoint));
+    const usable = permitted.filter((state) => this.#panic || !isEjected(state));
+    const fresh = usable.filter((state) => avoid?.includes(state) !== true);
+    const candidates = [fresh, usable].find(({ length }) => length > 0) ?? permitted;
+    const near = this.#near && candidates.filter(({ endpoint }) => endpoint.zone === this.#zone);
+    return this.#chooseByLoad(near, candidates, nowMs, random);
   }
 
   #chooseByLoad(
@@ -121,8 +138,9 @@ export class EndpointGroup {
     return any !== undefined && any.inFlight < local.inFlight ? any : local;
   }
 
-  #accepts(state: EndpointState, { avoid }: PickRequest): boolean {
+  #accepts(state: EndpointState, { avoid, permits }: PickRequest): boolean {
     if (!state.planned || (!this.#panic && isEjected(state))) return false;
+    if (permits?.(state.endpoint) === false) return false;
     return avoid === undefined || !avoid.includes(state);
   }
 

@@ -16,6 +16,7 @@ import { RequestTaps } from "./access-log-tap.ts";
 import { type Client, clientOf, countRefusal, edgeService, sideFor } from "./client.ts";
 import { Deadlines, SWEEP_PERIOD_MS } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
+import { type GuardedConnection, GuardedHttp } from "./guarded-http.ts";
 import { HttpConnection } from "./http-connection.ts";
 import { MirrorLimit } from "./http-mirror.ts";
 import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
@@ -58,6 +59,8 @@ export interface Drain {
   readonly onIdle: () => void;
 }
 
+/** Policies may change often; what goes on is judged anew so often at most. */
+const REJUDGE_PERIOD_MS = 1_000;
 /** Where access lines go; everything else is said on standard error. */
 const STANDARD_OUTPUT = 1;
 
@@ -67,6 +70,9 @@ export class ProxyWorker {
   readonly #settings: WorkerSettings;
   readonly #served = new Set<Served>();
   readonly #sweep: NodeJS.Timeout;
+  /** Of what policies said when all that goes on was last judged. */
+  #judgedRevision: number;
+  #rejudgeMs = 0;
   #listeners: readonly Listener[] = [];
   #onIdle: (() => void) | undefined;
 
@@ -91,9 +97,8 @@ export class ProxyWorker {
       accessLog: new AccessLog(settings.accessLogShare, fileWriter(STANDARD_OUTPUT)),
       taps: new RequestTaps((id, request) => tell({ kind: "tapped", id, request })),
     };
-    this.#sweep = setInterval(() => {
-      this.#parts.deadlines.sweep(reactor.nowMs);
-    }, SWEEP_PERIOD_MS);
+    this.#judgedRevision = dialer.revision;
+    this.#sweep = setInterval(() => this.#onSweep(reactor.nowMs), SWEEP_PERIOD_MS);
   }
 
   apply(delta: ProxyPlanDelta): void {
@@ -114,6 +119,17 @@ export class ProxyWorker {
         }),
       ),
     );
+  }
+
+  /** Serves a connection to a pod's port, of which every request is judged. */
+  guard(connection: GuardedConnection): GuardedHttp {
+    const guarded = new GuardedHttp(this.#parts, connection, () => {
+      this.#served.delete(guarded);
+      this.#idleIfEmpty();
+    });
+    this.#served.add(guarded);
+    if (this.#onIdle !== undefined) guarded.drain();
+    return guarded;
   }
 
   /** Shows requests that pass the filter, until `untap`. */
@@ -211,6 +227,15 @@ export class ProxyWorker {
     const group = key === undefined ? undefined : this.tables.group(key);
     if (group === undefined) return undefined;
     return new TcpRelay(this.#parts, down, { client, side, port, group, route: "", onEnd });
+  }
+
+  #onSweep(nowMs: number): void {
+    const { deadlines, dialer } = this.#parts;
+    deadlines.sweep(nowMs);
+    if (dialer.revision === this.#judgedRevision || nowMs < this.#rejudgeMs) return;
+    this.#judgedRevision = dialer.revision;
+    this.#rejudgeMs = nowMs + REJUDGE_PERIOD_MS;
+    deadlines.rejudge();
   }
 
   #idleIfEmpty(): void {

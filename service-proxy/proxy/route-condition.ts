@@ -50,7 +50,7 @@ function compileValue({ kind, value }: ValueMatch): (text: string) => boolean {
 }
 
 /** Lines of one name are one value, joined by commas (RFC 9110 §5.3); Host is the authority. */
-function headerValue(head: RequestHead, name: string): string | undefined {
+export function headerValue(head: RequestHead, name: string): string | undefined {
   if (name === "host") return head.authority === "" ? undefined : head.authority;
   const fields: FieldLines = head.fields;
   let value: string | undefined;

@@ -42,6 +42,8 @@ const SWEEP_MS = 5;
 export class SampleHttpProxy {
   readonly parts: HttpParts;
   readonly connections = new Set<HttpConnection>();
+  /** Ports that policies forbid, with the rule. */
+  readonly refused = new Map<number, string>();
   readonly #reactor = new Reactor(() => performance.now());
   readonly #records: RequestRecord[] = [];
   readonly #sweep: NodeJS.Timeout;
@@ -49,7 +51,7 @@ export class SampleHttpProxy {
 
   constructor(options: SampleHttpProxyOptions) {
     const reactor = this.#reactor;
-    const dialer = loopbackDialer(reactor);
+    const dialer = loopbackDialer(reactor, this.refused);
     const deadlines = new Deadlines();
     const output = new OutputBuffer(reactor, GATHERED_BYTES);
     const tables = new ProxyTables(() => 0);

@@ -34,6 +34,8 @@ const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed(
 export class SampleRelay {
   /** What the relay takes for the time, beyond what has passed. */
   aheadMs = 0;
+  /** Ports that policies forbid, with the rule. */
+  readonly refused = new Map<number, string>();
   /** Relays that ended. */
   ended = 0;
   readonly parts: StreamParts;
@@ -71,7 +73,7 @@ export class SampleRelay {
     );
     this.parts = {
       reactor,
-      dialer: loopbackDialer(reactor),
+      dialer: loopbackDialer(reactor, this.refused),
       tables,
       deadlines: new Deadlines(),
       random: sampleRandom(1),

@@ -159,3 +159,53 @@ test("PROXY protocol: the endpoint is told who the client is, before its first b
   assert.equal(bytes.readUInt16BE(26), client.remotePort);
   assert.equal(bytes.subarray(28).toString(), "hello");
 });
+
+test("a client that may reach no endpoint is reset, and no endpoint hears of it", async () => {
+  const { port, sockets } = await backend();
+  const rig = relay({ groups: { web: [port] } });
+  rig.refused.set(port, "NetworkPolicy shop/web");
+  assert.equal(await endOf(await rig.client()), "ECONNRESET");
+  await until(() => rig.ended === 1);
+  assert.deepEqual(rig.results(), { denied: 1 });
+  assert.equal(sockets.length, 0);
+});
+
+test("a client is led to the endpoints that it may reach", async () => {
+  const { port } = await backend((socket) => void socket.end("allowed"));
+  const other = await backend((socket) => void socket.end("forbidden"));
+  const rig = relay({ groups: { web: [other.port, port] } });
+  rig.refused.set(other.port, "NetworkPolicy shop/web");
+  for (let i = 0; i < 4; i++) {
+    const client = await rig.client();
+    assert.equal((await readAll(client)).toString(), "allowed");
+    client.end();
+  }
+});
+
+test("a connection that policies allow no more is reset at both ends", async () => {
+  const { port, sockets } = await backend((socket) => void socket.write("hello"));
+  const rig = relay({ groups: { web: [port] } });
+  const client = await rig.client();
+  await once(client, "data");
+  rig.parts.deadlines.rejudge();
+  assert.equal(rig.ended, 0);
+  rig.refused.set(port, "NetworkPolicy shop/web");
+  const server = sockets[0] ?? assert.fail();
+  const ends = [endOf(client), endOf(server)];
+  rig.parts.deadlines.rejudge();
+  assert.deepEqual(await Promise.all(ends), ["ECONNRESET", "ECONNRESET"]);
+  assert.deepEqual(rig.results(), { denied: 1 });
+});
+
+test("policies that changed while a connection was dialled hold for it", async () => {
+  const { port } = await backend((socket) => void socket.write("hello"));
+  const rig = relay({ groups: { web: [port] } });
+  const { dialer } = rig.parts;
+  const dial = dialer.dial.bind(dialer);
+  dialer.dial = (options, owner) => {
+    rig.refused.set(port, "NetworkPolicy shop/web");
+    return dial(options, owner);
+  };
+  assert.equal(await endOf(await rig.client()), "ECONNRESET");
+  assert.deepEqual(rig.results(), { denied: 1 });
+});

@@ -5,6 +5,7 @@ import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { Result } from "../model/edge.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
 import { type Client, countRefusal, edgeService } from "./client.ts";
+import { ClientGuard } from "./client-guard.ts";
 import type { Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
 import type { ServedGroup, ServedPort } from "./proxy-tables.ts";
@@ -35,6 +36,8 @@ export class TcpRelay implements Expiring {
   readonly #downSide: Direction;
   #dial: UpstreamDial | undefined;
   #dialled: Dialled | undefined;
+  /** Of the policies when it was dialled. */
+  readonly #revision: number;
   #edge = -1;
   #received = 0;
   #sent = 0;
@@ -44,6 +47,7 @@ export class TcpRelay implements Expiring {
   /** @param down accepted, and paused */
   constructor(parts: StreamParts, down: ByteStream, request: TcpRelayRequest) {
     this.#parts = parts;
+    this.#revision = parts.dialer.revision;
     this.#request = request;
     this.#down = down;
     this.#downSide = new Direction(this);
@@ -77,6 +81,8 @@ export class TcpRelay implements Expiring {
     if (group.plan.proxyProtocol) stream.push(formatProxyHeader(client, this.#down.local));
     this.#down.resume();
     if (early !== undefined) this.carried(this.#downSide, early, 0, early.length);
+    // Policies may have changed since it was dialled.
+    if (this.#parts.dialer.revision !== this.#revision) this.rejudge();
   }
 
   onDialFailed(why: DialFailure): void {
@@ -127,6 +133,13 @@ export class TcpRelay implements Expiring {
     this.#down.awaitReader();
     this.#dialled?.stream.awaitReader();
     this.deadlineMs = Math.min(idleMs, nowMs + STALLED_AFTER_MS);
+  }
+
+  rejudge(): void {
+    const endpoint = this.#dialled?.endpoint.endpoint;
+    if (endpoint === undefined) return;
+    const guard = new ClientGuard(this.#parts.dialer, this.#request.client);
+    if (!guard.permits(endpoint)) this.abort("denied");
   }
 
   /** Bytes are not ours to end: a relay lasts until the peers end it, or the time is over. */

@@ -17,23 +17,25 @@ function rigOf(ports: readonly number[]): SampleRelay {
   return rig;
 }
 
-/** Dials the group "web" of ports; those of `silent` never answer, those of `own` cannot start. */
+/** Dials the group "web" of ports; those of `silent` never answer, those of `own` cannot start, `denied` ones may not. */
 async function dial(options: {
   readonly ports: readonly number[];
   readonly silent?: readonly number[];
   readonly own?: readonly number[];
+  readonly denied?: readonly number[];
   /** @default a fresh one */
   readonly rig?: SampleRelay;
 }) {
-  const { ports, silent = [], own = [] } = options;
+  const { ports, silent = [], own = [], denied = [] } = options;
   const rig = options.rig ?? rigOf(ports);
   const attempts: number[] = [];
   const { dialer } = rig.parts;
   const watched: Dialer = {
-    isPersonal: () => false,
+    ...dialer,
     dial(to, owner) {
       attempts.push(to.to.port);
       if (own.includes(to.to.port)) return "EMFILE";
+      if (denied.includes(to.to.port)) return "EACCES";
       return silent.includes(to.to.port) ? unanswered(rig, to.to) : dialer.dial(to, owner);
     },
   };
@@ -122,4 +124,20 @@ test("who cancels hears nothing, and nothing stays under way", async () => {
   const nothing = new Promise((resolve) => setTimeout(resolve, 20, "nothing"));
   assert.equal(await Promise.race([result, other.result, nothing]), "nothing");
   assert.equal(group.endpoints.inFlight() + other.group.endpoints.inFlight(), 0);
+});
+
+test("a refusal by policy is no endpoint's fault: others are tried, and nobody is ejected", async () => {
+  const backend = await SampleBackend.start();
+  open.push(backend);
+  const { port } = backend;
+  const rig = rigOf([1, 2]);
+  for (let i = 0; i < 10; i++) {
+    const { result, attempts } = await dial({ ports: [], rig, denied: [1, 2] });
+    assert.equal(await result, "denied");
+    assert.deepEqual(new Set(attempts), new Set([1, 2]));
+  }
+  const group = rig.parts.tables.group("web") ?? assert.fail();
+  assert.deepEqual(group.endpoints.ejected(rig.parts.reactor.nowMs), []);
+  const { result } = await dial({ ports: [1, port], denied: [1] });
+  assert.equal(await result, port);
 });

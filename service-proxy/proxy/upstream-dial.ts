@@ -4,6 +4,7 @@
 import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { FrontendSide } from "../model/proxy-plan.ts";
 import { type Client, dialOptions, sourceAddress } from "./client.ts";
+import { ClientGuard } from "./client-guard.ts";
 import type { Expiring } from "./deadlines.ts";
 import type { EndpointState } from "./picker-endpoint.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
@@ -24,7 +25,7 @@ export interface Dialled {
   readonly connectMs: number;
 }
 
-export type DialFailure = "no-endpoints" | "connect-failed" | "timeout" | "limit";
+export type DialFailure = "no-endpoints" | "connect-failed" | "timeout" | "limit" | "denied";
 
 /** Hears one of the two, once, never from within the constructor's call. */
 export interface DialOwner {
@@ -34,6 +35,8 @@ export interface DialOwner {
 
 /** Beside the first. The connect timeout is for all of them together. */
 const MORE_ATTEMPTS = 2;
+/** What policies say, here or at the endpoint's node. No endpoint is to blame. */
+export const DENIED = "EACCES";
 /** What this machine is short of: ports, descriptors, memory. No endpoint is to blame. */
 export const OWN_FAILURES = /^(EADDRINUSE|EADDRNOTAVAIL|EAGAIN|EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
 
@@ -42,6 +45,7 @@ export class UpstreamDial implements StreamOwner, Expiring {
   readonly #request: DialRequest;
   readonly #owner: DialOwner;
   readonly #failed: EndpointState[] = [];
+  readonly #guard: ClientGuard;
   readonly #endMs: number;
   deadlineMs = Number.POSITIVE_INFINITY;
   #stream: ByteStream | undefined;
@@ -54,11 +58,12 @@ export class UpstreamDial implements StreamOwner, Expiring {
     this.#parts = parts;
     this.#request = request;
     this.#owner = owner;
+    this.#guard = new ClientGuard(parts.dialer, request.client);
     this.#startedMs = parts.reactor.nowMs;
     this.#endMs = this.#startedMs + request.connectTimeoutMs;
     parts.deadlines.add(this);
     const first = this.#pick();
-    if (first === undefined) this.#fail("no-endpoints");
+    if (first === undefined) this.#fail(this.#guard.rule === undefined ? "no-endpoints" : "denied");
     else this.#attempt(first);
   }
 
@@ -116,10 +121,11 @@ export class UpstreamDial implements StreamOwner, Expiring {
 
   #attemptFailed(code: string): void {
     if (this.#over) return;
-    const outcome = OWN_FAILURES.test(code) ? "cancelled" : "connect-failed";
+    const isDenied = code === DENIED;
+    const outcome = isDenied || OWN_FAILURES.test(code) ? "cancelled" : "connect-failed";
     this.#endpoint?.finished(this.#parts.reactor.nowMs, outcome, this.#elapsedMs());
     const next = this.#nextPick();
-    if (next === undefined) this.#fail("connect-failed");
+    if (next === undefined) this.#fail(isDenied ? "denied" : "connect-failed");
     else this.#attempt(next);
   }
 
@@ -134,7 +140,8 @@ export class UpstreamDial implements StreamOwner, Expiring {
   #pick(): EndpointState | undefined {
     const { reactor, random } = this.#parts;
     const { group, client } = this.#request;
-    const asked = { clientAddress: client.address, avoid: this.#failed };
+    const { permits } = this.#guard;
+    const asked = { clientAddress: client.address, avoid: this.#failed, permits };
     return group.endpoints.pick(asked, reactor.nowMs, random);
   }
 

@@ -6,7 +6,7 @@ import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
 import { dialOptions } from "./client.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
-import { OWN_FAILURES } from "./upstream-dial.ts";
+import { DENIED, OWN_FAILURES } from "./upstream-dial.ts";
 import type { UpstreamFailure, UpstreamTarget } from "./upstream-pool-stream.ts";
 
 export interface UpstreamDialParts {
@@ -66,7 +66,8 @@ export class UpstreamDialling implements StreamOwner, Expiring {
   }
 
   onClosed(code: string | undefined): void {
-    this.#fail(OWN_FAILURES.test(code ?? "") ? "limit" : "connect-failed");
+    if (code === DENIED) this.#fail("denied");
+    else this.#fail(OWN_FAILURES.test(code ?? "") ? "limit" : "connect-failed");
   }
 
   onDeadline(): void {

@@ -15,6 +15,8 @@ import type { ServedGroup } from "./proxy-tables.ts";
 export type UpstreamFailure =
   | "connect-failed"
   | "connect-timeout"
+  /** Policies forbid the connection. */
+  | "denied"
   /** A limit of connections. */
   | "limit"
   /** The endpoint said that it has not processed the request and never will. */

@@ -22,8 +22,8 @@ type NodeBinaryName =
   | "echo-server"
   | "pause"
   | "gateway-api-conformance";
-/** Foreign code that judges our certificates and tunnels. */
-type InteropBinaryName = "hbone-peer" | "certificate-lint";
+/** Foreign code that judges our certificates, tunnels and policies. */
+type InteropBinaryName = "hbone-peer" | "certificate-lint" | "cyclonus-oracle";
 export type BinaryName = ClusterBinaryName | NodeBinaryName | InteropBinaryName;
 
 /** How to build one program: `command` is its Go package in the module pinned in `folder`. */
@@ -109,6 +109,12 @@ const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
     command: ".",
     lasts: "half a minute",
   },
+  "cyclonus-oracle": {
+    folder: "../policy-oracle/cyclonus",
+    module: "github.com/mattfenwick/cyclonus",
+    command: ".",
+    lasts: "a minute",
+  },
 };
 /** What `--all` makes ready. */
 export const BINARY_NAMES: readonly (ClusterBinaryName | InteropBinaryName)[] = [
@@ -118,6 +124,7 @@ export const BINARY_NAMES: readonly (ClusterBinaryName | InteropBinaryName)[] = 
   "kube-proxy",
   "hbone-peer",
   "certificate-lint",
+  "cyclonus-oracle",
 ];
 
 /** Go fetches the toolchain that a go.mod names by itself from this version on. */

@@ -1,6 +1,7 @@
 // Our tunnels in this process, on addresses of its namespace: the door of enrolled pods, and a
 // client on behalf of one. What a worker does around them, TPROXY above all, is not here.
 
+import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { parseAddress } from "../../lib/ip/address.ts";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
@@ -77,6 +78,7 @@ export class TunnelNode implements Disposable {
       frames: new OutputBuffer(reactor, GATHERED_BYTES),
       telemetry: this.#telemetry,
       authorize: authorize ?? (() => ({ kind: "allow" }) as const),
+      inspect: () => assert.fail("no rule is about requests"),
       onFinished: (record: TunnelRecord) => void this.records.push(record),
       wallMs: Date.now,
       random: Math.random,

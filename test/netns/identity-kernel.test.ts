@@ -12,6 +12,8 @@ import { FAMILIES, until } from "./served-node.ts";
 const MODES = { "pod-1-1": "strict", "pod-1-2": "permissive", "pod-2-1": "strict" } as const;
 const STRICT_SERVICE = 1;
 const OPEN_SERVICE = 2;
+const FAR_SERVICE = 3;
+const SHARED_PORT = 40_000;
 const TUNNEL = { port: 15_008 } as const;
 
 for (const cni of ["routed", "bridge"] as const) {
@@ -22,6 +24,7 @@ for (const cni of ["routed", "bridge"] as const) {
       await rig.served.serve(
         { number: STRICT_SERVICE, pods: ["pod-1-1"], spec: { type: "NodePort" } },
         { number: OPEN_SERVICE, pods: ["pod-1-2"], spec: { type: "NodePort" } },
+        { number: FAR_SERVICE, pods: ["pod-2-1"] },
       );
       await rig.startServing();
     });
@@ -52,6 +55,17 @@ for (const cni of ["routed", "bridge"] as const) {
         ] as const) {
           assert.equal(await rig.ask(from, to, family), "direct", `${from} → ${to}`);
         }
+      });
+
+      test(`${family}: a door takes calls from a port that one to a Service had before`, async () => {
+        const call = async (address: string, port: number): Promise<string> => {
+          const options = { sourcePort: SHARED_PORT };
+          return answerOf(await rig.served.probe("pod-1-2").tcp(address, port, options));
+        };
+        // Its replies come from the pod as well: conntrack tells the two apart by another port.
+        const { address, port } = rig.served.address("cluster", FAR_SERVICE, family);
+        assert.equal(await call(address, port), "pod-2-1");
+        assert.equal(await call(rig.pod("pod-2-1").addresses[family], APPLICATION_PORT), "direct");
       });
 
       test(`${family}: a strict pod takes no plaintext from anywhere`, async () => {

@@ -19,6 +19,7 @@ import { removeLaneRoutes } from "../../service-proxy/apply/lane-routes.ts";
 import { NftApply } from "../../service-proxy/apply/nft-apply.ts";
 import { removeOwnTables } from "../../service-proxy/apply/own-tables.ts";
 import { parseNodeFlags } from "../../service-proxy/config/node-flags.ts";
+import type { GateAnswer, GatedPods, LaneGate } from "../../service-proxy/model/lane-gate.ts";
 import {
   chainChanges,
   REMOVAL,
@@ -26,6 +27,7 @@ import {
   wholeTransaction,
 } from "../../service-proxy/plan/changes.ts";
 import type { FamilyPlan } from "../../service-proxy/plan/family-plan.ts";
+import { answerElements } from "../../service-proxy/plan/lane-gate-plan.ts";
 import type { LaneOptions } from "../../service-proxy/plan/lane-marks.ts";
 import { NodePlan } from "../../service-proxy/plan/node-plan.ts";
 import type { Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
@@ -43,6 +45,18 @@ export interface LaneAgentCalls {
       readonly flags: readonly string[];
       readonly manifests: readonly Manifest[];
       readonly lane?: LaneOptions;
+      /** Connections have to pass a gate, which is open at first. */
+      readonly isGated?: boolean;
+    };
+    readonly reply: null;
+  };
+  /** Who may connect from now on to the entry point with that key of `vips`, beside those before. */
+  readonly gate: {
+    readonly request: {
+      readonly family: Family;
+      readonly key: string;
+      readonly pods: GatedPods;
+      readonly answer: GateAnswer;
     };
     readonly reply: null;
   };
@@ -81,8 +95,8 @@ if (import.meta.main) {
     stop.signal,
   );
   answerCalls<LaneAgentCalls>({
-    async install({ flags, manifests, lane }) {
-      plans = await planNode(flags, manifests);
+    async install({ flags, manifests, lane, isGated = false }) {
+      plans = await planNode(flags, manifests, isGated);
       await kernel.commit(
         plans.map((plan) => {
           const { family } = plan.options;
@@ -92,6 +106,24 @@ if (import.meta.main) {
           return transaction(family, [...REMOVAL, ...changes]);
         }),
       );
+      return null;
+    },
+    async gate({ family, key, pods, answer }) {
+      const plan = plans.find(({ options }) => options.family === family);
+      const id = plan?.ledger.wanted.get("vips")?.get(key)?.data ?? assert.fail(key);
+      const elements = [
+        ...pods.all.map((pod) => ({ set: "lane-pods", key: pod })),
+        ...pods.isolated.map((pod) => ({ set: "lane-isolated", key: pod })),
+        ...answerElements(id, answer),
+      ];
+      const changes = elements.map(
+        ({ set, key: one }): Change => ({
+          kind: "add-elements",
+          set: setSpec(set),
+          elements: [{ key: one }],
+        }),
+      );
+      await kernel.commit([transaction(family, changes)]);
       return null;
     },
     async move({ direction, keys }) {
@@ -131,6 +163,7 @@ if (import.meta.main) {
 async function planNode(
   flags: readonly string[],
   manifests: readonly Manifest[],
+  isGated: boolean,
 ): Promise<readonly FamilyPlan[]> {
   const store = makeStore(["Service", "EndpointSlice", "Node", "ServiceCIDR"]);
   const parsers = {
@@ -145,7 +178,8 @@ async function planNode(
     store.put(parsed.object);
   }
   const { settings } = parseNodeFlags(flags, () => assert.fail("no file is named"));
-  const table = tableSettings(settings, "node-1", []);
+  const gate: LaneGate = { gatedPods: () => ({ all: [], isolated: [] }), ask: () => [] };
+  const table = { ...tableSettings(settings, "node-1", []), ...(isGated && { gate }) };
   return new NodePlan(table, store, await readHostAddresses(), new Map()).families;
 }
 

@@ -7,6 +7,7 @@ import type { Family } from "../../lib/nft/objects.ts";
 import { LineCaller } from "../../playground/line-calls.ts";
 import type { OpenConnection } from "../../playground/probe.ts";
 import type { ProbeOptions, ProbeResult } from "../../playground/probe-protocol.ts";
+import type { GateAnswer, GatedPods } from "../../service-proxy/model/lane-gate.ts";
 import type { LaneOptions } from "../../service-proxy/plan/lane-marks.ts";
 import {
   nodeManifest,
@@ -28,6 +29,13 @@ const ENTRIES: readonly Entry[] = ["cluster", "nodePort", "external", "balancer"
 /** Who answered, in one word: a pod, `inside` or `outside` of the lane, or the failure. */
 export type Answer = string;
 
+export interface LaneRigOptions {
+  readonly lane?: LaneOptions;
+  readonly flags?: readonly string[];
+  /** @default false */
+  readonly isGated?: boolean;
+}
+
 export class LaneRig implements AsyncDisposable {
   readonly served: ServedNode;
   readonly agent: LineCaller<LaneAgentCalls>;
@@ -46,7 +54,7 @@ export class LaneRig implements AsyncDisposable {
   static async build(
     options: ServedNodeOptions,
     services: readonly TestService[],
-    more: { readonly lane?: LaneOptions; readonly flags?: readonly string[] } = {},
+    more: LaneRigOptions = {},
   ): Promise<LaneRig> {
     const rig = new LaneRig(await ServedNode.build(options));
     try {
@@ -60,10 +68,7 @@ export class LaneRig implements AsyncDisposable {
     return rig;
   }
 
-  async install(
-    services: readonly TestService[],
-    more: { readonly lane?: LaneOptions; readonly flags?: readonly string[] } = {},
-  ): Promise<void> {
+  async install(services: readonly TestService[], more: LaneRigOptions = {}): Promise<void> {
     const { served } = this;
     const nodes = served.playground.nodes.map(nodeManifest);
     const objects = services.flatMap((service) => served.manifests(service));
@@ -71,6 +76,7 @@ export class LaneRig implements AsyncDisposable {
       flags: ["--source=dir:/", `--cluster-cidr=${CLUSTER_CIDRS}`, ...(more.flags ?? [])],
       manifests: [SERVICE_CIDR_MANIFEST, ...nodes, ...objects],
       ...(more.lane === undefined ? {} : { lane: more.lane }),
+      ...(more.isGated === undefined ? {} : { isGated: more.isGated }),
     });
   }
 
@@ -81,6 +87,16 @@ export class LaneRig implements AsyncDisposable {
   /** All entry points of a Service, into the lane or out of it. */
   async move(direction: "in" | "out", number: number): Promise<void> {
     await this.agent.call("move", { direction, keys: this.#keys(number) });
+  }
+
+  /** Who may connect to the ClusterIP of a Service; see `LaneAgentCalls`. */
+  async gate(
+    number: number,
+    family: Family,
+    gate: { readonly pods: GatedPods; readonly answer: GateAnswer },
+  ): Promise<void> {
+    const { address, port } = this.served.address("cluster", number, family);
+    await this.agent.call("gate", { family, key: `${address} . tcp . ${port}`, ...gate });
   }
 
   /** From now on the lanes hear that a worker lives. */

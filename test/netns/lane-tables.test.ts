@@ -9,13 +9,14 @@ import { listLinks } from "../../lib/netlink/link.ts";
 import { RouteSocket } from "../../lib/netlink/route-socket.ts";
 import { openNetlinkKernel } from "../../lib/nft/kernel.ts";
 import { openCommandKernel } from "../../lib/nft/nft-command.ts";
-import type { Change, Transaction } from "../../lib/nft/objects.ts";
+import type { Change, Family, Transaction } from "../../lib/nft/objects.ts";
 import { formatTransaction } from "../../lib/nft/text.ts";
 import { ensureLaneRoutes, removeLaneRoutes } from "../../service-proxy/apply/lane-routes.ts";
 import { ALIVE_RENEWAL, chainChanges, transaction } from "../../service-proxy/plan/changes.ts";
+import { DENIED_COUNTER } from "../../service-proxy/plan/lane-gate-rules.ts";
 import { DEFAULT_LANE, LIFT_LINKS } from "../../service-proxy/plan/lane-marks.ts";
 import { liftBridges, liftRemoval, liftTransactions } from "../../service-proxy/plan/lift-plan.ts";
-import { demandedChains, SETS } from "../../service-proxy/plan/ruleset.ts";
+import { demandedChains, setSpec, tableSets } from "../../service-proxy/plan/ruleset.ts";
 import { enterOwnNamespace, run, sh } from "./own-namespace.ts";
 
 const FAMILIES = ["ip", "ip6"] as const;
@@ -24,14 +25,19 @@ const NONE: ReadonlySet<number> = new Set();
 enterOwnNamespace();
 
 for (const family of FAMILIES) {
-  for (const onDead of ["kernel", "refuse"] as const) {
-    test(`${family}: nft prints the lanes' chains as it reads them, ${onDead}`, async () => {
+  for (const [onDead, gated] of [
+    ["kernel", false],
+    ["refuse", true],
+  ] as const) {
+    const which = `${onDead}${gated ? ", with a gate" : ""}`;
+    test(`${family}: nft prints the lanes' chains as it reads them, ${which}`, async () => {
       const lane = { ...DEFAULT_LANE, onDead };
       const detector = { kind: "bridge", interface: "cni0" } as const;
       const options = {
         family,
         detector,
         lane,
+        gated,
         masqueradeAll: false,
         masqueradeMark: 0x4000,
         nodePortsEverywhere: true,
@@ -41,10 +47,12 @@ for (const family of FAMILIES) {
         { kind: "add-table" },
         { kind: "delete-table" },
         { kind: "add-table" },
-        ...SETS.filter(({ dynamic }) => dynamic === undefined).map(
-          (set): Change => ({ kind: "add-set", set }),
-        ),
+        { kind: "add-counter", counter: DENIED_COUNTER },
+        ...tableSets(options)
+          .filter(({ dynamic }) => dynamic === undefined)
+          .map((set): Change => ({ kind: "add-set", set })),
         ...chainChanges(demandedChains(options, demand)),
+        ...(gated ? gateElements(family) : []),
         ...ALIVE_RENEWAL,
       ];
       await sameThroughBothDoors([transaction(family, changes)]);
@@ -120,6 +128,25 @@ test("a pair of links is made once, up, and removed with both ends", async () =>
   );
   socket.close();
 });
+
+function gateElements(family: Family): readonly Change[] {
+  const [client, blocks] =
+    family === "ip"
+      ? ["10.71.1.2", ["0:1 . 0.0.0.0/0", "0:2 . 0.0.0.0/1", "0:2 . 192.0.2.0/24"]]
+      : ["fd71::2", ["0:1 . ::/0", "0:2 . ::/1", "0:2 . fd77::/16"]];
+  const add = (set: string, ...keys: readonly string[]): Change => ({
+    kind: "add-elements",
+    set: setSpec(set),
+    elements: keys.map((key) => ({ key })),
+  });
+  return [
+    add("lane-pods", client),
+    add("lane-isolated", client),
+    add("lane-guarded", "0:1", "0:2"),
+    add("lane-allow", `${client} . 0:1`),
+    add("lane-allow-blocks", ...blocks),
+  ];
+}
 
 /** What our encoder makes is what nft makes of our text. */
 async function sameThroughBothDoors(transactions: readonly Transaction[]): Promise<void> {

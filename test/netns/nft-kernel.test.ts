@@ -58,6 +58,43 @@ for (const family of ["ip", "ip6"] as const) {
     });
   });
 
+  test(`${family}: lists of intervals are printed as written, however long`, async () => {
+    const [low, high, host, many] =
+      family === "ip"
+        ? ["10.0.0.1-10.0.0.6", "192.168.0.7-255.255.255.255", "10.9.0.1", "172.16"]
+        : ["fd00::1-fd00::6", "fd09::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fd01::1", "fd02:"];
+    const long = Array.from({ length: 900 }, (_, i) =>
+      family === "ip" ? `${many}.${i >> 7}.${(i & 127) * 2}` : `${many}:${(i * 2).toString(16)}`,
+    ).map((address) => (address.endsWith(":0") ? `${many}:` : address));
+    const key = [{ kind: "field", field: "saddr" }] as const;
+    const ports = [
+      { kind: "field", field: "meta l4proto" },
+      { kind: "field", field: "th dport" },
+    ] as const;
+    const lists = [
+      { kind: "in-list", key, elements: [low, host, high] },
+      { kind: "in-list", key, elements: long },
+      { kind: "in-list", key: ports, elements: ["tcp . 80-90", "udp . 53"] },
+      { kind: "in-list", key: ports, elements: ["sctp . 0-65535"] },
+    ] as const;
+    const rules = lists.map((match): Change => ({ kind: "add-rule", chain: "c", rule: [match] }));
+    await withKernel(openNetlinkKernel, async (kernel) => {
+      const chain: Change = { kind: "add-chain", chain: { name: "c" } };
+      const changes = [{ kind: "add-table" } as const, chain, ...rules];
+      await kernel.commit([{ family, table: TABLE, changes }]);
+      const printed = nft("list", "chain", family, TABLE, "c").replaceAll(/\s+/g, " ");
+      for (const { elements } of lists) {
+        const [first = ""] = elements;
+        assert(printed.includes(first), `${first} in ${printed.slice(0, 400)}`);
+      }
+      const listed = printed.match(/\{ [^{}]* \}/g)?.map((list) => list.split(",").length);
+      assert.deepEqual(listed, [3, 900, 2, 1]);
+      const contents = await kernel.read(family, TABLE);
+      assert.equal(contents?.chains.get("c")?.length, 4);
+      assert.equal(contents?.sets.size, 0);
+    });
+  });
+
   test(`${family}: every prefix length and its negation is printed as written`, async () => {
     const lengths = family === "ip" ? [0, 1, 7, 8, 9, 24, 31, 32] : [0, 1, 8, 9, 64, 65, 127, 128];
     const prefixes = lengths.map((length) => {

@@ -4,7 +4,6 @@
 
 export type Intern = (text: string) => string;
 export type Labels = Readonly<Record<string, string>>;
-export type InternLabels = (labels: Labels) => Labels;
 
 /** More different values than this are passed through: the table must not outgrow its use. */
 export const MAX_INTERNED = 20_000;
@@ -13,9 +12,9 @@ export function makeIntern(): Intern {
   return makeTable((text) => text);
 }
 
-/** Labels of the same text in the same order are one record; an API server sorts them. */
-export function makeLabelsIntern(): InternLabels {
-  return makeTable((labels) => JSON.stringify(labels));
+/** Values of the same text in the same order are one: an API server sorts what has no order. */
+export function makeJsonIntern<T>(): (value: T) => T {
+  return makeTable((value) => JSON.stringify(value));
 }
 
 /** Interns nothing. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeIntern, makeLabelsIntern } from "./intern.ts";
+import { makeIntern, makeJsonIntern } from "./intern.ts";
 import { type Pod, parsePod } from "./pod.ts";
 
 const metadata = { namespace: "shop", name: "web-1", uid: "u", resourceVersion: "1" };
@@ -64,13 +64,50 @@ test("ambient's annotation counts only with the value that its own agent writes"
   assert.equal(annotated(true), false);
 });
 
-test("pods with the same labels share one record", () => {
-  const interns = { text: makeIntern(), labels: makeLabelsIntern() };
+test("pods with the same labels and ports share one record of each", () => {
+  const interns = {
+    text: makeIntern(),
+    labels: makeJsonIntern<Pod["labels"]>(),
+    ports: makeJsonIntern<Pod["ports"]>(),
+  };
   const [a, b, c] = ["web", "web", "db"].map((app) => {
-    const parsed = parsePod({ metadata: { ...metadata, labels: { app } } }, interns);
-    return parsed.kind === "ok" ? parsed.object.labels : assert.fail();
+    const spec = { containers: [{ ports: [{ name: app, containerPort: 1 }] }] };
+    const parsed = parsePod({ metadata: { ...metadata, labels: { app } }, spec }, interns);
+    return parsed.kind === "ok" ? parsed.object : assert.fail();
   });
-  assert.deepEqual(a, { app: "web" });
-  assert.equal(a, b);
-  assert.deepEqual(c, { app: "db" });
+  assert.deepEqual(a?.labels, { app: "web" });
+  assert.equal(a?.labels, b?.labels);
+  assert.equal(a?.ports, b?.ports);
+  assert.deepEqual(c?.labels, { app: "db" });
+  assert.deepEqual(c?.ports, [{ name: "db", protocol: "TCP", port: 1 }]);
+});
+
+test("named ports of containers and of sidecars are told, and of nothing that ends", () => {
+  const port = (name: string, containerPort: unknown, protocol?: unknown): object => ({
+    ports: [{ name, containerPort, ...(protocol !== undefined && { protocol }) }],
+  });
+  const { ports } = read({
+    spec: {
+      containers: [port("http", 8080), port("dns", 53, "UDP"), { ports: [{ containerPort: 1 }] }],
+      initContainers: [
+        { ...port("metrics", 9090), restartPolicy: "Always" },
+        port("migrate", 7000),
+      ],
+    },
+  });
+  assert.deepEqual(ports, [
+    { name: "metrics", protocol: "TCP", port: 9090 },
+    { name: "http", protocol: "TCP", port: 8080 },
+    { name: "dns", protocol: "UDP", port: 53 },
+  ]);
+});
+
+test("ports that cannot be read are left out, and no pod has more than 256", () => {
+  const faulty = [null, { name: "A", containerPort: 1 }, { name: "a", containerPort: 0 }];
+  const other = { name: "a", containerPort: 1, protocol: "ICMP" };
+  const list = (ports: unknown): object => ({ spec: { containers: [{ ports }] } });
+  assert.deepEqual(read(list([...faulty, other])).ports, []);
+  assert.deepEqual(read({ spec: { containers: { ports: 1 } } }).ports, []);
+  const many = Array(1e5).fill({ name: "a", containerPort: 1 });
+  assert.equal(read(list(many)).ports.length, 256);
 });

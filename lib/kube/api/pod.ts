@@ -1,9 +1,18 @@
 // core/v1 Pod: who has which address on a node, and what its labels say.
 
 import { parseAddress } from "../../ip/address.ts";
-import { asList, asRecord, asText, formatValue, textRecord } from "./fields.ts";
+import {
+  asList,
+  asPort,
+  asRecord,
+  asText,
+  formatValue,
+  type JsonRecord,
+  textRecord,
+} from "./fields.ts";
 import { invalidObject, isName, readHead } from "./head.ts";
-import { type Intern, type InternLabels, type Labels, noIntern } from "./intern.ts";
+import { type Intern, type Labels, noIntern } from "./intern.ts";
+import { isPortName, isTransportProtocol, type TransportProtocol } from "./network-policy.ts";
 import type { Parsed } from "./parsed.ts";
 
 export interface Pod {
@@ -18,6 +27,8 @@ export interface Pod {
   /** Canonical, at most one of each family; empty for one of the host's network, and when over. */
   readonly addresses: readonly string[];
   readonly labels: Labels;
+  /** Those of its containers that have names. */
+  readonly ports: readonly ContainerPort[];
   /** It shares its node's network: its addresses are the node's. */
   readonly hostNetwork: boolean;
   /** All its containers have ended for good. */
@@ -26,13 +37,22 @@ export interface Pod {
   readonly ambientRedirection: boolean;
 }
 
+export interface ContainerPort {
+  readonly name: string;
+  readonly protocol: TransportProtocol;
+  readonly port: number;
+}
+
 /** Shares what many pods repeat, when those of a whole cluster are kept: 320 bytes a pod. */
 export interface PodInterns {
   readonly text: Intern;
-  readonly labels: InternLabels;
+  readonly labels: (labels: Labels) => Labels;
+  readonly ports: (ports: Pod["ports"]) => Pod["ports"];
 }
 
-const NO_INTERNS: PodInterns = { text: noIntern, labels: (labels) => labels };
+const NO_INTERNS: PodInterns = { text: noIntern, labels: (same) => same, ports: (same) => same };
+const NO_PORTS: Pod["ports"] = [];
+const MAX_PORTS = 256;
 const OVER = new Set(["Succeeded", "Failed"]);
 const AMBIENT_ANNOTATION = "ambient.istio.io/redirection";
 
@@ -54,6 +74,7 @@ export function parsePod(value: unknown, interns: PodInterns = NO_INTERNS): Pars
   const isOver = OVER.has(asText(status["phase"]));
   const listed = asList(status["podIPs"]).map((one) => asRecord(one)["ip"]);
   const addresses = [...listed, status["podIP"]].flatMap((one) => parseAddress(one) ?? []);
+  const ports = readPorts(spec);
   const object: Pod = {
     kind: "Pod",
     namespace: interns.text(namespace),
@@ -64,9 +85,25 @@ export function parsePod(value: unknown, interns: PodInterns = NO_INTERNS): Pars
     serviceAccount: interns.text(serviceAccount),
     addresses: hostNetwork || isOver ? [] : [...new Set(addresses)].slice(0, 2),
     labels: interns.labels(textRecord(metadata["labels"])),
+    ports: ports.length === 0 ? NO_PORTS : interns.ports(ports),
     hostNetwork,
     isOver,
     ambientRedirection: asRecord(metadata["annotations"])[AMBIENT_ANNOTATION] === "enabled",
   };
   return { kind: "ok", object, problems: problems.take() };
+}
+
+/** Of containers that run as long as the pod does: of init containers, sidecars alone. */
+function readPorts(spec: JsonRecord): Pod["ports"] {
+  const sidecars = asList(spec["initContainers"]).filter(
+    (container) => asRecord(container)["restartPolicy"] === "Always",
+  );
+  const containers = [...sidecars, ...asList(spec["containers"])];
+  const ports = containers.flatMap((container) => asList(asRecord(container)["ports"]));
+  return ports.slice(0, MAX_PORTS).flatMap((value) => {
+    const { name, protocol = "TCP", containerPort } = asRecord(value);
+    const port = asPort(containerPort);
+    if (!isPortName(name) || !isTransportProtocol(protocol) || port === undefined) return [];
+    return [{ name, protocol, port }];
+  });
 }

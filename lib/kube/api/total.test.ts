@@ -4,16 +4,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isReservedAddress, parseAddress } from "../../ip/address.ts";
+import { parseClusterNetworkPolicy } from "./cluster-network-policy.ts";
 import { parseEndpointSlice } from "./endpoint-slice.ts";
 import { parseGrpcRoute } from "./grpc-route.ts";
 import { parseHttpRoute } from "./http-route.ts";
+import { parseMeshPolicy } from "./mesh-policy.ts";
 import { parseNamespace } from "./namespace.ts";
+import { parseNetworkPolicy } from "./network-policy.ts";
 import { parseNode } from "./node.ts";
 import { parsePod } from "./pod.ts";
 import { parseReferenceGrant } from "./reference-grant.ts";
 import { parseService } from "./service.ts";
 import { parseConfigMap } from "./config-map.ts";
 import { parseServiceAccount } from "./service-account.ts";
+import { parseServiceAccountPolicy } from "./service-account-policy.ts";
 import { parseServiceCidr } from "./service-cidr.ts";
 import { parseTcpRoute } from "./tcp-route.ts";
 import { parseTlsRoute } from "./tls-route.ts";
@@ -86,7 +90,43 @@ const routeRule = record({
   retry: record({ codes: list(anything), attempts: anything, backoff: text }),
   sessionPersistence: record({ type: text, sessionName: text, absoluteTimeout: text }),
 });
+const selector = record({
+  matchLabels: maybe(fc.dictionary(fc.string(), text)),
+  matchExpressions: list(record({ key: text, operator: text, values: list(text) })),
+});
+const policyPeer = record({
+  podSelector: selector,
+  namespaceSelector: selector,
+  ipBlock: record({ cidr: text, except: list(text) }),
+  serviceAccounts: list(record({ name: text, namespace: text, namespaceSelector: selector })),
+  namespaces: selector,
+  pods: record({ namespaceSelector: selector, podSelector: selector }),
+  networks: list(text),
+  domainNames: list(text),
+});
+const policyRule = record({
+  name: text,
+  action: maybe(fc.constantFrom("Accept", "Deny", "Pass")),
+  from: list(policyPeer),
+  to: list(policyPeer),
+  ports: list(record({ protocol: text, port: anything, endPort: anything })),
+  protocols: list(
+    record({ tcp: record({ destinationPort: anything }), destinationNamedPort: text }),
+  ),
+  http: list(record({ methods: list(text), path: record({ type: text, value: text }) })),
+  grpc: list(record({ service: text, method: text })),
+});
 const spec = record({
+  podSelector: selector,
+  policyTypes: list(text),
+  ingress: list(policyRule),
+  egress: list(policyRule),
+  subject: policyPeer,
+  tier: text,
+  priority: anything,
+  default: text,
+  exceptions: list(policyPeer),
+  containers: list(record({ ports: list(port) })),
   nodeName: text,
   serviceAccountName: text,
   hostNetwork: anything,
@@ -150,6 +190,10 @@ const PARSERS = {
   parseTlsRoute,
   parseReferenceGrant,
   parseXMesh,
+  parseNetworkPolicy,
+  parseClusterNetworkPolicy,
+  parseServiceAccountPolicy,
+  parseMeshPolicy,
 };
 
 for (const [name, parse] of Object.entries(PARSERS)) {
@@ -188,8 +232,9 @@ test("values that no JSON has, such as cycles, are survived too", () => {
   const cycle: Record<string, unknown> = { name: "web" };
   cycle["metadata"] = cycle;
   const lists = { ports: [cycle], rules: [cycle], parentRefs: [cycle], from: [cycle], to: [cycle] };
-  cycle["spec"] = { clusterIP: cycle, type: cycle, ...lists };
-  for (const list of ["matches", "filters", "backendRefs"]) cycle[list] = [cycle];
+  const policy = { podSelector: cycle, subject: cycle, ingress: [cycle], egress: [cycle] };
+  cycle["spec"] = { clusterIP: cycle, type: cycle, ...lists, ...policy, exceptions: [cycle] };
+  for (const list of ["matches", "filters", "backendRefs", "ports", "http"]) cycle[list] = [cycle];
   for (const parse of Object.values(PARSERS)) assert.ok(parse(cycle));
   assert.ok(parseService(10n));
 });

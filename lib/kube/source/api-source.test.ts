@@ -5,8 +5,8 @@ import { test } from "node:test";
 import { systemClock } from "../../clock/system-clock.ts";
 import { makeKubeClient } from "../client.ts";
 import { type FakeApiOptions, FakeApiServer } from "../fake-api-server.ts";
-import { makeStore } from "../store.ts";
-import { type ApiSourceOptions, runApiSource } from "./api-source.ts";
+import { type Kind, type KubeStore, makeStore } from "../store.ts";
+import { type ApiSourceOptions, POLICY_KINDS, runApiSource } from "./api-source.ts";
 import { CONTRACT_NODE, type SourceHarness, testSource, until } from "./source-contract.ts";
 
 async function makeHarness(options: FakeApiOptions): Promise<SourceHarness> {
@@ -48,7 +48,7 @@ async function makeHarness(options: FakeApiOptions): Promise<SourceHarness> {
 testSource("API source, list by WatchList", () => makeHarness({}));
 testSource("API source, list by pages", () => makeHarness({ watchList: false }));
 
-test("pods of other nodes are watched only on demand", async () => {
+test("other nodes and their pods are watched only on demand, and policies of all kinds", async () => {
   const server = await FakeApiServer.start({});
   const client = makeKubeClient(
     { server: server.url, token: { kind: "none" }, insecureSkipTlsVerify: false },
@@ -56,10 +56,14 @@ test("pods of other nodes are watched only on demand", async () => {
   );
   for (const nodeName of [CONTRACT_NODE, "another-node"]) {
     server.put({ kind: "Pod", metadata: { name: `on-${nodeName}` }, spec: { nodeName } });
+    server.put({ kind: "Node", metadata: { name: nodeName } });
   }
-  const podsOf = async (more: Partial<ApiSourceOptions>): Promise<readonly string[]> => {
+  const policies = POLICY_KINDS.filter((kind) => kind.endsWith("Policy"));
+  for (const kind of policies) server.put({ kind, metadata: { name: "default" }, spec: {} });
+  const read = async (more: Partial<ApiSourceOptions>): Promise<KubeStore> => {
     const stop = new AbortController();
-    const store = makeStore(["Pod"]);
+    const kinds: readonly Kind[] = ["Pod", "Node", ...policies];
+    const store = makeStore(kinds);
     const running = runApiSource({
       client,
       nodeName: CONTRACT_NODE,
@@ -68,20 +72,25 @@ test("pods of other nodes are watched only on demand", async () => {
       random: () => 0,
       signal: stop.signal,
       onEvent: () => {},
-      kinds: ["Pod"],
+      kinds,
       ...more,
     });
     await until(store, () => store.synced);
     stop.abort();
     await running;
-    return [...store.pods.keys()].sort();
+    return store;
   };
   try {
-    assert.deepEqual(await podsOf({}), ["default/on-contract-node"]);
-    assert.deepEqual(await podsOf({ pods: "all" }), [
-      "default/on-another-node",
-      "default/on-contract-node",
-    ]);
+    const store = await read({});
+    assert.deepEqual([...store.pods.keys()], ["default/on-contract-node"]);
+    assert.deepEqual([...store.nodes.keys()], [CONTRACT_NODE]);
+    assert.deepEqual([...store.networkPolicies.keys()], ["default/default"]);
+    assert.deepEqual([...store.clusterNetworkPolicies.keys()], ["default"]);
+    assert.deepEqual([...store.serviceAccountPolicies.keys()], ["default/default"]);
+    assert.deepEqual([...store.meshPolicies.keys()], ["default"]);
+    const all = await read({ pods: "all", nodes: "all" });
+    assert.deepEqual(all.pods.size, 2);
+    assert.deepEqual([...all.nodes.keys()].sort(), ["another-node", CONTRACT_NODE]);
   } finally {
     client.close();
     await server.close();

@@ -3,8 +3,8 @@
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../../clock/clock.ts";
 import { parseEndpointSlice } from "../api/endpoint-slice.ts";
-import { makeIntern, makeLabelsIntern } from "../api/intern.ts";
-import { parsePod } from "../api/pod.ts";
+import { type Labels, makeIntern, makeJsonIntern } from "../api/intern.ts";
+import { type Pod, parsePod } from "../api/pod.ts";
 import type { KubeClient } from "../client.ts";
 import type { WatchedResource } from "../resource-sink.ts";
 import { type Kind, type KubeStore, ROUTE_KINDS } from "../store.ts";
@@ -15,7 +15,7 @@ import { SLICE_SELECTOR, serviceSelector } from "./selection.ts";
 
 export interface ApiSourceOptions {
   readonly client: KubeClient;
-  /** This node's name; of all Nodes only this one is watched. */
+  /** This node's name. */
   readonly nodeName: string;
   /** Made for the same kinds. */
   readonly store: KubeStore;
@@ -30,6 +30,8 @@ export interface ApiSourceOptions {
   readonly kinds?: readonly Kind[];
   /** Peers of a tunnel are pods elsewhere. @default "of-node" */
   readonly pods?: "of-node" | "all";
+  /** Policies may name all. @default "own" */
+  readonly nodes?: "own" | "all";
   /** Looks over the shoulder of every parser. @default nobody does */
   readonly adapt?: (resource: WatchedResource) => WatchedResource;
 }
@@ -47,6 +49,15 @@ export const ALL_KINDS: readonly Kind[] = [
 
 /** What a node needs that gives its pods identities. */
 export const IDENTITY_KINDS: readonly Kind[] = [...ALL_KINDS, "ServiceAccount"];
+
+/** What a node needs that enforces policies, of all pods and Nodes. */
+export const POLICY_KINDS: readonly Kind[] = [
+  ...IDENTITY_KINDS,
+  "NetworkPolicy",
+  "ClusterNetworkPolicy",
+  "ServiceAccountPolicy",
+  "MeshPolicy",
+];
 
 /** Fills the store until `signal` aborts. Never rejects: what fails is told and tried again. */
 export async function runApiSource(options: ApiSourceOptions): Promise<void> {
@@ -72,14 +83,14 @@ function watchedResource(kind: Kind, options: ApiSourceOptions): WatchedResource
     return { ...resource, parse: (value) => parseEndpointSlice(value, text) };
   }
   if (kind !== "Pod") return resource;
-  const interns = { text, labels: makeLabelsIntern() };
+  const interns = { text, labels: makeJsonIntern<Labels>(), ports: makeJsonIntern<Pod["ports"]>() };
   return { ...resource, parse: (value) => parsePod(value, interns) };
 }
 
 /** What of a kind one node needs; nothing means all of it. */
 function selectionOf(
   kind: Kind,
-  { nodeName, serviceProxyName, pods }: ApiSourceOptions,
+  { nodeName, serviceProxyName, pods, nodes }: ApiSourceOptions,
 ): WatchedResource["query"] {
   switch (kind) {
     case "Service":
@@ -92,7 +103,7 @@ function selectionOf(
     case "Pod":
       return pods === "all" ? {} : { fieldSelector: `spec.nodeName=${nodeName}` };
     case "Node":
-      return { fieldSelector: `metadata.name=${nodeName}` };
+      return nodes === "all" ? {} : { fieldSelector: `metadata.name=${nodeName}` };
     default:
       return {};
   }

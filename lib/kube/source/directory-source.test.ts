@@ -174,3 +174,27 @@ test("ServiceAccounts and the pods of all nodes are read, for who wants them", a
     assert.ok(store.pods.has("default/there"));
   });
 });
+
+test("policies are read, and what is wrong in one is told by its line", async () => {
+  await withFolder(async ({ store, write }) => {
+    const policy = [
+      "apiVersion: networking.k8s.io/v1",
+      "kind: NetworkPolicy",
+      "metadata: { name: web }",
+      "spec:",
+      "  podSelector: {}",
+      "  ingress:",
+      "    - from:",
+      "        - podSelectors: {}",
+    ].join("\n");
+    await write("policy.yaml", policy);
+    await until(store, () => store.networkPolicies.has("default/web"));
+    const [rule] = store.networkPolicies.get("default/web")?.ingress ?? [];
+    assert.deepEqual(rule, { peers: [], ports: [] });
+    const [problem] = store.problems.get("file policy.yaml") ?? [];
+    assert.match(
+      `${problem?.object} ${problem?.field}`,
+      /^file policy\.yaml:8 spec\.ingress\[0\]\.from/,
+    );
+  });
+});

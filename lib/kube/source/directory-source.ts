@@ -7,7 +7,7 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Problem } from "../api/parsed.ts";
 import type { KubeStore } from "../store.ts";
 import type { WatchReport } from "../watch-report.ts";
-import { IDENTITY_KINDS } from "./api-source.ts";
+import { POLICY_KINDS } from "./api-source.ts";
 import { FolderWatch } from "./folder-watch.ts";
 import { type ManifestOptions, problemAt, readManifest } from "./manifest-file.ts";
 import { type FileState, mergeFiles, nextFileState } from "./manifest-set.ts";
@@ -15,11 +15,12 @@ import { type FileState, mergeFiles, nextFileState } from "./manifest-set.ts";
 export interface DirectorySourceOptions {
   /** The folder; it may come later than the source. Folders inside it are not read. */
   readonly path: string;
-  /** Made for IDENTITY_KINDS or some of them. */
+  /** Made for POLICY_KINDS or some of them. */
   readonly store: KubeStore;
   readonly clock: Clock;
-  /** Of all Nodes only this one is kept. */
   readonly nodeName: string;
+  /** As for the API source. */
+  readonly nodes?: "own" | "all";
   readonly signal: AbortSignal;
   readonly onEvent?: (report: WatchReport) => void;
   /** As for the API source. */
@@ -62,8 +63,8 @@ class Folder {
 
   constructor(options: DirectorySourceOptions) {
     this.#options = options;
-    const { nodeName, serviceProxyName } = options;
-    this.#manifestOptions = { nodeName, serviceProxyName };
+    const { nodeName, nodes = "own", serviceProxyName } = options;
+    this.#manifestOptions = { nodeName, nodes, serviceProxyName };
   }
 
   async scan(): Promise<void> {
@@ -116,7 +117,7 @@ class Folder {
     const { store } = this.#options;
     const states = new Map([...files].map(([name, { state }]) => [name, state]));
     const { objects, problems } = mergeFiles(states);
-    for (const kind of IDENTITY_KINDS) {
+    for (const kind of POLICY_KINDS) {
       store.replace(
         kind,
         objects.filter((object) => object.kind === kind),
@@ -132,7 +133,7 @@ class Folder {
   #tell(kind: WatchReport["kind"], why?: string): void {
     const { clock, onEvent } = this.#options;
     const atMs = clock.monotonicMs();
-    for (const resource of IDENTITY_KINDS) {
+    for (const resource of POLICY_KINDS) {
       onEvent?.({ resource, kind, atMs, ...(why !== undefined && { why }) });
     }
   }

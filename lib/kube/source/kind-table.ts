@@ -1,17 +1,21 @@
 // Every kind that a source reads: which API serves it, under which versions, and how it is parsed.
 
+import { parseClusterNetworkPolicy } from "../api/cluster-network-policy.ts";
 import { parseConfigMap } from "../api/config-map.ts";
 import { parseEndpointSlice } from "../api/endpoint-slice.ts";
 import { parseGrpcRoute } from "../api/grpc-route.ts";
 import type { Scope } from "../api/head.ts";
 import { parseHttpRoute } from "../api/http-route.ts";
+import { parseMeshPolicy } from "../api/mesh-policy.ts";
 import { parseNamespace } from "../api/namespace.ts";
+import { parseNetworkPolicy } from "../api/network-policy.ts";
 import { parseNode } from "../api/node.ts";
 import type { Parsed } from "../api/parsed.ts";
 import { parsePod } from "../api/pod.ts";
 import { parseReferenceGrant } from "../api/reference-grant.ts";
 import { parseService } from "../api/service.ts";
 import { parseServiceAccount } from "../api/service-account.ts";
+import { parseServiceAccountPolicy } from "../api/service-account-policy.ts";
 import { parseServiceCidr } from "../api/service-cidr.ts";
 import { parseTcpRoute } from "../api/tcp-route.ts";
 import { parseTlsRoute } from "../api/tls-route.ts";
@@ -105,6 +109,35 @@ export const KIND_TABLE: Readonly<Record<Kind, KindFacts>> = {
     plural: "xmeshes",
     presence: "optional",
     parse: parseXMesh,
+  },
+  NetworkPolicy: {
+    scope: "namespaced",
+    apiVersions: ["networking.k8s.io/v1"],
+    plural: "networkpolicies",
+    // Counting as empty where it may not be read, it would leave open what somebody closed.
+    presence: "required",
+    parse: parseNetworkPolicy,
+  },
+  ClusterNetworkPolicy: {
+    scope: "cluster",
+    apiVersions: ["policy.networking.k8s.io/v1alpha2"],
+    plural: "clusternetworkpolicies",
+    presence: "optional",
+    parse: parseClusterNetworkPolicy,
+  },
+  ServiceAccountPolicy: {
+    scope: "namespaced",
+    apiVersions: ["innermesh.io/v1alpha1"],
+    plural: "serviceaccountpolicies",
+    presence: "optional",
+    parse: parseServiceAccountPolicy,
+  },
+  MeshPolicy: {
+    scope: "cluster",
+    apiVersions: ["innermesh.io/v1alpha1"],
+    plural: "meshpolicies",
+    presence: "optional",
+    parse: parseMeshPolicy,
   },
 };
 

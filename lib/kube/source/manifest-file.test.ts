@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { type Manifest, readManifest } from "./manifest-file.ts";
 import { parseFieldPath } from "./manifest-text.ts";
 
-const OPTIONS = { nodeName: "node-a", serviceProxyName: undefined };
+const OPTIONS = { nodeName: "node-a", nodes: "own" as const, serviceProxyName: undefined };
 
 const read = (text: string, name = "a.yaml"): Manifest => readManifest(name, text, OPTIONS);
 
@@ -146,11 +146,18 @@ test("versions copied from a cluster do not count, for people edit files", () =>
   assert.equal(manifest.entries[0]?.object?.uid, "u");
 });
 
+test("other Nodes count only where all are wanted", () => {
+  const node = "apiVersion: v1\nkind: Node\nmetadata: { name: other }\n";
+  assert.deepEqual(ids(read(node)), []);
+  const all = { ...OPTIONS, nodes: "all" as const };
+  assert.deepEqual(ids(readManifest("a.yaml", node, all)), ["Node other"]);
+});
+
 test("a Service for another proxy counts only for that proxy", () => {
   const label = "service.kubernetes.io/service-proxy-name: other";
   const labelled = SERVICE.replace("name: web", `name: web\n  labels: { ${label} }`);
   assert.deepEqual(ids(read(labelled)), []);
-  const other = { nodeName: "node-a", serviceProxyName: "other" };
+  const other = { nodeName: "node-a", nodes: "own" as const, serviceProxyName: "other" };
   assert.deepEqual(ids(readManifest("a.yaml", labelled, other)), ["Service default/web"]);
   assert.deepEqual(ids(readManifest("a.yaml", SERVICE, other)), []);
 });

@@ -27,8 +27,9 @@ export type Manifest =
   | { readonly kind: "broken"; readonly problems: readonly Problem[] };
 
 export interface ManifestOptions {
-  /** Nodes of other names are left out. */
   readonly nodeName: string;
+  /** "own": Nodes of other names are left out. */
+  readonly nodes: "own" | "all";
   /** As for the API source. */
   readonly serviceProxyName: string | undefined;
 }
@@ -95,12 +96,13 @@ function readObject(value: unknown, options: ManifestOptions): ReadObject {
 function resultOf(
   kind: Kind,
   parsed: Parsed<KubeObject>,
-  { nodeName }: ManifestOptions,
+  { nodeName, nodes }: ManifestOptions,
 ): ReadObject {
   switch (parsed.kind) {
     case "ok": {
       const { object } = parsed;
-      if (object.kind === "Node" && object.name !== nodeName) return NOT_OURS;
+      const isOther = object.kind === "Node" && object.name !== nodeName;
+      if (isOther && nodes === "own") return NOT_OURS;
       const id = `${kind} ${keyOf(object)}`;
       // A version copied from a cluster says nothing about the file, which people edit.
       return { id, object: { ...object, resourceVersion: "" }, problems: parsed.problems };

@@ -1,0 +1,36 @@
+// Which policies hold on a node, as its agent tells the controller. Anybody in the cluster can ask
+// an agent: objects go by their uid, and nothing of what they say is told.
+
+import { asRecord, asText } from "../../lib/kube/api/fields.ts";
+
+/** Generations by uid. */
+export type HeldPolicies = ReadonlyMap<string, number>;
+
+export interface EnforcementReport {
+  readonly policies: HeldPolicies;
+  /** Why the node cannot do all that they say, a sentence each. */
+  readonly problems: readonly string[];
+}
+
+const MAX_PROBLEMS = 8;
+const MAX_PROBLEM_LENGTH = 512;
+
+export function formatEnforcement({ policies, problems }: EnforcementReport): string {
+  return JSON.stringify({
+    policies: Object.fromEntries(policies),
+    problems: problems.slice(0, MAX_PROBLEMS).map((one) => one.slice(0, MAX_PROBLEM_LENGTH)),
+  });
+}
+
+/** @throws SyntaxError when it is no JSON; whatever else is odd in it says nothing */
+export function parseEnforcement(text: string): EnforcementReport {
+  const { policies, problems } = asRecord(JSON.parse(text));
+  const known = Object.entries(asRecord(policies)).filter(
+    (entry): entry is [string, number] => typeof entry[1] === "number",
+  );
+  const said = Array.isArray(problems) ? problems.slice(0, MAX_PROBLEMS).map(asText) : [];
+  return {
+    policies: new Map(known),
+    problems: said.map((one) => one.slice(0, MAX_PROBLEM_LENGTH)),
+  };
+}

@@ -1,0 +1,11 @@
+// What rules about requests look at, of an HTTP request in the form in which it is forwarded.
+
+export interface RequestFacts {
+  readonly method: string;
+  /** Without its query; normalised. */
+  readonly path: string;
+  /** Lower-case, without a port. */
+  readonly host: string;
+  /** @param name lower-case */
+  header(name: string): string | undefined;
+}

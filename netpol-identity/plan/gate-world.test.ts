@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PolicySet } from "../evaluate/policy-set.ts";
+import { gateWorld } from "./gate-world.ts";
+import { samplePod } from "./sample-cluster.ts";
+import { NOBODY } from "./tunnel-plan.ts";
+
+const IDENTITY = "spiffe://cluster.local/ns/shop/sa/web";
+const GROUPS = { addresses: () => undefined, identities: () => undefined };
+
+function setOf(direction: "ingress" | "egress"): PolicySet {
+  const rules = { admin: [], denies: [], audits: [], baseline: [], provenPorts: [] };
+  return { id: direction, direction, otherwise: "deny", ...rules };
+}
+
+function world(...samples: readonly Parameters<typeof samplePod>[0][]) {
+  return gateWorld({
+    nodeName: "node-1",
+    pods: samples.map(samplePod),
+    index: {
+      setOf: ({ name }, direction) => (name === "free" ? undefined : setOf(direction)),
+      groups: GROUPS,
+    },
+    plan: {
+      workloads: new Map([["10.0.1.9", { identity: NOBODY, ...WORKLOAD }]]),
+      peers: new Map([["10.0.2.1", { identity: IDENTITY, uid: "" }]]),
+    },
+  });
+}
+
+const WORKLOAD = { uid: "", namespace: "", pod: "", mode: "strict" } as const;
+
+test("pods of this node are clients by what they may call, others only servers", () => {
+  const { pods, server } = world(
+    { name: "web", addresses: ["10.0.1.1", "fd00::1"] },
+    { name: "free", addresses: ["10.0.1.2"] },
+    { name: "far", node: "node-2", addresses: ["10.0.2.1"] },
+  );
+  assert.deepEqual(Object.fromEntries(pods), {
+    "10.0.1.1": { set: setOf("egress"), identity: null },
+    "fd00::1": { set: setOf("egress"), identity: null },
+    "10.0.1.2": { set: undefined, identity: null },
+  });
+  assert.deepEqual(server("10.0.2.1"), { set: setOf("ingress"), identity: IDENTITY });
+  assert.deepEqual(server("192.0.2.1"), { set: undefined, identity: null });
+});
+
+test("an address that several pods claim has what restricts one of them, and no identity", () => {
+  const { pods, server } = world(
+    { name: "free", addresses: ["10.0.1.9"] },
+    { name: "far", node: "node-2", addresses: ["10.0.1.9"] },
+  );
+  assert.deepEqual(pods.get("10.0.1.9"), { set: setOf("egress"), identity: null });
+  assert.deepEqual(server("10.0.1.9"), { set: setOf("ingress"), identity: null });
+});

@@ -1,0 +1,43 @@
+// What the gate of the lanes rests on, from the cluster's pods. Pure.
+
+import type { Address } from "../../lib/ip/address.ts";
+import type { Pod } from "../../lib/kube/api/pod.ts";
+import type { PolicyIndex } from "../evaluate/policy-index.ts";
+import type { Direction } from "../model/policy.ts";
+import type { GateSide, GateWorld } from "./lane-gate.ts";
+import { NOBODY, type TunnelPlan } from "./tunnel-plan.ts";
+import { workloadAddresses } from "./workload-addresses.ts";
+
+export interface GateSources {
+  readonly nodeName: string;
+  /** Of the whole cluster. */
+  readonly pods: Iterable<Pod>;
+  readonly index: Pick<PolicyIndex, "setOf" | "groups">;
+  readonly plan: Pick<TunnelPlan, "workloads" | "peers">;
+}
+
+/** To be made anew whenever one of the sources is another. */
+export function gateWorld({ nodeName, pods, index, plan }: GateSources): GateWorld {
+  const { owned, contested } = workloadAddresses(pods);
+  const identityAt = (address: Address): string | null => {
+    const { identity = NOBODY } = plan.workloads.get(address) ?? plan.peers.get(address) ?? {};
+    return identity === NOBODY ? null : identity;
+  };
+  // Where several pods claim an address, what restricts one of them restricts it.
+  const sideOf = (address: Address, claimants: readonly Pod[], direction: Direction): GateSide => {
+    const sets = claimants.map((pod) => index.setOf(pod, direction));
+    return { set: sets.find((set) => set !== undefined), identity: identityAt(address) };
+  };
+  const claimantsOf = (address: Address): readonly Pod[] => {
+    const owner = owned.get(address);
+    return owner === undefined ? (contested.get(address) ?? []) : [owner];
+  };
+  const own = [...owned.keys(), ...contested.keys()].filter((address) =>
+    claimantsOf(address).some((pod) => pod.nodeName === nodeName),
+  );
+  return {
+    pods: new Map(own.map((address) => [address, sideOf(address, claimantsOf(address), "egress")])),
+    server: (address) => sideOf(address, claimantsOf(address), "ingress"),
+    groups: index.groups,
+  };
+}

@@ -1,0 +1,326 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { cidrContains } from "../../lib/ip/cidr.ts";
+import { judge } from "../evaluate/judge.ts";
+import type { Groups, PolicySet, SetRule } from "../evaluate/policy-set.ts";
+import { type GateAnswer, type GateQuestion, type GateSide, LaneGate } from "./lane-gate.ts";
+
+const WEB = "spiffe://cluster.local/ns/shop/sa/web";
+const CART = "spiffe://cluster.local/ns/shop/sa/cart";
+const FREE: GateSide = { set: undefined, identity: null };
+
+type Members = Readonly<Record<string, readonly string[]>>;
+
+interface World {
+  readonly pods: Readonly<Record<string, GateSide>>;
+  readonly servers: Readonly<Record<string, GateSide>>;
+  readonly groups: Groups;
+}
+
+function groups(members: Members): Groups {
+  const sets = new Map(Object.entries(members).map(([id, list]) => [id, new Set(list)]));
+  return { addresses: (id) => sets.get(id), identities: (id) => sets.get(id) };
+}
+
+function setOf(part: Partial<PolicySet>): PolicySet {
+  const set = { direction: "ingress", admin: [], denies: [], audits: [], baseline: [] } as const;
+  const whole = { ...set, otherwise: "open", provenPorts: [], ...part } as const;
+  return { ...whole, id: JSON.stringify(whole) };
+}
+
+/** A NetworkPolicy that admits these. */
+function admits(...peers: readonly SetRule["peers"][]): PolicySet {
+  const rules = peers.map((one): SetRule => ({ ...ACCEPT, peers: one }));
+  return setOf({ network: { rules, policies: ["p"] } });
+}
+
+const ACCEPT = { name: "r", action: "accept", ports: "any" } as const;
+
+function ofGroup(...ids: readonly string[]): Exclude<SetRule["peers"], "any"> {
+  return { groups: ids, blocks: [], identities: [] };
+}
+
+function ofBlock(cidr: string, ...except: readonly string[]): SetRule["peers"] {
+  return { groups: [], blocks: [{ cidr, except }], identities: [] };
+}
+
+function gateOf(world: World): LaneGate {
+  const gate = new LaneGate();
+  move(gate, world);
+  return gate;
+}
+
+function move(gate: LaneGate, { pods, servers, groups: members }: World) {
+  return gate.update({
+    pods: new Map(Object.entries(pods)),
+    server: (address) => servers[address] ?? FREE,
+    groups: members,
+  });
+}
+
+function to(...addresses: readonly string[]): GateQuestion {
+  const endpoints = addresses.map((address) => ({ address, port: 80 }));
+  return { inside: endpoints, outside: endpoints, isExternal: false };
+}
+
+function ask(gate: LaneGate, question: GateQuestion): GateAnswer {
+  return gate.ask("shop/cart", "ip", [question])[0] ?? assert.fail("no answer");
+}
+
+const POD = "10.0.1.1";
+const OTHER = "10.0.1.2";
+const SERVER = "10.0.2.1";
+const NO_GROUPS = groups({});
+
+test("where no policy selects anybody, everybody may connect", () => {
+  const gate = gateOf({ pods: { [POD]: FREE }, servers: {}, groups: NO_GROUPS });
+  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: false, pods: [], blocks: [] });
+  assert.deepEqual(gate.gatedPods("ip"), { all: [POD], isolated: [] });
+  assert.deepEqual(gate.gatedPods("ip6"), { all: [], isolated: [] });
+});
+
+test("an endpoint that admits one pod leaves all others out, whoever they are", () => {
+  const pods = { [POD]: FREE, [OTHER]: FREE };
+  const servers = { [SERVER]: { set: admits(ofGroup("g")), identity: null } };
+  const gate = gateOf({ pods, servers, groups: groups({ g: [POD] }) });
+  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: true, pods: [POD], blocks: [] });
+});
+
+test("one endpoint that admits is enough", () => {
+  const servers = { [SERVER]: { set: admits(), identity: null } };
+  const gate = gateOf({ pods: { [POD]: FREE }, servers, groups: NO_GROUPS });
+  assert.equal(ask(gate, to(SERVER, "10.0.2.2")).isGuarded, false);
+  assert.equal(ask(gate, to(SERVER)).isGuarded, true);
+});
+
+test("nobody to be led to is no reason for silence", () => {
+  const pods = { [POD]: { set: admits(), identity: null } };
+  const gate = gateOf({ pods, servers: {}, groups: NO_GROUPS });
+  assert.deepEqual(ask(gate, to()), { isGuarded: false, pods: [POD], blocks: [] });
+});
+
+test("a pod restricted in whom it calls needs leave where others need none", () => {
+  const pods = { [POD]: { set: admits(ofGroup("g")), identity: null }, [OTHER]: FREE };
+  const gate = gateOf({ pods, servers: {}, groups: groups({ g: [SERVER] }) });
+  assert.deepEqual(gate.gatedPods("ip"), { all: [POD, OTHER], isolated: [POD] });
+  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: false, pods: [POD], blocks: [] });
+  assert.deepEqual(ask(gate, to("10.0.2.9")), { isGuarded: false, pods: [], blocks: [] });
+});
+
+test("what both sides say must hold for one endpoint", () => {
+  const servers = {
+    [SERVER]: { set: admits(ofGroup("in")), identity: null },
+    "10.0.2.2": { set: admits(), identity: null },
+  };
+  const world = (called: string): World => ({
+    pods: { [POD]: { set: admits(ofGroup("out")), identity: null } },
+    servers,
+    groups: groups({ in: [POD], out: [called] }),
+  });
+  assert.deepEqual(ask(gateOf(world(SERVER)), to(SERVER, "10.0.2.2")).pods, [POD]);
+  assert.deepEqual(ask(gateOf(world("10.0.2.2")), to(SERVER, "10.0.2.2")).pods, []);
+});
+
+test("a rule about certificates admits pods that have them", () => {
+  const identified = { groups: [], blocks: [], identities: ["accounts"] };
+  const servers = { [SERVER]: { set: admits(identified), identity: CART } };
+  const pods = { [POD]: { set: undefined, identity: WEB }, [OTHER]: FREE };
+  const gate = gateOf({ pods, servers, groups: groups({ accounts: [WEB] }) });
+  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: true, pods: [POD], blocks: [] });
+});
+
+test("a rule about requests is left to a worker", () => {
+  const rule: SetRule = { ...ACCEPT, peers: "any", requests: [{ methods: ["GET"] }] };
+  const set = setOf({ account: { rules: [rule], policies: ["p"] } });
+  const gate = gateOf({
+    pods: { [POD]: FREE },
+    servers: { [SERVER]: { set, identity: null } },
+    groups: NO_GROUPS,
+  });
+  assert.equal(ask(gate, to(SERVER)).isGuarded, false);
+});
+
+test("blocks admit strangers, but for what they leave out", () => {
+  const set = admits(ofBlock("192.0.2.0/24", "192.0.2.128/26"), ofBlock("2001:db8::/32"));
+  const servers = { [SERVER]: { set, identity: null } };
+  const gate = gateOf({ pods: {}, servers, groups: NO_GROUPS });
+  assert.deepEqual(ask(gate, to(SERVER)).blocks, ["192.0.2.192/26", "192.0.2.0/25"]);
+  const [answer] = gate.ask("shop/cart", "ip6", [to(SERVER)]);
+  assert.deepEqual(answer?.blocks, ["2001:db8::/32"]);
+});
+
+test("pods of other nodes are told apart only where they can come this way", () => {
+  const servers = { [SERVER]: { set: admits(ofGroup("g")), identity: null } };
+  const gate = gateOf({ pods: {}, servers, groups: groups({ g: ["10.0.3.1"] }) });
+  assert.deepEqual(ask(gate, to(SERVER)).blocks, []);
+  assert.deepEqual(ask(gate, { ...to(SERVER), isExternal: true }).blocks, ["10.0.3.1/32"]);
+});
+
+test("a change says whose answers it changed, once they were asked", () => {
+  const servers = { [SERVER]: { set: admits(ofGroup("g")), identity: null } };
+  const world = (...members: readonly string[]): World => ({
+    pods: { [POD]: FREE },
+    servers,
+    groups: groups({ g: members }),
+  });
+  const gate = gateOf(world());
+  ask(gate, to(SERVER));
+  gate.ask("shop/other", "ip", [to("10.0.2.9")]);
+  assert.equal(move(gate, world("10.0.9.9")), undefined);
+  assert.deepEqual(move(gate, world(POD)), ["shop/cart"]);
+  assert.deepEqual(move(gate, world(POD)), ["shop/cart"], "as long as nobody asked");
+  ask(gate, to(SERVER));
+  assert.equal(move(gate, world(POD)), undefined);
+  gate.ask("shop/cart", "ip", []);
+  assert.equal(move(gate, world()), undefined, "it is in no lane any more");
+});
+
+test("a pod that comes is a change although no answer differs", () => {
+  const gate = gateOf({ pods: {}, servers: {}, groups: NO_GROUPS });
+  ask(gate, to(SERVER));
+  assert.deepEqual(move(gate, { pods: { [POD]: FREE }, servers: {}, groups: NO_GROUPS }), []);
+});
+
+const LOCAL = ["10.0.1.1", "10.0.1.2", "10.0.1.3"];
+const SERVERS = ["10.0.1.2", "10.0.2.1", "10.0.2.2"];
+const OUTSIDE = ["10.0.3.1", "10.0.0.1", "192.0.2.1", "192.0.2.130", "203.0.113.1"];
+const CIDRS = ["0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "10.0.3.1/32", "192.0.2.0/24"];
+
+const peers = fc.oneof(
+  fc.constant("any" as const),
+  fc.record({
+    groups: fc.subarray(["g1", "g2"]),
+    identities: fc.subarray(["i1"]),
+    blocks: fc.array(
+      fc.record({
+        cidr: fc.constantFrom(...CIDRS),
+        except: fc.subarray(["192.0.2.128/25", "10.0.1.2/32", "10.0.2.0/23"]),
+      }),
+      { maxLength: 2 },
+    ),
+  }),
+);
+const TCP = [[{ protocol: "TCP", first: 80, last: 90 }], [{ protocol: "UDP", first: 1, last: 99 }]];
+const ruleOf = (...actions: readonly SetRule["action"][]): fc.Arbitrary<SetRule> =>
+  fc.record({
+    name: fc.constant("r"),
+    action: fc.constantFrom(...actions),
+    peers,
+    ports: fc.constantFrom<SetRule["ports"]>("any", ...(TCP as Exclude<SetRule["ports"], "any">[])),
+  });
+const rules = (...actions: readonly SetRule["action"][]) =>
+  fc.array(ruleOf(...actions), { maxLength: 2 });
+const allows = fc.option(
+  rules("accept").map((list) => ({ rules: list, policies: ["p"] })),
+  { nil: undefined },
+);
+const policySet = fc.option(
+  fc
+    .record({
+      admin: rules("accept", "deny", "pass"),
+      denies: rules("deny"),
+      network: allows,
+      account: allows,
+      baseline: rules("accept", "deny"),
+      otherwise: fc.constantFrom("open" as const, "identity-required" as const, "deny" as const),
+    })
+    .map(({ network, account, ...rest }) =>
+      setOf({ ...rest, ...(network && { network }), ...(account && { account }) }),
+    ),
+  { nil: undefined },
+);
+const side = fc.record({ set: policySet, identity: fc.constantFrom(null, WEB, CART) });
+const named = (addresses: readonly string[]) =>
+  fc
+    .array(side, { minLength: addresses.length, maxLength: addresses.length })
+    .map((sides) => Object.fromEntries(addresses.map((address, i) => [address, sides[i] ?? FREE])));
+const members = fc.record({
+  g1: fc.subarray([...LOCAL, ...OUTSIDE]),
+  g2: fc.subarray([...LOCAL, ...OUTSIDE]),
+  i1: fc.subarray([WEB, CART]),
+});
+const arbitraryWorld: fc.Arbitrary<World> = fc.record({
+  pods: named(LOCAL),
+  servers: named(SERVERS),
+  groups: members.map(groups),
+});
+const endpoints = fc.array(
+  fc.record({ address: fc.constantFrom(...SERVERS), port: fc.constantFrom(80, 443) }),
+  { maxLength: 3 },
+);
+const question: fc.Arbitrary<GateQuestion> = fc.record({
+  inside: endpoints,
+  outside: endpoints,
+  isExternal: fc.boolean(),
+});
+
+/** What the chains of the gate make of an answer. */
+function passes({ isGuarded, pods, blocks }: GateAnswer, world: World, client: string): boolean {
+  const pod = world.pods[client];
+  if (!isGuarded && pod?.set === undefined) return true;
+  if (pods.includes(client)) return true;
+  return pod === undefined && blocks.some((block) => cidrContains(block, client));
+}
+
+function allowed(
+  { pods, servers, groups: known }: World,
+  { inside, outside }: GateQuestion,
+  client: string,
+): boolean {
+  const pod = pods[client];
+  const list = pod === undefined ? outside : inside;
+  if (list.length === 0) return true;
+  return list.some(({ address, port }) => {
+    const server = servers[address] ?? FREE;
+    const self = address === client ? { isSelf: true as const } : {};
+    const flow = { protocol: "TCP", port, ...self } as const;
+    const call = { ...flow, address, identity: server.identity };
+    const visit = { ...flow, address: client, identity: pod?.identity ?? null };
+    return (
+      judge(pod?.set, call, known).kind !== "deny" &&
+      judge(server.set, visit, known).kind !== "deny"
+    );
+  });
+}
+
+test("the gate lets through whom the evaluator allows some endpoint, and nobody else", () => {
+  fc.assert(
+    fc.property(arbitraryWorld, question, (world, asked) => {
+      const answer = ask(gateOf(world), asked);
+      const isMember = (client: string): boolean =>
+        ["g1", "g2"].some((id) => world.groups.addresses(id)?.has(client));
+      const strangers = OUTSIDE.filter((client) => asked.isExternal || !isMember(client));
+      for (const client of [...LOCAL, ...strangers]) {
+        assert.equal(passes(answer, world, client), allowed(world, asked, client), client);
+      }
+    }),
+  );
+});
+
+test("after any change it answers as one that knew nothing before", () => {
+  const step = fc.record({ world: arbitraryWorld, isGroups: fc.boolean() });
+  fc.assert(
+    fc.property(
+      arbitraryWorld,
+      fc.array(step, { maxLength: 4 }),
+      question,
+      (first, steps, asked) => {
+        const gate = gateOf(first);
+        let told = ask(gate, asked);
+        let now = first;
+        for (const { world, isGroups } of steps) {
+          now = isGroups ? { ...now, groups: world.groups } : world;
+          const changed = move(gate, now);
+          const fresh = ask(gateOf(now), asked);
+          assert.equal(
+            changed?.includes("shop/cart") ?? false,
+            JSON.stringify(told) !== JSON.stringify(fresh),
+          );
+          told = ask(gate, asked);
+          assert.deepEqual(told, fresh);
+        }
+      },
+    ),
+  );
+});

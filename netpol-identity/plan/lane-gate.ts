@@ -1,0 +1,230 @@
+// Who may open connections to Services that a proxy lane serves: settled in the kernel, before a
+// worker takes one. The evaluator alone decides; here is whom it is asked about, and when again.
+// A value holder: no I/O, no clock.
+
+import { type Address, familyOf } from "../../lib/ip/address.ts";
+import type { Cidr } from "../../lib/ip/cidr.ts";
+import type { Family } from "../../lib/nft/objects.ts";
+import type { Groups, PolicySet } from "../evaluate/policy-set.ts";
+import type { SpiffeUri } from "../model/tunnel-plan.ts";
+import { admittedBlocks, type AskedSet } from "./admitted-blocks.ts";
+import { SetVerdicts } from "./set-verdicts.ts";
+
+/** A pod as one side of a connection. */
+export interface GateSide {
+  /** Of the direction in which it is asked; undefined where no policy restricts that. */
+  readonly set: PolicySet | undefined;
+  /** null: it has none. */
+  readonly identity: SpiffeUri | null;
+}
+
+/** What answers rest on, at one moment. */
+export interface GateWorld {
+  /** Pods of this node as clients, by each address of their own. */
+  readonly pods: ReadonlyMap<Address, GateSide>;
+  /** Whoever has the address, as a server. */
+  readonly server: (address: Address) => GateSide;
+  /** One whose members change is another object from then on. */
+  readonly groups: Groups;
+}
+
+interface Endpoint {
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** One entry point of a Service, as lanes ask about it. */
+export interface GateQuestion {
+  readonly inside: readonly Endpoint[];
+  readonly outside: readonly Endpoint[];
+  readonly isExternal: boolean;
+}
+
+export interface GateAnswer {
+  readonly isGuarded: boolean;
+  readonly pods: readonly Address[];
+  readonly blocks: readonly Cidr[];
+}
+
+interface Client extends GateSide {
+  readonly address: Address;
+}
+
+interface Server extends GateSide, Endpoint {}
+
+interface Told {
+  readonly service: string;
+  readonly family: Family;
+  readonly questions: readonly GateQuestion[];
+  readonly answers: readonly GateAnswer[];
+  /** What the answers were made from. */
+  stamp: string;
+}
+
+const NOBODY: GateWorld = {
+  pods: new Map(),
+  server: () => ({ set: undefined, identity: null }),
+  groups: { addresses: () => undefined, identities: () => undefined },
+};
+const EVERYWHERE: Readonly<Record<Family, Cidr>> = { ip: "0.0.0.0/0", ip6: "::/0" };
+/** So many lists of blocks are remembered; then they are made anew. */
+const MAX_BLOCK_LISTS = 1_000;
+
+export class LaneGate {
+  readonly #told = new Map<string, Told>();
+  readonly #blocks = new Map<string, readonly Cidr[]>();
+  readonly #verdicts = new SetVerdicts(NOBODY.groups);
+  #world = NOBODY;
+  #clients: readonly Client[] = [];
+  #clientStamp = "";
+  #generation = 0;
+
+  /**
+   * Takes a new moment: until the first one everybody may connect.
+   * @returns keys of the Services whose answers differ from what was told, to be marked as changed
+   *   in the store; undefined where nothing differs, not even the pods
+   */
+  update(world: GateWorld): readonly string[] | undefined {
+    this.#world = world;
+    this.#verdicts.renew(world.groups);
+    this.#clients = [...world.pods].map(([address, side]) => ({ address, ...side }));
+    const clientStamp = this.#clients.map((client) => this.#stampOf(client)).join();
+    const isSameClients = clientStamp === this.#clientStamp;
+    this.#clientStamp = clientStamp;
+    if (!isSameClients) this.#generation++;
+    const changed = new Set<string>();
+    for (const told of this.#told.values()) {
+      const stamp = this.#stamp(told.questions);
+      if (stamp === told.stamp) continue;
+      if (sameAnswers(told.answers, this.#answers(told))) told.stamp = stamp;
+      else changed.add(told.service);
+    }
+    return isSameClients && changed.size === 0 ? undefined : [...changed];
+  }
+
+  /** Pods of this node in that family, and which of them are restricted in whom they call. */
+  gatedPods(family: Family): {
+    readonly all: readonly Address[];
+    readonly isolated: readonly Address[];
+  } {
+    const own = this.#clients.filter(({ address }) => familyOf(address) === family);
+    const isolated = own.filter(({ set }) => set !== undefined);
+    const addresses = (clients: readonly Client[]) => clients.map(({ address }) => address).sort();
+    return { all: addresses(own), isolated: addresses(isolated) };
+  }
+
+  /**
+   * Takes the place of what was asked about the Service in that family before.
+   * @param service `namespace/name`
+   * @returns one answer for each question
+   */
+  ask(service: string, family: Family, questions: readonly GateQuestion[]): readonly GateAnswer[] {
+    const key = `${family} ${service}`;
+    if (questions.length === 0) {
+      this.#told.delete(key);
+      return [];
+    }
+    const answers = this.#answers({ family, questions });
+    const stamp = this.#stamp(questions);
+    this.#told.set(key, { service, family, questions, answers, stamp });
+    return answers;
+  }
+
+  #answers({ family, questions }: Pick<Told, "family" | "questions">): readonly GateAnswer[] {
+    const clients = this.#clients.filter(({ address }) => familyOf(address) === family);
+    return questions.map(({ inside, outside, isExternal }) => {
+      const servers = this.#servers(inside);
+      const kinds = [...this.#kinds(servers).values()];
+      const allowed = clients.filter((client) =>
+        this.#mayConnect(client, client.set === undefined ? kinds : servers, servers),
+      );
+      const free = (list: readonly Client[]) => list.filter(({ set }) => set === undefined).length;
+      const blocks = this.#admitted(family, this.#servers(outside), isExternal);
+      const isGuarded = free(allowed) < free(clients) || blocks[0] !== EVERYWHERE[family];
+      const listed = isGuarded ? allowed : allowed.filter(({ set }) => set !== undefined);
+      const pods = listed.map(({ address }) => address).sort();
+      return { isGuarded, pods, blocks: isGuarded ? blocks : [] };
+    });
+  }
+
+  /**
+   * Somebody who is led to nobody is told so, which takes a connection.
+   * @param some that stand for all where the client is not one of them
+   */
+  #mayConnect(client: Client, some: readonly Server[], all: readonly Server[]): boolean {
+    const isAmong = ({ address }: Server): boolean => address === client.address;
+    return (
+      all.length === 0 ||
+      some.some((server) => this.#agree(client, server)) ||
+      all.some((server) => isAmong(server) && this.#agree(client, server))
+    );
+  }
+
+  /** Both sides: what the client may call, and who may call the server. */
+  #agree(client: Client, server: Server): boolean {
+    const { port } = server;
+    const self = client.address === server.address ? { isSelf: true as const } : {};
+    const call = { port, address: server.address, identity: server.identity, ...self };
+    const visit = { port, address: client.address, identity: client.identity, ...self };
+    return !this.#verdicts.denies(client.set, call) && !this.#verdicts.denies(server.set, visit);
+  }
+
+  #admitted(family: Family, servers: readonly Server[], hasMembers: boolean): readonly Cidr[] {
+    const kinds = this.#kinds(servers);
+    const sets = [...kinds.values()].flatMap(({ set, port }): readonly AskedSet[] =>
+      set === undefined ? [] : [{ set, port }],
+    );
+    if (sets.length === 0 || sets.length < kinds.size) return [EVERYWHERE[family]];
+    const key = [family, hasMembers, ...[...kinds.keys()].sort()].join(" ");
+    const known = this.#blocks.get(key);
+    if (known !== undefined) return known;
+    const question = { family, sets, hasMembers };
+    const blocks = admittedBlocks(question, this.#world.groups);
+    if (this.#blocks.size >= MAX_BLOCK_LISTS) this.#blocks.clear();
+    this.#blocks.set(key, blocks);
+    return blocks;
+  }
+
+  /** One of each: to whom may call anybody, those of one set and port are alike. */
+  #kinds(servers: readonly Server[]): ReadonlyMap<string, Server> {
+    return new Map(
+      servers.map((server) => [`${this.#verdicts.versionOf(server.set)}:${server.port}`, server]),
+    );
+  }
+
+  #servers(endpoints: readonly Endpoint[]): readonly Server[] {
+    return endpoints.map(({ address, port }) => ({
+      address,
+      port,
+      ...this.#world.server(address),
+    }));
+  }
+
+  /** Another text whenever other answers may come of it. */
+  #stamp(questions: readonly GateQuestion[]): string {
+    const addresses = new Set(
+      questions.flatMap(({ inside, outside }) =>
+        [...inside, ...outside].map(({ address }) => address),
+      ),
+    );
+    const servers = [...addresses].map((address) =>
+      this.#stampOf({ address, ...this.#world.server(address) }),
+    );
+    return [this.#generation, ...servers].join();
+  }
+
+  #stampOf({ address, set, identity }: Client): string {
+    return `${address} ${this.#verdicts.versionOf(set)} ${identity ?? ""}`;
+  }
+}
+
+function sameAnswers(before: readonly GateAnswer[], after: readonly GateAnswer[]): boolean {
+  return before.every((answer, i) => {
+    const { isGuarded, pods, blocks } = after[i] ?? answer;
+    return answer.isGuarded === isGuarded && same(answer.pods, pods) && same(answer.blocks, blocks);
+  });
+}
+
+function same(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((one, i) => one === b[i]));
+}

@@ -1,0 +1,170 @@
+// What a worker's verdict on a connection is, with the policies of sample-policies.ts.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TunnelFlow } from "../tunnel/tunnel-parts.ts";
+import { type PolicyAudit, PolicyJudge } from "./policy-judge.ts";
+import { PolicyTables } from "./policy-tables.ts";
+import { PolicyTelemetry } from "./policy-telemetry.ts";
+import {
+  DB,
+  FAR_DB,
+  FAR_WEB,
+  LOCAL_DB,
+  LOCAL_WEB,
+  NO_PEERS,
+  sampleRule,
+  samplePolicies,
+  type SamplePolicies,
+  sampleSet,
+  WEB,
+} from "./sample-policies.ts";
+
+function makeJudge(policies?: SamplePolicies) {
+  const tables = new PolicyTables();
+  const telemetry = new PolicyTelemetry();
+  const audits: PolicyAudit[] = [];
+  if (policies !== undefined) tables.apply(samplePolicies(policies));
+  const judge = new PolicyJudge({ tables, telemetry, onAudit: (audit) => audits.push(audit) });
+  const authorize = (flow: Partial<TunnelFlow> = {}): string => {
+    const verdict = judge.authorize(
+      {
+        source: WEB,
+        client: FAR_WEB,
+        destination: DB,
+        target: { address: LOCAL_DB, port: 80 },
+        here: "target",
+        ...flow,
+      },
+      "begins",
+    );
+    return verdict.kind === "allow" ? "allow" : `${verdict.kind} ${verdict.rule}`;
+  };
+  return { tables, telemetry, audits, judge, authorize };
+}
+
+const byLabel = sampleRule("labels", { peers: { ...NO_PEERS, groups: ["web-pods"] } });
+const byIdentity = sampleRule("accounts", { peers: { ...NO_PEERS, identities: ["web-accounts"] } });
+const GROUPS = {
+  addresses: { "web-pods": [LOCAL_WEB, FAR_WEB] },
+  identities: { "web-accounts": [WEB] },
+};
+
+test("before anything is known of policies everybody is denied", () => {
+  const { authorize, tables } = makeJudge();
+  assert.equal(authorize(), "deny its policies are not known yet");
+  tables.apply({ sets: [], addresses: [], identities: [], pods: [] });
+  assert.equal(authorize(), "deny its policies are not known yet");
+  tables.apply(samplePolicies());
+  assert.equal(authorize(), "allow");
+});
+
+test("a pod, a set or a group that nobody told of denies", () => {
+  const unknownPod = { target: { address: "10.9.9.9", port: 80 } };
+  assert.equal(makeJudge({}).authorize(unknownPod), "deny the pod is not known yet");
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  assert.equal(makeJudge({ pods }).authorize(), "deny its policies are not known yet");
+  const denies = [{ ...byLabel, action: "deny" as const }];
+  const sets = [sampleSet("db", "ingress", [sampleRule("all")], { denies })];
+  assert.equal(makeJudge({ pods, sets }).authorize(), "deny its policies are not known yet");
+  const addresses = { "web-pods": [] };
+  assert.equal(makeJudge({ pods, sets, addresses }).authorize(), "allow");
+});
+
+test("an address speaks for a pod's labels only with the pod's own certificate", () => {
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const byLabels = makeJudge({ ...GROUPS, pods, sets: [sampleSet("db", "ingress", [byLabel])] });
+  assert.equal(byLabels.authorize(), "allow");
+  const spoofed = { source: DB };
+  const denied = "deny no rule of NetworkPolicy shop/db matches";
+  assert.equal(byLabels.authorize(spoofed), denied);
+  assert.equal(byLabels.authorize({ source: WEB, client: FAR_DB }), denied);
+});
+
+test("a certificate is worth what it proves, wherever it comes from", () => {
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const sets = [sampleSet("db", "ingress", [byIdentity])];
+  const { authorize } = makeJudge({ ...GROUPS, pods, sets });
+  assert.equal(authorize(), "allow");
+  assert.equal(authorize({ client: "10.9.9.9" }), "allow");
+  assert.equal(authorize({ client: FAR_DB }), "allow");
+  assert.equal(authorize({ source: DB }), "deny no rule of NetworkPolicy shop/db matches");
+});
+
+test("what an address forbids, no foreign certificate allows", () => {
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const denies = [{ ...byLabel, action: "deny" as const }];
+  const sets = [sampleSet("db", "ingress", [byIdentity, sampleRule("all")], { denies })];
+  const { authorize } = makeJudge({ ...GROUPS, pods, sets });
+  assert.equal(authorize({ source: DB, client: FAR_WEB }), "deny labels");
+  assert.equal(authorize({ source: DB, client: FAR_DB }), "allow");
+});
+
+test("each end is judged at its own node, and both where both are here", () => {
+  const pods = { [LOCAL_DB]: { ingress: "closed" }, [LOCAL_WEB]: { egress: "shut" } };
+  const sets = [sampleSet("closed", "ingress", []), sampleSet("shut", "egress", [])];
+  const { authorize } = makeJudge({ pods, sets });
+  const closed = "deny no rule of NetworkPolicy shop/closed matches";
+  const shut = "deny no rule of NetworkPolicy shop/shut matches";
+  assert.equal(authorize({ client: LOCAL_WEB }), closed);
+  assert.equal(authorize({ client: LOCAL_WEB, here: "both" }), shut);
+  const away = { address: FAR_DB, port: 80 };
+  assert.equal(authorize({ client: LOCAL_WEB, target: away, here: "client" }), shut);
+  const toDb = { client: LOCAL_DB, source: DB, target: away, here: "client" } as const;
+  assert.equal(authorize(toDb), "allow");
+  // A pod of this node that is not enrolled.
+  const ofDb = makeJudge({ pods: { [LOCAL_DB]: { ingress: "closed" } }, sets });
+  assert.equal(ofDb.authorize({ client: LOCAL_WEB, here: "client" }), closed);
+});
+
+test("a pod may call itself, but not whoever only has its address", () => {
+  const pods = { [LOCAL_DB]: { ingress: "closed" } };
+  const sets = [sampleSet("closed", "ingress", [])];
+  const { authorize } = makeJudge({ pods, sets });
+  assert.equal(authorize({ source: DB, client: LOCAL_DB }), "allow");
+  const denied = "deny no rule of NetworkPolicy shop/closed matches";
+  assert.equal(authorize({ source: WEB, client: LOCAL_DB }), denied);
+});
+
+test("rules about requests are left to whoever reads them, and follow the policies of the moment", () => {
+  const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const { judge, tables, telemetry } = makeJudge({
+    pods,
+    sets: [sampleSet("db", "ingress", [reads])],
+  });
+  assert.ok(tables.readsRequests);
+  const target = { address: LOCAL_DB, port: 80 };
+  const flow = { source: WEB, client: FAR_WEB, destination: DB, target, here: "target" } as const;
+  const verdict = judge.authorize(flow, "begins");
+  assert.ok(verdict.kind === "inspect");
+  const request = { path: "/", host: "db", header: () => undefined };
+  assert.deepEqual(telemetry.take().verdicts, []);
+  assert.equal(verdict.judge({ ...request, method: "GET" }).kind, "allow");
+  assert.equal(verdict.judge({ ...request, method: "PUT" }).kind, "deny");
+  assert.deepEqual(telemetry.take().verdicts, [
+    ["ingress", "allow", "(none)", 1],
+    ["ingress", "deny", "NetworkPolicy shop/db", 1],
+  ]);
+  tables.apply({ sets: [], addresses: [], identities: [], pods: [[LOCAL_DB, null]] });
+  assert.equal(verdict.judge({ ...request, method: "GET" }).kind, "deny");
+});
+
+test("rules that audit tell of a connection once and decide nothing", () => {
+  const audits = [sampleRule("ServiceAccountPolicy shop/watch", { action: "audit" })];
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const sets = [sampleSet("db", "ingress", [sampleRule("all")], { audits })];
+  const made = makeJudge({ pods, sets });
+  assert.equal(made.authorize(), "allow");
+  const target = { address: LOCAL_DB, port: 80 };
+  const flow = { source: WEB, client: FAR_WEB, destination: DB, target, here: "target" } as const;
+  made.judge.authorize(flow, "asked");
+  assert.deepEqual(
+    made.audits.map(({ rule, direction, flow: { source } }) => [rule, direction, source]),
+    [["ServiceAccountPolicy shop/watch", "ingress", WEB]],
+  );
+  assert.deepEqual(made.telemetry.take().verdicts, [
+    ["ingress", "allow", "(none)", 1],
+    ["ingress", "audit", "ServiceAccountPolicy shop/watch", 1],
+  ]);
+});

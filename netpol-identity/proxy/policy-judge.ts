@@ -1,0 +1,164 @@
+// What policies say of a connection between two ends, as far as this node knows them. Each end is
+// judged where its pod is: what the client may call at the client's node, who may call at the
+// server's.
+
+import type { Address } from "../../lib/ip/address.ts";
+import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
+import type { Groups } from "../evaluate/policy-set.ts";
+import type { Flow, Verdict } from "../evaluate/verdict.ts";
+import type { Direction } from "../model/policy.ts";
+import type { RequestFacts } from "../model/request-facts.ts";
+import type { SpiffeUri } from "../model/tunnel-plan.ts";
+import type { Authorize, FlowVerdict, TunnelFlow } from "../tunnel/tunnel-parts.ts";
+import type { PolicyTables } from "./policy-tables.ts";
+import type { PolicyTelemetry } from "./policy-telemetry.ts";
+
+/** Who connects to whom; null: nothing proves it. */
+export interface PolicyFlow {
+  readonly source: SpiffeUri | null;
+  readonly client: Address;
+  readonly destination: SpiffeUri | null;
+  readonly target: SocketAddress;
+}
+
+/** A rule that decides nothing wants it to be told. */
+export interface PolicyAudit {
+  readonly rule: string;
+  readonly direction: Direction;
+  readonly flow: PolicyFlow;
+}
+
+export interface JudgeParts {
+  readonly tables: PolicyTables;
+  readonly telemetry: PolicyTelemetry;
+  readonly onAudit: (audit: PolicyAudit) => void;
+}
+
+/** Which verdicts are counted, and told where a rule wants that. */
+export type Recording = "all" | "denials" | "none";
+
+export class PolicyJudge {
+  readonly #parts: JudgeParts;
+
+  constructor(parts: JudgeParts) {
+    this.#parts = parts;
+  }
+
+  /** Of a connection that an enrolled pod of this node makes or gets. */
+  readonly authorize: Authorize = (flow, occasion) => {
+    const { here, destination = null, ...rest } = flow;
+    const recording = occasion === "begins" ? "all" : "none";
+    const judged = { ...rest, destination };
+    const egress = here === "target" ? undefined : this.egress(judged, recording);
+    if (egress !== undefined && egress.kind !== "allow") return egress;
+    return this.#isTargetHere(flow) ? this.ingress(judged, recording) : ALLOWED;
+  };
+
+  /** May the client, a pod of this node, call the target? */
+  egress(flow: PolicyFlow, recording: Recording): FlowVerdict {
+    const verdict = this.#parts.tables.judgeEgress(flow.client, this.#outward(flow));
+    this.#record("egress", flow, verdict, recording);
+    return verdict.kind === "allow" ? ALLOWED : { kind: "deny", rule: verdict.rule };
+  }
+
+  /** May the client call the target, a pod of this node? Nobody else is going to be asked. */
+  ingress(flow: PolicyFlow, recording: Recording): FlowVerdict {
+    const verdict = this.#inwardVerdict(flow, undefined);
+    this.#record("ingress", flow, verdict, recording);
+    if (verdict.kind === "allow") return ALLOWED;
+    const { rule } = verdict;
+    // Who is here is known: a certificate that nobody showed will not come any more.
+    if (verdict.kind === "deny" || verdict.needs === "identity") return { kind: "deny", rule };
+    return { kind: "inspect", rule, judge: (request) => this.#judgeRequest(flow, request) };
+  }
+
+  /** What the node of the target, a pod elsewhere, will say in the end; open where it may allow. */
+  foresee(flow: PolicyFlow, recording: Recording): FlowVerdict {
+    const verdict = this.#inwardVerdict(flow, undefined);
+    if (verdict.kind !== "deny") return ALLOWED;
+    if (recording !== "none") this.#parts.telemetry.count("ingress", "deny", verdict.rule);
+    return { kind: "deny", rule: verdict.rule };
+  }
+
+  #judgeRequest(flow: PolicyFlow, request: RequestFacts): Verdict {
+    const verdict = this.#inwardVerdict(flow, request);
+    const told = verdict.kind === "open" ? ({ ...verdict, kind: "deny" } as const) : verdict;
+    this.#record("ingress", flow, told, "all", request);
+    return told;
+  }
+
+  /**
+   * An address speaks for a pod only if the pod there has the identity that was proven: what its
+   * labels allow, and what they forbid, is not lent to others. So both views must allow.
+   */
+  #inwardVerdict(flow: PolicyFlow, request: RequestFacts | undefined): Verdict {
+    const { tables } = this.#parts;
+    const { source, client, target } = flow;
+    const inward = this.#inward(flow, request);
+    const verdict = tables.judgeIngress(target.address, inward);
+    if (source === null || tables.pod(client)?.identity === source) return verdict;
+    if (verdict.kind === "deny") return verdict;
+    const unplaced: Groups = { addresses: () => NOBODY, identities: (id) => tables.identities(id) };
+    const other = tables.judgeIngress(target.address, inward, unplaced);
+    return other.kind === "allow" ? verdict : other;
+  }
+
+  #inward(flow: PolicyFlow, request: RequestFacts | undefined): Flow {
+    const { source, client, target } = flow;
+    return {
+      protocol: "TCP",
+      port: target.port,
+      address: client,
+      identity: source,
+      ...(request === undefined ? {} : { request }),
+      ...(this.#isSelf(flow) ? { isSelf: true } : {}),
+    };
+  }
+
+  #outward(flow: PolicyFlow): Flow {
+    const { destination, target } = flow;
+    return {
+      protocol: "TCP",
+      port: target.port,
+      address: target.address,
+      identity: destination,
+      ...(this.#isSelf(flow) ? { isSelf: true } : {}),
+    };
+  }
+
+  /** By addresses of either family; a certificate of somebody else's is not its own. */
+  #isSelf({ source, client, target }: PolicyFlow): boolean {
+    const { tables } = this.#parts;
+    const pod = tables.pod(client);
+    if (source !== null && pod?.identity !== source) return false;
+    if (client === target.address) return true;
+    return pod !== undefined && pod.uid === tables.pod(target.address)?.uid;
+  }
+
+  #isTargetHere({ here, target }: TunnelFlow): boolean {
+    return here !== "client" || this.#parts.tables.pod(target.address)?.isLocal === true;
+  }
+
+  /** What is open is told of when a request has settled it. */
+  #record(
+    direction: Direction,
+    flow: PolicyFlow,
+    { kind, rule }: Verdict,
+    how: Recording,
+    request?: RequestFacts,
+  ): void {
+    if (how === "none" || kind === "open" || (how === "denials" && kind === "allow")) return;
+    const { tables, telemetry, onAudit } = this.#parts;
+    telemetry.count(direction, kind, rule);
+    const isOut = direction === "egress";
+    const address = isOut ? flow.client : flow.target.address;
+    const seen = isOut ? this.#outward(flow) : this.#inward(flow, request);
+    for (const audit of tables.auditsOf(direction, address, seen)) {
+      telemetry.count(direction, "audit", audit);
+      onAudit({ rule: audit, direction, flow });
+    }
+  }
+}
+
+const ALLOWED: FlowVerdict = { kind: "allow" };
+const NOBODY: ReadonlySet<string> = new Set();

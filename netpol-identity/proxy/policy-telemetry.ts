@@ -1,0 +1,87 @@
+// What a worker counts of verdicts. The names of policies come from the plan, and a limit bounds
+// how many of them become labels.
+
+import type { Direction } from "../model/policy.ts";
+import type { TunnelTelemetryMessage } from "../tunnel/tunnel-telemetry.ts";
+
+export type VerdictKind = "allow" | "deny" | "audit";
+
+/** Of all counters of one worker since it started. */
+const MOST_POLICIES = 200;
+/** Stands for all beyond the limit. */
+export const OTHER_POLICIES = "(other)";
+/** Stands for what no policy decided: the mesh's default, or that nothing is known. */
+export const NO_POLICY = "(none)";
+
+/** What a worker counted beside Services; missing where it does not do that. */
+export interface WorkerTelemetry {
+  readonly tunnels?: TunnelTelemetryMessage;
+  readonly policy?: PolicyTelemetryMessage;
+}
+
+/** Counts since the last message. */
+export interface PolicyTelemetryMessage {
+  readonly verdicts: readonly (readonly [
+    direction: Direction,
+    verdict: VerdictKind,
+    policy: string,
+    times: number,
+  ])[];
+}
+
+interface Count {
+  readonly direction: Direction;
+  readonly kind: VerdictKind;
+  readonly policy: string;
+  times: number;
+}
+
+export class PolicyTelemetry {
+  readonly #policies = new Set<string>();
+  readonly #byRule = new Map<string, Count>();
+  readonly #counts = new Map<string, Count>();
+
+  /** @param rule as a verdict names it: `NetworkPolicy shop/web ingress[0]` */
+  count(direction: Direction, kind: VerdictKind, rule: string): void {
+    const key = `${direction} ${kind} ${rule}`;
+    let count = this.#byRule.get(key);
+    if (count === undefined) {
+      count = this.#countOf(direction, kind, this.#label(policyOf(rule)));
+      // Rules come and go with their policies.
+      if (this.#byRule.size >= MOST_RULES) this.#byRule.clear();
+      this.#byRule.set(key, count);
+    }
+    count.times++;
+  }
+
+  take(): PolicyTelemetryMessage {
+    const verdicts: [Direction, VerdictKind, string, number][] = [];
+    for (const count of this.#counts.values()) {
+      const { direction, kind, policy, times } = count;
+      if (times > 0) verdicts.push([direction, kind, policy, times]);
+      count.times = 0;
+    }
+    return { verdicts };
+  }
+
+  #countOf(direction: Direction, kind: VerdictKind, policy: string): Count {
+    const key = `${direction} ${kind} ${policy}`;
+    const count = this.#counts.get(key) ?? { direction, kind, policy, times: 0 };
+    this.#counts.set(key, count);
+    return count;
+  }
+
+  #label(policy: string): string {
+    if (policy === NO_POLICY || this.#policies.has(policy)) return policy;
+    if (this.#policies.size >= MOST_POLICIES) return OTHER_POLICIES;
+    this.#policies.add(policy);
+    return policy;
+  }
+}
+
+const MOST_RULES = 4_096;
+
+/** The first policy that a rule's name, or the reason of a denial, speaks of. */
+export function policyOf(rule: string): string {
+  return /(?<![^ ])[A-Z]\w*Policy [^ ,]+/.exec(rule)?.[0] ?? NO_POLICY;
+}

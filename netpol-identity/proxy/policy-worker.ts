@@ -1,0 +1,53 @@
+// Everything of policies in one proxy worker: the plan, who asks it, and what is counted.
+
+import type { PolicyPlanDelta } from "../plan/policy-plan.ts";
+import type { Authorize } from "../tunnel/tunnel-parts.ts";
+import { PolicyDialer, type PolicyDialerParts } from "./policy-dialer.ts";
+import { type PolicyAudit, PolicyJudge } from "./policy-judge.ts";
+import { PolicyTables } from "./policy-tables.ts";
+import { PolicyTelemetry, type PolicyTelemetryMessage } from "./policy-telemetry.ts";
+
+/** How often what goes on is asked about again, if policies changed. */
+const REJUDGE_PERIOD_MS = 1_000;
+
+export class PolicyWorker {
+  readonly #tables = new PolicyTables();
+  readonly #telemetry = new PolicyTelemetry();
+  readonly #judge: PolicyJudge;
+
+  /** @param onAudit hears of flows that a rule wants to be told */
+  constructor(onAudit: (audit: PolicyAudit) => void) {
+    const [tables, telemetry] = [this.#tables, this.#telemetry];
+    this.#judge = new PolicyJudge({ tables, telemetry, onAudit });
+  }
+
+  /** What tunnels ask. */
+  get authorize(): Authorize {
+    return this.#judge.authorize;
+  }
+
+  get revision(): number {
+    return this.#tables.revision;
+  }
+
+  apply(delta: PolicyPlanDelta): void {
+    this.#tables.apply(delta);
+  }
+
+  /** For whoever dials on behalf of clients. */
+  dialer(parts: Omit<PolicyDialerParts, "tables" | "judge">): PolicyDialer {
+    const dialer = new PolicyDialer({ ...parts, tables: this.#tables, judge: this.#judge });
+    let judged = this.revision;
+    setInterval(() => {
+      if (judged === this.revision) return;
+      judged = this.revision;
+      dialer.rejudge();
+    }, REJUDGE_PERIOD_MS).unref();
+    return dialer;
+  }
+
+  /** What happened since the last call. */
+  telemetry(): PolicyTelemetryMessage {
+    return this.#telemetry.take();
+  }
+}

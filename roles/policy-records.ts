@@ -1,0 +1,80 @@
+// What a node that enforces policies remembers for people: who called whom, who was kept from it.
+
+import { systemClock } from "../lib/clock/system-clock.ts";
+import type { KubeStore } from "../lib/kube/store.ts";
+import type { Logger } from "../lib/log/logger.ts";
+import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
+import { AddressBook } from "../netpol-identity/apply/address-book.ts";
+import { DenialLog } from "../netpol-identity/apply/denial-log.ts";
+import { watchDenials } from "../netpol-identity/apply/denial-watch.ts";
+import { EdgeBook } from "../netpol-identity/apply/edge-book.ts";
+import { watchEdges } from "../netpol-identity/apply/edge-watch.ts";
+import type { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
+import type { NodePolicies } from "../netpol-identity/apply/node-policies.ts";
+import { NOBODY } from "../netpol-identity/plan/tunnel-plan.ts";
+import { connectionDenied } from "../service-proxy/apply/event-reports.ts";
+import type { EventSink } from "../service-proxy/apply/events.ts";
+import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
+
+export interface PolicyRecordsContext {
+  readonly nodeName: string;
+  readonly store: KubeStore;
+  readonly conntrack: ConntrackTable;
+  readonly events: EventSink;
+  readonly log: Logger;
+  readonly policies: NodePolicies;
+  readonly identity: Pick<NodeIdentity, "state">;
+}
+
+export interface PolicyRecords {
+  readonly records: NonNullable<IdentityPart["records"]>;
+  /** Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Denials are told from now on; edges are looked for while it runs. */
+export async function openPolicyRecords(
+  { nodeName, store, conntrack, events, log, policies, identity }: PolicyRecordsContext,
+  signal: AbortSignal,
+): Promise<PolicyRecords> {
+  const addresses = new AddressBook(store);
+  const identityOf = (address: string): string | null => {
+    const { workloads, peers } = identity.state;
+    const known = (workloads.get(address) ?? peers.get(address))?.identity ?? NOBODY;
+    return known === NOBODY ? null : known;
+  };
+  const denials = new DenialLog({
+    nodeName,
+    index: policies.index,
+    pods: () => addresses.pods,
+    identityOf,
+    clock: systemClock,
+    log,
+    onDenied: (pod, message) => events.report(connectionDenied(pod, nodeName, message)),
+  });
+  const group = await watchDenials({ denials, clock: systemClock, log }, signal);
+  if (group !== undefined) policies.logTo(group);
+  const edges = new EdgeBook();
+  const world = () => ({
+    nodeName,
+    owned: addresses.pods,
+    nodes: addresses.nodes,
+    services: addresses.services,
+    isProven: (client: string, server: string) =>
+      identityOf(client) !== null && identityOf(server) !== null,
+  });
+  return {
+    records: { edges: () => edges.report(nodeName), denials: () => denials.report() },
+    run: (end) =>
+      watchEdges(
+        {
+          book: edges,
+          table: conntrack,
+          clock: systemClock,
+          world,
+          onError: (error) => log.debug("cannot look at connections", { error }),
+        },
+        end,
+      ),
+  };
+}

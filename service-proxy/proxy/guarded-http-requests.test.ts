@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { JudgedRequest } from "./guarded-http-requests.ts";
+import {
+  anything,
+  CLOSE,
+  echo,
+  guard,
+  httpPod,
+  notAdmin,
+  statusesOf,
+} from "./sample-guarded-pod.ts";
+import { talk } from "./sample-http-proxy.ts";
+
+test("no other spelling of a path gets around its rule", async (t) => {
+  const pod = await httpPod(t, echo);
+  const guarded = guard(t, pod.port, notAdmin);
+  const get = async (path: string): Promise<number | undefined> =>
+    statusesOf(await talk(guarded.port, `GET ${path} HTTP/1.1\r\n${CLOSE}`))[0];
+  const denied = [
+    "/admin",
+    "/admin/",
+    "/admin?x",
+    "//admin",
+    "///admin//users",
+    "/./admin",
+    "/x/../admin",
+    "/x/y/../../admin",
+    "/%61dmin",
+    "/%61%64%6D%69%6e/users",
+    "/x/%2e%2e/admin",
+    "/%2e/admin",
+    "/admin;x",
+    "/admin;x=1/users",
+    "/;x/admin",
+    "/x;a/../admin",
+    "http://db.shop/admin",
+    "HTTP://db.shop//admin",
+  ];
+  for (const path of denied) assert.equal(await get(path), 403, path);
+  const refused = [
+    "/x%2fadmin",
+    "/%2Fadmin",
+    "/..%2fadmin",
+    "/x\\admin",
+    "/x%5cadmin",
+    "/admin%00",
+    "/../admin",
+    "/..;/admin",
+    "/x/..;y/admin",
+    "/admin#x",
+    "/%zz",
+    "admin",
+    "http://db.shop@evil/admin",
+  ];
+  for (const path of refused) assert.equal(await get(path), 400, path);
+  for (const path of ["/administer", "/x/admin", "/a;admin", "/?/admin", "/%2561dmin"]) {
+    assert.equal(await get(path), 200, path);
+  }
+});
+
+test("what is judged is what the pod gets", async (t) => {
+  const pod = await httpPod(t, (request, response) => response.end(request.url));
+  const guarded = guard(t, pod.port, anything);
+  const answer = await talk(guarded.port, `GET /a//b/../%7Ec?d=//e HTTP/1.1\r\n${CLOSE}`);
+  assert.match(answer, /\/a\/~c\?d=\/\/e$/m);
+  assert.deepEqual(
+    guarded.judged.map(({ path }) => path),
+    ["/a/~c"],
+  );
+});
+
+test("the judge sees hosts and headers in one form", async (t) => {
+  const pod = await httpPod(t, echo);
+  const guarded = guard(t, pod.port, anything);
+  const ask = async (lines: string, version = "1.1"): Promise<JudgedRequest> => {
+    guarded.judged.length = 0;
+    const head = `GET / HTTP/${version}\r\n${lines}Connection: close, X-Hop\r\n\r\n`;
+    assert.deepEqual(statusesOf(await talk(guarded.port, head)), [200]);
+    return guarded.judged[0] ?? assert.fail();
+  };
+  for (const host of ["db.shop", "DB.Shop", "db.shop:8080", "DB.SHOP.", "db.shop.:80"]) {
+    assert.equal((await ask(`Host: ${host}\r\n`)).host, "db.shop", host);
+  }
+  assert.equal((await ask("Host: [FD00::1]:80\r\n")).host, "[fd00::1]");
+  assert.equal((await ask("", "1.0")).host, "");
+  const lines = "Host: db.shop\r\nX-Role: a\r\nx-rOLE:   b \r\nX-Hop: me\r\n";
+  const asked = await ask(lines);
+  assert.deepEqual(
+    ["x-role", "host", "x-hop", "x-none"].map((name) => asked.header(name)),
+    ["a,b", "db.shop", undefined, undefined],
+  );
+});

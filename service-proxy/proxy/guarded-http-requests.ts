@@ -1,0 +1,132 @@
+// The judge in front of one pod's port: asked about every request in the very form in which it is
+// forwarded, and again about those under way when the rules change.
+
+import type { RequestHead } from "../../lib/http/message.ts";
+import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
+import { normalisePath, withoutQuery } from "../model/route-path.ts";
+import type { RouteBackend, RouteRule } from "../model/route-table.ts";
+import type { Routed } from "./http-routing.ts";
+import type { ServedGroup } from "./proxy-tables.ts";
+import { headerValue, hostOf } from "./route-condition.ts";
+
+/** What rules look at. */
+export interface JudgedRequest {
+  readonly method: string;
+  /** In its normal form, without its query. */
+  readonly path: string;
+  /** Lower-case, without port and final dot; empty where there is none. */
+  readonly host: string;
+  /** Lines of one name are one value, joined by commas. @param name lower-case */
+  header(name: string): string | undefined;
+}
+
+/** Whatever is not allowed is refused. `rule` is for logs; the client does not get to know it. */
+export type JudgeRequest = (request: JudgedRequest) => {
+  readonly kind: "allow" | "deny" | "open";
+  readonly rule: string;
+};
+
+export interface GuardParts {
+  /** `address:port` */
+  readonly pod: string;
+  /** The pod, as it is spoken to in either version of HTTP. */
+  readonly groups: Readonly<Record<"http1" | "http2", ServedGroup>>;
+  readonly proof: StreamProof | undefined;
+  readonly judge: JudgeRequest;
+}
+
+/** A request that was allowed, as long as it lasts. */
+export interface AllowedRequest {
+  /** A rule allows it no more. */
+  onDenied(rule: string): void;
+}
+
+/** A servlet container takes these off a path before it looks for what to call. */
+const PATH_PARAMETERS = /;[^/]*/g;
+/** Which of the groups is taken says the version of HTTP. */
+const BACKEND: RouteBackend = { weight: 1, filters: [] };
+/** Everything goes to the pod. */
+export const GUARDED_RULE: RouteRule = {
+  route: "",
+  rule: "",
+  match: { hostnames: [], headers: [], queryParams: [] },
+  filters: [],
+  backends: [BACKEND],
+  timeouts: {},
+  grpc: false,
+};
+
+export class RequestGuard {
+  /** Who is at both ends of the client's connection; undefined where nothing proves it. */
+  readonly proof: StreamProof | undefined;
+  /** `address:port` */
+  readonly pod: string;
+  readonly #groups: Readonly<Record<"http1" | "http2", ServedGroup>>;
+  readonly #allowed = new Map<AllowedRequest, RequestHead>();
+  #judge: JudgeRequest;
+
+  constructor({ pod, groups, proof, judge }: GuardParts) {
+    this.proof = proof;
+    this.pod = pod;
+    this.#groups = groups;
+    this.#judge = judge;
+  }
+
+  /** A request that is to be forwarded, unless it is denied; `over` must follow. */
+  route(received: RequestHead, protocol: "http1" | "http2", request: AllowedRequest): Routed {
+    const path = normalisePath(received.path);
+    if (path === undefined) return { kind: "failure", rule: undefined, failure: "bad-request" };
+    const head = path === received.path ? received : { ...received, path };
+    const deniedBy = this.#ruleAgainst(head);
+    if (deniedBy !== undefined) {
+      return { kind: "failure", rule: GUARDED_RULE, failure: "denied", deniedBy };
+    }
+    this.#allowed.set(request, head);
+    return {
+      kind: "forward",
+      rule: GUARDED_RULE,
+      backend: BACKEND,
+      group: this.#groups[protocol],
+      head,
+      mirrors: [],
+      session: undefined,
+    };
+  }
+
+  over(request: AllowedRequest): void {
+    this.#allowed.delete(request);
+  }
+
+  /** Other rules hold from here on, for requests under way, too. */
+  rejudge(judge: JudgeRequest): void {
+    this.#judge = judge;
+    for (const [request, head] of this.#allowed) {
+      const deniedBy = this.#ruleAgainst(head);
+      if (deniedBy !== undefined) request.onDenied(deniedBy);
+    }
+  }
+
+  /** What servers are known to read in two ways must be allowed in both. */
+  #ruleAgainst(head: RequestHead): string | undefined {
+    for (const path of readingsOf(withoutQuery(head.path))) {
+      const verdict = this.#judge(judgedRequest(head, path));
+      if (verdict.kind !== "allow") return verdict.rule;
+    }
+    return undefined;
+  }
+}
+
+function judgedRequest(head: RequestHead, path: string): JudgedRequest {
+  return {
+    method: head.method,
+    path,
+    host: hostOf(head),
+    header: (name) => (name === "upgrade" ? head.upgrade : headerValue(head, name)),
+  };
+}
+
+/** `/a;x/b` is itself, and `/a/b`. */
+function readingsOf(path: string): readonly string[] {
+  if (!path.includes(";")) return [path];
+  return [path, normalisePath(path.replaceAll(PATH_PARAMETERS, "")) ?? path];
+}
