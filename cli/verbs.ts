@@ -15,6 +15,7 @@ import { tapCommand } from "./tap.ts";
 import { topCommand } from "./top.ts";
 import { traceCommand } from "./trace.ts";
 import { versionCommand } from "./version.ts";
+import { whyCommand } from "./why.ts";
 
 const NODE_HELP = "Replace kube-proxy on this node; takes kube-proxy's flags (node --help)";
 
@@ -37,6 +38,7 @@ export async function runVerbs(argv: readonly string[]): Promise<number> {
     .command(tapCommand)
     .command(identityCommand)
     .command(policyCommand)
+    .command(whyCommand)
     .command(demoCommand)
     .command(versionCommand)
     .command({

@@ -25,8 +25,6 @@ interface Candidate {
   readonly signal: AbortSignal;
 }
 
-const QUEUE = { name: "status" };
-
 export class ControllerObserver {
   readonly #parts: Parts;
 
@@ -69,10 +67,10 @@ export class ControllerObserver {
     };
   }
 
-  status(event: RouteStatusEvent): void {
+  status(event: RouteStatusEvent, queue: "status" | "policy-status"): void {
     const { metrics, log } = this.#parts;
     if (event.kind === "judged") return metrics.planDuration.observe(event.durationMs / 1000);
-    if (event.kind === "depth") return metrics.queueDepth.set(event.depth, QUEUE);
+    if (event.kind === "depth") return metrics.queueDepth.set(event.depth, { name: queue });
     const { kind, key } = event;
     const [objectKind = ""] = key.split(" ");
     metrics.statuses.add(1, { kind: objectKind, result: kind });

@@ -1,5 +1,5 @@
-// `innermesh controller`: the composition root of the Deployment's process. It reads routes and
-// what they depend on, and while it holds the lease writes what the planner says of them.
+// `innermesh controller`: the composition root of the Deployment's process. It reads routes, policies
+// and what they depend on, and while it holds the lease writes what is to be said of them.
 
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
@@ -15,6 +15,8 @@ import {
   type ControllerMetrics,
   makeControllerMetrics,
 } from "../lib/metrics/controller-metrics.ts";
+import { makeAskAgent } from "../netpol-identity/apply/ask-agent.ts";
+import { runPolicyStatus } from "../netpol-identity/apply/policy-status.ts";
 import { runCertificateAuthority } from "../netpol-identity/ca/ca-main.ts";
 import { makeCaMetrics } from "../netpol-identity/ca/ca-metrics.ts";
 import type { CaSettings } from "../netpol-identity/ca/ca-settings.ts";
@@ -41,9 +43,20 @@ export interface ControllerSettings {
 
 /** Of the lease, and of what runs as it. */
 const LEASE = "innermesh-controller";
-const KINDS: readonly Kind[] = ["Service", "Namespace", ...ROUTE_KINDS, "XMesh"];
-/** The authority signs for pods. */
-const AUTHORITY_KINDS: readonly Kind[] = [...KINDS, "Pod"];
+const KINDS: readonly Kind[] = [
+  "Service",
+  "Namespace",
+  ...ROUTE_KINDS,
+  "XMesh",
+  "ServiceAccountPolicy",
+  "MeshPolicy",
+  "ClusterNetworkPolicy",
+  // Whom policies select, for whom certificates are signed, and where agents are.
+  "Pod",
+  "Node",
+];
+/** Of agents' health servers, which tell what they enforce. */
+const AGENT_PORT = 10256;
 /** Exit codes of every Innermesh program. */
 const FINE = 0;
 const PROBLEM = 1;
@@ -81,10 +94,6 @@ interface Parts {
   readonly log: Logger;
 }
 
-function kindsOf({ authority }: ControllerSettings): readonly Kind[] {
-  return authority === undefined ? KINDS : AUTHORITY_KINDS;
-}
-
 async function runParts(
   settings: ControllerSettings,
   log: Logger,
@@ -98,7 +107,7 @@ async function runParts(
       : await loadKubeconfig(kubeconfigPath);
   const metrics = makeControllerMetrics();
   metrics.buildInfo.set(1, { version: VERSION, node_version: process.version });
-  const store = makeStore(kindsOf(settings));
+  const store = makeStore(KINDS);
   const observer = new ControllerObserver({ store, metrics, log, lease: LEASE });
   const client = makeKubeClient(config, systemClock, (answer) => {
     observer.answered(answer, config.server.host);
@@ -122,20 +131,18 @@ async function runParts(
 }
 
 /** Followers read too, so that a new leader begins at once. */
-function read(
-  { settings, client, store, book, observer }: Parts,
-  signal: AbortSignal,
-): Promise<void> {
+function read({ client, store, book, observer }: Parts, signal: AbortSignal): Promise<void> {
   return runApiSource({
     client,
-    // No Node is read.
+    // It is for none in particular.
     nodeName: "",
     store,
     clock: systemClock,
     random: Math.random,
     signal,
-    kinds: kindsOf(settings),
+    kinds: KINDS,
     pods: "all",
+    nodes: "all",
     adapt: (resource) => book.noting(resource),
     onEvent: (report) => observer.watched(report),
   });
@@ -156,18 +163,22 @@ function stand(parts: Parts, signal: AbortSignal): Promise<void> {
   return runElection({ ...options, ...chance, onEvent }, lead);
 }
 
-function writeStatuses(
+async function writeStatuses(
   { client, store, book, observer }: Parts,
   leadership: Leadership,
 ): Promise<void> {
-  return runRouteStatus(leadership, {
-    store,
-    book,
-    client,
-    clock: systemClock,
-    random: Math.random,
-    onEvent: (event) => observer.status(event),
-  });
+  const parts = { store, book, client, clock: systemClock, random: Math.random };
+  await Promise.all([
+    runRouteStatus(leadership, {
+      ...parts,
+      onEvent: (event) => observer.status(event, "status"),
+    }),
+    runPolicyStatus(leadership, {
+      ...parts,
+      ask: makeAskAgent(AGENT_PORT),
+      onEvent: (event) => observer.status(event, "policy-status"),
+    }),
+  ]);
 }
 
 /** Every replica signs; the one that leads rotates roots and publishes them. */

@@ -35,10 +35,13 @@ import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { NodeSettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
+import { endDeniedFlows } from "./policy-flows.ts";
 import { openPolicyRecords } from "./policy-records.ts";
 import { openPolicyReport } from "./policy-report.ts";
 
 export interface NodeIdentityContext {
+  /** This host's own. */
+  readonly addresses: { readonly current: () => readonly string[] };
   readonly settings: NodeSettings;
   readonly nodeName: string;
   readonly store: KubeStore;
@@ -97,12 +100,15 @@ export async function openNodeIdentity(
   const apply = new PolicyApply(policyKernel(kernel, shared), log);
   const told =
     policies && openPolicyReport({ ...context, policies, apply, identity: () => identity });
+  const flows =
+    policies && endDeniedFlows({ ...context, policies, identity: () => identity }, signal);
   const record = exposeIdentity(metrics.page, () => identity.state, stats);
   const identity: NodeIdentity = new NodeIdentity({
     settings: { nodeName, trustDomain, meshDefault: mode, tunnelPort, directPort },
     store,
     ...(policies && { policies }),
     ...(told && { onEnforced: told.onEnforced }),
+    ...(flows && { onApplied: () => flows.request() }),
     apply,
     authority,
     sign,
@@ -157,7 +163,7 @@ export async function openNodeIdentity(
     part,
     prepared: identity.prepared,
     run: async (end) => {
-      await Promise.all([identity.run(end), kept?.run(end)]);
+      await Promise.all([identity.run(end), kept?.run(end), flows?.ended]);
     },
   };
 }

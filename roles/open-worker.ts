@@ -35,7 +35,7 @@ export function openWorker(
   const told = identity as WorkerDelta | undefined;
   // Nothing arrives before it stands: sockets are read in a later turn.
   const inspect: Inspect = (inspection) => worker.guard(inspection);
-  const policies = openPolicies(told);
+  const policies = openPolicies(told, (address) => worker.tables.isHost(address));
   const tunnels = openTunnels(settings, told, { reactor, inspect, policies });
   const plain = new TransparentDialer(reactor, Math.random);
   const inner: Dialer = tunnels?.dialer ?? plain;
@@ -45,7 +45,6 @@ export function openWorker(
     plain,
     inspect,
     pairOf: (to, client) => tunnels?.dialer.pairOf(to, client) ?? NOBODY_PROVEN,
-    isHost: (address) => worker.tables.isHost(address),
   });
   const dialer = guarded ?? inner;
   const worker: ProxyWorker = new ProxyWorker({
@@ -60,9 +59,12 @@ export function openWorker(
   return { worker, tunnels, policies };
 }
 
-function openPolicies(told: WorkerDelta | undefined): PolicyWorker | undefined {
+function openPolicies(
+  told: WorkerDelta | undefined,
+  isHost: (address: string) => boolean,
+): PolicyWorker | undefined {
   if (told?.policy === undefined) return undefined;
-  const policies = new PolicyWorker(makeAuditLog());
+  const policies = new PolicyWorker({ onAudit: makeAuditLog(), isHost });
   policies.apply(told.policy);
   return policies;
 }

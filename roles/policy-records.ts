@@ -11,7 +11,6 @@ import { EdgeBook } from "../netpol-identity/apply/edge-book.ts";
 import { watchEdges } from "../netpol-identity/apply/edge-watch.ts";
 import type { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
 import type { NodePolicies } from "../netpol-identity/apply/node-policies.ts";
-import { NOBODY } from "../netpol-identity/plan/tunnel-plan.ts";
 import { connectionDenied } from "../service-proxy/apply/event-reports.ts";
 import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
@@ -23,7 +22,7 @@ export interface PolicyRecordsContext {
   readonly events: EventSink;
   readonly log: Logger;
   readonly policies: NodePolicies;
-  readonly identity: Pick<NodeIdentity, "state">;
+  readonly identity: Pick<NodeIdentity, "identityOf">;
 }
 
 export interface PolicyRecords {
@@ -38,11 +37,7 @@ export async function openPolicyRecords(
   signal: AbortSignal,
 ): Promise<PolicyRecords> {
   const addresses = new AddressBook(store);
-  const identityOf = (address: string): string | null => {
-    const { workloads, peers } = identity.state;
-    const known = (workloads.get(address) ?? peers.get(address))?.identity ?? NOBODY;
-    return known === NOBODY ? null : known;
-  };
+  const identityOf = (address: string): string | null => identity.identityOf(address);
   const denials = new DenialLog({
     nodeName,
     index: policies.index,

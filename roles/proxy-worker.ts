@@ -90,11 +90,14 @@ function serve(): void {
       case "identity": {
         // Of our own control process: it has this shape.
         const delta = message.delta as WorkerDelta;
+        reactor.catchUp();
         if (delta.policy !== undefined) parts?.policies?.apply(delta.policy);
         parts?.tunnels?.apply(delta);
         return tell({ kind: "applied", sequence: message.sequence });
       }
       case "plan":
+        // The kernel sends no more to what is gone: those it sent before are still to be served.
+        reactor.catchUp();
         parts?.worker.apply(message.delta);
         return tell({ kind: "applied", sequence: message.sequence });
       case "report":

@@ -3,8 +3,7 @@
 
 import { familyOf, parseAddress } from "../../lib/ip/address.ts";
 import type { Denial } from "../../netpol-identity/model/denial-report.ts";
-import type { NamedServer } from "../can/can-names.ts";
-import { clientsOf } from "../can/can-names.ts";
+import { clientsOf, type NamedServer, serversOf } from "../can/can-names.ts";
 import { type CanReport, reportCan } from "../can/can-report.ts";
 import type { CanWorld, Party } from "../can/can-world.ts";
 import { type AddressReport, explainAddress, parseQuestion } from "../explain/address-report.ts";
@@ -21,6 +20,8 @@ export interface WhyReport {
   readonly address: AddressReport;
   /** The packet's way through the rules of Services and of identities. */
   readonly trace: TraceReport;
+  /** Whether this machine is the node, so that its kernel and agent were asked. */
+  readonly isHere: boolean;
   /** Where the kernel's own table says that it leads. */
   readonly live?: { readonly address: string; readonly port: number };
   /** Undefined where it leads nowhere. */
@@ -31,6 +32,7 @@ export interface WhyReport {
 
 /** What only the node itself can tell. */
 export interface WhyWitness {
+  readonly isHere: boolean;
   /** Where a live connection leads. */
   readonly live: (source: string) => Promise<WhyReport["live"]>;
   readonly denials: () => Promise<readonly Denial[] | undefined>;
@@ -53,7 +55,16 @@ export async function reportWhy(
     header: [],
   });
   const live = await witness.live(client.address);
-  const servers = live === undefined ? leadsTo(world, traced) : [serverAt(world, live, false)];
+  const address = explainAddress(
+    { ...world.snapshot, kernel: undefined },
+    { address: destination, port },
+  );
+  const isProxied = traced.proxy !== undefined;
+  // Towards a worker's own socket conntrack tells nothing of endpoints.
+  const servers =
+    live === undefined || isProxied
+      ? leadsTo(world, traced, address, asked)
+      : [serverAt(world, live, false)];
   const words = { from, to: joinPort(destination, port), protocol, request: undefined };
   const policies = servers.length > 0 && reportCan(world, words, { clients: [client], servers });
   const denials = await witness.denials();
@@ -65,11 +76,9 @@ export async function reportWhy(
     node: world.snapshot.nodeName,
     from: client.address,
     to,
-    address: explainAddress(
-      { ...world.snapshot, kernel: undefined },
-      { address: destination, port },
-    ),
+    address,
     trace: traced,
+    isHere: witness.isHere,
     ...(live !== undefined && { live }),
     ...(policies !== false && { policies }),
     ...(ofThis !== undefined && { denials: ofThis }),
@@ -84,18 +93,39 @@ function clientOf(world: CanWorld, { from, destination }: AskedConnection): Part
 }
 
 /** Endpoints that chance could draw; none where it is refused or dropped before. */
-function leadsTo(world: CanWorld, { proxy, destinations, steps }: TraceReport) {
-  const places =
-    proxy === undefined
-      ? destinations
-      : proxy.targets.flatMap(({ endpoints }) => endpoints.map(({ at }) => at));
-  const ends = steps.at(-1)?.note ?? "";
-  if (proxy === undefined && /^(reject|drop)/.test(ends)) return [];
+function leadsTo(
+  world: CanWorld,
+  { proxy, destinations, verdict }: TraceReport,
+  { owners }: AddressReport,
+  asked: AskedConnection,
+): readonly NamedServer[] {
+  // In the words of the trace.
+  if (/^(refused|dropped):/.test(verdict)) return [];
+  const owner = owners.find(({ servedFor, as }) => servedFor === undefined && as !== "endpoint");
+  const targets = proxy?.targets.flatMap(({ endpoints }) => endpoints.map(({ at }) => at));
+  // Routes choose by the request: any endpoint may be the one.
+  if (targets?.length === 0 && owner !== undefined) {
+    return endpointsOf(world, owner.service, owner.as === "NodePort" ? "nodePort" : "port", asked);
+  }
+  const places = targets ?? destinations;
   return [...new Set(places)].flatMap((place) => {
     const { address, port } = parseQuestion(place) ?? {};
     if (address === undefined || port === undefined) return [];
     return [serverAt(world, { address, port }, proxy !== undefined)];
   });
+}
+
+function endpointsOf(
+  world: CanWorld,
+  key: string,
+  by: "port" | "nodePort",
+  { port, protocol }: AskedConnection,
+): readonly NamedServer[] {
+  const service = world.snapshot.store.services.get(key);
+  const found = service?.ports.find((one) => one[by] === port && one.protocol === protocol);
+  if (service === undefined || found === undefined) return [];
+  const { namespace, name } = service;
+  return serversOf(world, `${namespace}/svc/${name}:${found.port}`, protocol);
 }
 
 function serverAt(

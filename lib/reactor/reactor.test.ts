@@ -134,6 +134,28 @@ test("a listener hands over connections with both addresses; a paused one reads 
   listener.close();
 });
 
+test("who catches up has what came before: a connection is accepted, and its bytes are told", async () => {
+  const owner = new Listening();
+  let accepted = 0;
+  const listener = listenOnLoopback(reactor, (fd, ends) => {
+    accepted++;
+    TcpStream.accepted(reactor, fd, ends, owner).resume();
+  });
+  const stream = dial(listener.port, owner);
+  assert.equal(accepted, 0);
+  reactor.catchUp();
+  assert.equal(accepted, 1);
+  assert(stream.isOpen);
+  stream.push(Buffer.from("x"));
+  reactor.catchUp();
+  reactor.catchUp();
+  assert.equal(Buffer.concat(owner.chunks).toString(), "x");
+  stream.end();
+  await owner.ended.promise;
+  stream.close();
+  listener.close();
+});
+
 test("reads are small while much is kept for slow readers, until it is sent or forgotten", async () => {
   const peer = await server((socket) => void socket.on("error", () => {}).pause());
   const owner = new Listening();

@@ -2,6 +2,7 @@
 // event loop, read and written through libc. Why: docs/adr/0009. Everything here is synchronous and
 // belongs to one thread.
 
+import assert from "node:assert/strict";
 import { epollControl, epollCreate, epollPoll, tryClose, watchReadable } from "../sys/ffi.ts";
 
 export const READABLE = 0x1;
@@ -102,6 +103,15 @@ export class Reactor {
   later(work: () => void): void {
     this.#afterTick.push(work);
     if (!this.#inTick && this.#afterTick.length === 1) setImmediate(() => this.#tick());
+  }
+
+  /**
+   * Handles what has come already. For whoever changes what it means: what waits to be accepted was
+   * sent as things were. Not from within a round of events.
+   */
+  catchUp(): void {
+    assert(!this.#inTick, "a round of events is not part of another");
+    this.#tick();
   }
 
   /** Stops. Descriptors that are still watched stay open. */

@@ -88,9 +88,9 @@ export interface DialOptions {
 /** Whom somebody would reach. */
 export interface DialQuestion {
   readonly to: SocketAddress;
-  /** As of `DialOptions`. */
+  /** As of `DialOptions`, all three. */
   readonly source: Address;
-  /** As of `DialOptions`. */
+  readonly from?: Address;
   readonly client?: Address;
 }
 

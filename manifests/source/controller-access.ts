@@ -47,6 +47,7 @@ const clusterRules = [
     resources: ["clusternetworkpolicies/status"],
     verbs: ["patch"],
   },
+  { apiGroups: [""], resources: ["pods", "nodes"], verbs: readsAll },
 ];
 
 const LEASES = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
@@ -100,6 +101,7 @@ export const controllerAccessManifests: readonly Manifest[] = [
       "rules.6": " Policies of ours…",
       "rules.7": " …and where they are enforced.",
       "rules.8": " The same of the cluster's admin.",
+      "rules.10": " Whom policies select, and the agents that are asked whether they hold.",
     },
   },
   {

@@ -10,11 +10,11 @@ import type { Logger } from "../../lib/log/logger.ts";
 import type { TrustBundles } from "../../lib/x509/svid.ts";
 import { hasIdentities } from "../plan/identity-lane.ts";
 import { isEmptyDelta, TunnelLedger } from "../plan/tunnel-ledger.ts";
-import type { TunnelPlan } from "../plan/tunnel-plan.ts";
+import { NOBODY, type TunnelPlan } from "../plan/tunnel-plan.ts";
 import { TunnelPlanner, type TunnelSettings } from "../plan/tunnel-planner.ts";
 import type { PolicyPlanDelta, WorkerDelta } from "../plan/policy-plan.ts";
 import type { EnforcementReport, HeldPolicies } from "../model/enforcement-report.ts";
-import type { TunnelPlanDelta } from "../model/tunnel-plan.ts";
+import type { SpiffeUri, TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { type KeyEvent, KeyKeeper, type Sign } from "./key-keeper.ts";
 import type { NodePolicies } from "./node-policies.ts";
 import type { PolicyApply, PolicyCounts } from "./policy-apply.ts";
@@ -38,6 +38,8 @@ export interface NodeIdentityParts {
   readonly policies?: NodePolicies;
   /** How long a change of policies took until the kernel held it. */
   readonly onEnforced?: (durationMs: number) => void;
+  /** The kernel holds what is known. */
+  readonly onApplied?: () => void;
   readonly apply: PolicyApply;
   readonly authority: TrustSource;
   readonly sign: Sign;
@@ -137,6 +139,13 @@ export class NodeIdentity {
     return answer;
   }
 
+  /** Of the enrolled pod that has the address; null where there is none. */
+  identityOf(address: string): SpiffeUri | null {
+    const { workloads, peers } = this.#plan;
+    const known = (workloads.get(address) ?? peers.get(address))?.identity ?? NOBODY;
+    return known === NOBODY ? null : known;
+  }
+
   /** For people. */
   get state() {
     const { workloads, peers, problems } = this.#plan;
@@ -181,7 +190,7 @@ export class NodeIdentity {
 
   async #keepKernel(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const { apply, clock, log, settings, hasPredecessor, policies } = this.#parts;
+    const { apply, clock, log, settings, hasPredecessor, onApplied, policies } = this.#parts;
     const isHandover = hasPredecessor();
     const handoverMs = isHandover ? clock.monotonicMs() + HANDOVER_MS : 0;
     // Before the tables are written: with them goes what the agent before said.
@@ -202,6 +211,7 @@ export class NodeIdentity {
           this.#kernel = state;
           this.#held = asked;
           this.#refused = undefined;
+          onApplied?.();
         },
         onFailed: (error) => {
           this.#refused = String(error);

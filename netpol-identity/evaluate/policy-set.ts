@@ -1,7 +1,8 @@
 // All that holds for a pod in one direction, in the order in which it is asked: what the evaluator
 // judges by, and what the kernel's chains are made of. Pods with equal sets share one.
 
-import type { Direction, MeshDefault, RequestMatch, RuleAction } from "../model/policy.ts";
+import type { HttpRequestMatch } from "../../lib/kube/api/request-match.ts";
+import type { Direction, MeshDefault, RuleAction } from "../model/policy.ts";
 
 /** Names a group of addresses or identities by its content's query, e.g. `p-1f0c…`. */
 export type GroupId = string;
@@ -41,7 +42,7 @@ export interface SetRule {
   readonly peers: SetPeers | "any";
   /** Named ports are numbers by now. */
   readonly ports: readonly PortRange[] | "any";
-  readonly requests?: readonly RequestMatch[];
+  readonly requests?: readonly HttpRequestMatch[];
 }
 
 /** Any of these; all empty: nobody. */

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { RequestMatch, RequestPath } from "../model/policy.ts";
+import type { HttpRequestMatch, HttpRequestPath } from "../../lib/kube/api/request-match.ts";
 import { matchesRequest } from "./request-match.ts";
 
 const HEADERS = new Map([["x-user", "ann"]]);
-const holds = (match: RequestMatch, path = "/a/b", method = "GET", host = "api.example.com") =>
+const holds = (match: HttpRequestMatch, path = "/a/b", method = "GET", host = "api.example.com") =>
   matchesRequest(match, { method, path, host, header: (name) => HEADERS.get(name) });
 
 test("a path matches exactly, by whole segments, or by a template", () => {
-  const cases: readonly (readonly [RequestPath["kind"], string, string, boolean])[] = [
+  const cases: readonly (readonly [HttpRequestPath["kind"], string, string, boolean])[] = [
     ["exact", "/a", "/a", true],
     ["exact", "/a", "/a/", false],
     ["exact", "/a", "/A", false],

@@ -1,11 +1,11 @@
 // Whether a rule's words about requests hold for one. No regular expression is made of what users
 // wrote; every comparison takes time linear in the request.
 
-import type { RequestMatch, RequestPath } from "../model/policy.ts";
+import type { HttpRequestMatch, HttpRequestPath } from "../../lib/kube/api/request-match.ts";
 import type { RequestFacts } from "../model/request-facts.ts";
 
 /** True where every part that is there holds; an empty list holds for nothing. Never throws. */
-export function matchesRequest(match: RequestMatch, request: RequestFacts): boolean {
+export function matchesRequest(match: HttpRequestMatch, request: RequestFacts): boolean {
   const { methods, path, hosts, headers } = match;
   if (methods !== undefined && !methods.includes(request.method)) return false;
   if (path !== undefined && !matchesPath(path, request.path)) return false;
@@ -23,7 +23,7 @@ function matchesHost(pattern: string, host: string): boolean {
   return host.length > suffix.length && host.endsWith(suffix);
 }
 
-function matchesPath({ kind, value }: RequestPath, path: string): boolean {
+function matchesPath({ kind, value }: HttpRequestPath, path: string): boolean {
   if (kind === "exact") return path === value;
   if (kind === "template") return matchesTemplate(value, path);
   const prefix = value.endsWith("/") ? value.slice(0, -1) : value;

@@ -2,7 +2,8 @@
 // flow is learnt at most once, and only if some rule asks.
 
 import { addressBytes } from "../../lib/ip/address.ts";
-import type { Direction, RequestMatch } from "../model/policy.ts";
+import type { HttpRequestMatch } from "../../lib/kube/api/request-match.ts";
+import type { Direction } from "../model/policy.ts";
 import { type Block, blockContains, blocksOf } from "./address-block.ts";
 import { membersFor } from "./identity-group.ts";
 import type { GroupId, Groups, SetPeers, SetRule } from "./policy-set.ts";
@@ -92,7 +93,7 @@ export class RuleMatcher {
     return false;
   }
 
-  #matchRequests(requests: readonly RequestMatch[]): Match {
+  #matchRequests(requests: readonly HttpRequestMatch[]): Match {
     const { protocol, request } = this.#flow;
     if (protocol !== "TCP") return "no";
     if (request === undefined) return "request";

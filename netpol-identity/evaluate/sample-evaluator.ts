@@ -10,6 +10,7 @@ import { type Kind, type KubeObject, type KubeStore, makeStore } from "../../lib
 import type { Direction } from "../model/policy.ts";
 import { judge } from "./judge.ts";
 import { PolicyIndex } from "./policy-index.ts";
+import type { Groups, PolicySet } from "./policy-set.ts";
 import type { Manifest, PolicyObjects } from "./sample-policy-objects.ts";
 import type { Flow, Verdict } from "./verdict.ts";
 
@@ -21,6 +22,13 @@ export interface SampleFlow {
   readonly port: number;
 }
 
+export interface HeldPod {
+  readonly addresses: readonly string[];
+  readonly ingress?: PolicySet;
+  readonly egress?: PolicySet;
+}
+
+const DIRECTIONS = ["ingress", "egress"] as const;
 const KINDS: readonly Kind[] = ["Namespace", "Pod", "NetworkPolicy"];
 const OUTSIDE: Verdict = { kind: "allow", rule: "it is no pod" };
 
@@ -58,6 +66,20 @@ export class SampleEvaluator {
   /** What the server's node says of it, where the server is a pod. */
   ingress({ from, to, protocol, port }: SampleFlow): Verdict {
     return this.#judge("ingress", to, { address: from, protocol, port, identity: null });
+  }
+
+  /** Pods of a node and what holds for them: what its kernel is told. */
+  podsOf(node: string): readonly HeldPod[] {
+    const pods = this.#store.pods.values().filter(({ nodeName }) => nodeName === node);
+    return [...pods].map((pod) => {
+      const [ingress, egress] = DIRECTIONS.map((one) => this.#index.setOf(pod, one));
+      const { addresses } = pod;
+      return { addresses, ...(ingress && { ingress }), ...(egress && { egress }) };
+    });
+  }
+
+  get groups(): Groups {
+    return this.#index.groups;
   }
 
   #judge(direction: Direction, subject: string, flow: Flow): Verdict {

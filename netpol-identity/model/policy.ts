@@ -1,8 +1,9 @@
-// A policy as this feature sees it, whichever kind of object said it: who is subject to it, in which
+// A policy as this feature sees it, whichever kind of object said it: who is subject to it, in what
 // tier it stands, and rules in order. Everything below works on these values only.
 
 import type { LabelSelector } from "../../lib/kube/api/label-selector.ts";
 import type { TransportProtocol } from "../../lib/kube/api/network-policy.ts";
+import type { HttpRequestMatch } from "../../lib/kube/api/request-match.ts";
 
 export type Direction = "ingress" | "egress";
 
@@ -10,8 +11,8 @@ export type Direction = "ingress" | "egress";
  * Where a policy stands. In this order:
  * admin (ClusterNetworkPolicy), first match decides, Pass leaves the tier;
  * account-deny (ServiceAccountPolicy with action Deny), any match denies;
- * network and account (NetworkPolicy; ServiceAccountPolicy with action Allow): where policies of one
- * of the two select a pod, one rule of them must match, and both must where both do;
+ * network and account (NetworkPolicy; ServiceAccountPolicy with action Allow): where policies of
+ * one of the two select a pod, one rule of them must match, and both must where both do;
  * baseline (ClusterNetworkPolicy), first match decides, where neither of the two selects the pod;
  * then the mesh's default. `account-audit` tells and decides nothing.
  */
@@ -58,7 +59,7 @@ export interface PolicyRule {
   /** Any of these; "any" is every protocol, ICMP too. */
   readonly ports: readonly PolicyPort[] | "any";
   /** Any of these requests; only in rules about what comes in, on TCP. */
-  readonly requests?: readonly RequestMatch[];
+  readonly requests?: readonly HttpRequestMatch[];
 }
 
 export type PolicyPeer =
@@ -92,29 +93,6 @@ export type PolicyPort =
     }
   /** A container port's name, of the pod that is called. */
   | { readonly kind: "named"; readonly protocol?: TransportProtocol; readonly name: string };
-
-/** An HTTP request for which every part holds that is there. */
-export interface RequestMatch {
-  readonly methods?: readonly string[];
-  readonly path?: RequestPath;
-  /** Lower-case; `*.example.com` matches one label or more. */
-  readonly hosts?: readonly string[];
-  readonly headers?: readonly RequestHeader[];
-}
-
-export type RequestPath =
-  | { readonly kind: "exact"; readonly value: string }
-  /** By whole segments: `/a` matches `/a` and `/a/b`, not `/ab`. */
-  | { readonly kind: "prefix"; readonly value: string }
-  /** `{*}` stands for one segment, `{**}` for any number of them, at the end. */
-  | { readonly kind: "template"; readonly value: string };
-
-export interface RequestHeader {
-  /** Lower-case. */
-  readonly name: string;
-  /** Undefined: present, whatever it says. */
-  readonly value?: string;
-}
 
 /** What holds for pods that no policy speaks about in a direction; set by the mesh's admin. */
 export type MeshDefault = "open" | "identity-required" | "deny";

@@ -44,7 +44,11 @@ export function forgetsAtMs(nodes: PeerNodes): number {
   return Math.min(Infinity, ...times);
 }
 
-function isAgent({ labels, hostNetwork, isOver, nodeName }: Pod): boolean {
-  const tunnel = labels[TUNNEL_LABEL] ?? NO_TUNNEL;
-  return tunnel !== NO_TUNNEL && hostNetwork && !isOver && nodeName !== "";
+/** Whether it is an agent at all, with tunnels or without. */
+export function isNodeAgent({ labels, hostNetwork, isOver, nodeName }: Pod): boolean {
+  return TUNNEL_LABEL in labels && hostNetwork && !isOver && nodeName !== "";
+}
+
+function isAgent(pod: Pod): boolean {
+  return isNodeAgent(pod) && pod.labels[TUNNEL_LABEL] !== NO_TUNNEL;
 }

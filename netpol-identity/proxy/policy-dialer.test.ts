@@ -47,6 +47,7 @@ function makeDialer(policies?: World) {
     revision: 0,
   };
   if (policies !== undefined) tables.apply(samplePolicies(policies));
+  const isHost = (address: string): boolean => address === NODE;
   const identityOf = (address = ""): string | null => policies?.enrolled?.[address] ?? null;
   const reactor = new Reactor(() => 0);
   reactor.stop();
@@ -56,16 +57,21 @@ function makeDialer(policies?: World) {
     plain: inner,
     inspect: () => assert.fail("nothing is connected"),
     tables,
-    judge: new PolicyJudge({ tables, telemetry, onAudit() {} }),
+    judge: new PolicyJudge({ tables, telemetry, onAudit() {}, isHost }),
     pairOf: (to, client) => {
       const source = identityOf(client);
       return { source, destination: source === null ? null : identityOf(to) };
     },
-    isHost: (address) => address === NODE,
+    isHost,
   });
-  const ask = (to: string, source: string, more: { port?: number; pod?: boolean } = {}) => {
+  const ask = (
+    to: string,
+    source: string,
+    more: { port?: number; pod?: boolean; masked?: boolean } = {},
+  ) => {
     const isPod = more.pod ?? source.startsWith("10.1.");
-    const question = { to: { address: to, port: more.port ?? 80 }, source };
+    const from = more.masked === true ? {} : { from: source };
+    const question = { to: { address: to, port: more.port ?? 80 }, source, ...from };
     return dialer.refusal(isPod ? { ...question, client: source } : question) ?? "ok";
   };
   return { dialer, tables, telemetry, dialled, ask };
@@ -132,6 +138,7 @@ test("what the other node will deny for certain is not chosen; the rest is left 
   assert.equal(tunnelled.ask(FAR_DB, LOCAL_WEB), "ok");
   const plain = makeDialer({ ...world, enrolled: { [LOCAL_WEB]: WEB } });
   assert.equal(plain.ask(FAR_DB, LOCAL_WEB), none("db"));
+  assert.equal(plain.ask(FAR_DB, LOCAL_WEB, { masked: true }), "ok");
   assert.equal(plain.ask(FAR_DB, OUTSIDE), "ok");
   const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
   const byRequest = makeDialer({ pods, sets: [sampleSet("db", "ingress", [reads])] });
@@ -152,7 +159,10 @@ test("whoever dials without asking is refused the same", () => {
 test("connections that are read serve nobody but the client that they are judged as", () => {
   const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
   const sets = [sampleSet("db", "ingress", [reads])];
-  assert.equal(makeDialer({ sets }).dialer.isPersonal(OUTSIDE), true);
+  const isPersonal = (address: string): boolean =>
+    makeDialer({ sets, pods: { [address]: { ingress: "db" } } }).dialer.isPersonal(OUTSIDE);
+  assert.equal(isPersonal(LOCAL_DB), true);
+  assert.equal(isPersonal(FAR_DB), false);
   assert.equal(makeDialer({}).dialer.isPersonal(OUTSIDE), false);
 });
 

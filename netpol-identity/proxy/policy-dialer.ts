@@ -45,9 +45,9 @@ export class PolicyDialer implements Dialer {
   }
 
   dial(options: DialOptions, owner: StreamOwner): ByteStream | string {
-    const { to, source, client } = options;
+    const { source } = options;
     if (source === undefined) return this.#parts.inner.dial(options, owner);
-    const question = client === undefined ? { to, source } : { to, source, client };
+    const question = { ...options, source };
     const verdict = this.#judge(question, "all");
     if (verdict.kind === "deny") return "EACCES";
     if (verdict.kind === "allow") return this.#parts.inner.dial(options, owner);
@@ -74,25 +74,25 @@ export class PolicyDialer implements Dialer {
   }
 
   /**
-   * Processes of this node may call its pods, and pods the node itself, whatever policies say. A
-   * pod that nobody has told of yet is restricted by no policy of its own, as in the kernel.
+   * Processes of this node may call its pods, whatever policies say. A pod that nobody has told of
+   * yet is restricted by no policy of its own, as in the kernel.
    */
   #judge(question: DialQuestion, recording: Recording): FlowVerdict {
     const { tables, judge, isHost } = this.#parts;
-    const { to, source, client } = question;
+    const { to, source, from, client } = question;
     if (client === undefined && isHost(source)) return ALLOWED;
     if (tables.revision === 0) return { kind: "deny", rule: NOT_KNOWN.rule };
     const flow = this.#flowOf(question);
-    if (client !== undefined && tables.pod(client) !== undefined && !isHost(to.address)) {
+    if (client !== undefined && tables.pod(client) !== undefined) {
       const egress = judge.egress(flow, recording);
       if (egress.kind !== "allow") return egress;
     }
     const target = tables.pod(to.address);
     if (target?.isLocal === true) return judge.ingress(flow, recording);
     if (target === undefined || client === undefined) return ALLOWED;
-    // Without a tunnel nothing shows the other node who calls.
-    const shown = flow.destination === null ? { ...flow, source: null } : flow;
-    return judge.foresee(shown, recording);
+    if (flow.destination !== null) return judge.foresee(flow, recording);
+    // Without a tunnel the other node sees an address, and maybe not the client's.
+    return from === client ? judge.foresee({ ...flow, source: null }, recording) : ALLOWED;
   }
 
   #inspect(

@@ -25,7 +25,12 @@ function makeJudge(policies?: SamplePolicies) {
   const telemetry = new PolicyTelemetry();
   const audits: PolicyAudit[] = [];
   if (policies !== undefined) tables.apply(samplePolicies(policies));
-  const judge = new PolicyJudge({ tables, telemetry, onAudit: (audit) => audits.push(audit) });
+  const judge = new PolicyJudge({
+    tables,
+    telemetry,
+    onAudit: (audit) => audits.push(audit),
+    isHost: (address) => address === "192.0.2.1",
+  });
   const authorize = (flow: Partial<TunnelFlow> = {}): string => {
     const verdict = judge.authorize(
       {
@@ -110,6 +115,8 @@ test("each end is judged at its own node, and both where both are here", () => {
   assert.equal(authorize({ client: LOCAL_WEB, here: "both" }), shut);
   const away = { address: FAR_DB, port: 80 };
   assert.equal(authorize({ client: LOCAL_WEB, target: away, here: "client" }), shut);
+  const node = { address: "192.0.2.1", port: 6_443 };
+  assert.equal(authorize({ client: LOCAL_WEB, target: node, here: "client" }), "allow");
   const toDb = { client: LOCAL_DB, source: DB, target: away, here: "client" } as const;
   assert.equal(authorize(toDb), "allow");
   // A pod of this node that is not enrolled.

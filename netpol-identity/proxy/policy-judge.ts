@@ -32,6 +32,8 @@ export interface JudgeParts {
   readonly tables: PolicyTables;
   readonly telemetry: PolicyTelemetry;
   readonly onAudit: (audit: PolicyAudit) => void;
+  /** An address of this node itself. */
+  readonly isHost: (address: Address) => boolean;
 }
 
 /** Which verdicts are counted, and told where a rule wants that. */
@@ -54,8 +56,9 @@ export class PolicyJudge {
     return this.#isTargetHere(flow) ? this.ingress(judged, recording) : ALLOWED;
   };
 
-  /** May the client, a pod of this node, call the target? */
+  /** May the client, a pod of this node, call the target? Its own node always, as in the kernel. */
   egress(flow: PolicyFlow, recording: Recording): FlowVerdict {
+    if (this.#parts.isHost(flow.target.address)) return ALLOWED;
     const verdict = this.#parts.tables.judgeEgress(flow.client, this.#outward(flow));
     this.#record("egress", flow, verdict, recording);
     return verdict.kind === "allow" ? ALLOWED : { kind: "deny", rule: verdict.rule };

@@ -38,7 +38,7 @@ export class PolicyTables implements Groups {
     return this.#revision;
   }
 
-  /** Whether rules of some pod are about requests. */
+  /** Whether rules of some pod of this node are about requests to it. */
   get readsRequests(): boolean {
     return this.#readsRequests;
   }
@@ -52,15 +52,13 @@ export class PolicyTables implements Groups {
       if (set === null) this.#sets.delete(id);
       else this.#sets.set(id, { set, asks: groupsOf(set), readsRequests: readsRequests(set) });
     }
-    if (sets.length > 0) {
-      this.#readsRequests = [...this.#sets.values()].some((held) => held.readsRequests);
-    }
     for (const change of addresses) changeGroup(this.#addresses, change);
     for (const change of identities) changeGroup(this.#identities, change);
     for (const [address, pod] of pods) {
       if (pod === null) this.#pods.delete(address);
       else this.#pods.set(address, pod);
     }
+    this.#readsRequests = this.#pods.values().some((pod) => this.#isRead(pod));
   }
 
   addresses(group: GroupId): ReadonlySet<string> | undefined {
@@ -101,6 +99,11 @@ export class PolicyTables implements Groups {
     const held = this.#sets.get(id);
     if (held === undefined || !this.#knows(held.asks)) return NOT_KNOWN;
     return judge(held.set, flow, groups);
+  }
+
+  #isRead({ isLocal, ingress }: PolicyPod): boolean {
+    if (isLocal !== true || ingress === undefined) return false;
+    return this.#sets.get(ingress)?.readsRequests === true;
   }
 
   /** A group that nobody told of might be one that a rule denies. */

@@ -1,5 +1,6 @@
 // Everything of policies in one proxy worker: the plan, who asks it, and what is counted.
 
+import type { Address } from "../../lib/ip/address.ts";
 import type { PolicyPlanDelta } from "../plan/policy-plan.ts";
 import type { Authorize } from "../tunnel/tunnel-parts.ts";
 import { PolicyDialer, type PolicyDialerParts } from "./policy-dialer.ts";
@@ -10,15 +11,24 @@ import { PolicyTelemetry, type PolicyTelemetryMessage } from "./policy-telemetry
 /** How often what goes on is asked about again, if policies changed. */
 const REJUDGE_PERIOD_MS = 1_000;
 
+export interface PolicyWorkerParts {
+  /** Hears of flows that a rule wants to be told. */
+  readonly onAudit: (audit: PolicyAudit) => void;
+  /** An address of this node itself. */
+  readonly isHost: (address: Address) => boolean;
+}
+
 export class PolicyWorker {
   readonly #tables = new PolicyTables();
   readonly #telemetry = new PolicyTelemetry();
   readonly #judge: PolicyJudge;
 
-  /** @param onAudit hears of flows that a rule wants to be told */
-  constructor(onAudit: (audit: PolicyAudit) => void) {
+  readonly #isHost: (address: Address) => boolean;
+
+  constructor({ onAudit, isHost }: PolicyWorkerParts) {
     const [tables, telemetry] = [this.#tables, this.#telemetry];
-    this.#judge = new PolicyJudge({ tables, telemetry, onAudit });
+    this.#isHost = isHost;
+    this.#judge = new PolicyJudge({ tables, telemetry, onAudit, isHost });
   }
 
   /** What tunnels ask. */
@@ -35,8 +45,9 @@ export class PolicyWorker {
   }
 
   /** For whoever dials on behalf of clients. */
-  dialer(parts: Omit<PolicyDialerParts, "tables" | "judge">): PolicyDialer {
-    const dialer = new PolicyDialer({ ...parts, tables: this.#tables, judge: this.#judge });
+  dialer(parts: Omit<PolicyDialerParts, "tables" | "judge" | "isHost">): PolicyDialer {
+    const [tables, judge, isHost] = [this.#tables, this.#judge, this.#isHost];
+    const dialer = new PolicyDialer({ ...parts, tables, judge, isHost });
     let judged = this.revision;
     setInterval(() => {
       if (judged === this.revision) return;

@@ -98,9 +98,10 @@ export class TunnelDialer implements Dialer {
   /** Whom a connection would prove to whom; the client's own part is known to this node alone. */
   pairOf(to: Address, client: Address | undefined): ProvenPair {
     const { tables } = this.#parts;
-    const source = client === undefined ? undefined : tables.workload(client)?.identity;
+    const source = client === undefined ? undefined : tables.workload(client);
     if (source === undefined) return NOBODY_PROVEN;
-    return { source, destination: (tables.workload(to) ?? tables.peer(to))?.identity ?? null };
+    const endpoint = tables.workload(to) ?? this.#peerOf(source, to);
+    return { source: source.identity, destination: endpoint?.identity ?? null };
   }
 
   /** @param client as of `DialOptions` */
@@ -116,7 +117,7 @@ export class TunnelDialer implements Dialer {
       if (local?.mode !== "strict") return { kind: "plaintext" };
       return { kind: "denied", destination: local.identity, rule: STRICT };
     }
-    const peer = local === undefined ? tables.peer(to.address) : undefined;
+    const peer = local === undefined ? this.#peerOf(source, to.address) : undefined;
     const destination = (local ?? peer)?.identity;
     const pods = {
       source: source.identity,
@@ -125,7 +126,7 @@ export class TunnelDialer implements Dialer {
     const here = local === undefined ? "client" : "both";
     const verdict = authorize({ ...pods, client, target: to, here }, occasion);
     if (verdict.kind === "deny") return { kind: "denied", ...pods, rule: verdict.rule };
-    if (peer !== undefined && source.mode !== "leaving") return { kind: "tunnel", source, peer };
+    if (peer !== undefined) return { kind: "tunnel", source, peer };
     const judge = verdict.kind === "inspect" ? { judge: verdict.judge } : {};
     if (local === undefined) return { kind: "plaintext", source: source.identity, ...judge };
     return { kind: "node", source: source.identity, destination: local.identity, ...judge };
@@ -178,6 +179,11 @@ export class TunnelDialer implements Dialer {
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
     this.#pools.clear();
+  }
+
+  /** Whoever leaves begins no tunnel any more. */
+  #peerOf({ mode }: TunnelWorkload, to: Address): TunnelPeer | undefined {
+    return mode === "leaving" ? undefined : this.#parts.tables.peer(to);
   }
 
   #inspect(

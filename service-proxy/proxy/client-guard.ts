@@ -1,24 +1,31 @@
 // Which endpoints one client may reach, as the dialler has it, and what forbade one.
 
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
-import type { ProxyEndpoint } from "../model/proxy-plan.ts";
-import type { Client } from "./client.ts";
+import type { FrontendSide, ProxyEndpoint } from "../model/proxy-plan.ts";
+import { type Client, dialOptions, sourceAddress } from "./client.ts";
+
+/** Who asks, and through which side of a frontend. */
+export interface GuardedClient {
+  readonly client: Client;
+  readonly side: FrontendSide;
+}
 
 export class ClientGuard {
   /** What forbade an endpoint last; undefined while nothing did. */
   rule: string | undefined;
   readonly #dialer: Dialer;
-  readonly #client: Pick<Client, "address" | "kind">;
+  readonly #guarded: GuardedClient;
 
-  constructor(dialer: Dialer, client: Pick<Client, "address" | "kind">) {
+  constructor(dialer: Dialer, guarded: GuardedClient) {
     this.#dialer = dialer;
-    this.#client = client;
+    this.#guarded = guarded;
   }
 
-  readonly permits = ({ address, port }: ProxyEndpoint): boolean => {
-    const { address: source, kind } = this.#client;
-    const pod = kind === "pod" ? { client: source } : {};
-    const rule = this.#dialer.refusal({ to: { address, port }, source, ...pod });
+  readonly permits = (endpoint: ProxyEndpoint): boolean => {
+    const { client, side } = this.#guarded;
+    const { address, port } = endpoint;
+    const from = sourceAddress(client, side, endpoint);
+    const rule = this.#dialer.refusal(dialOptions(client, { to: { address, port }, from }));
     if (rule === undefined) return true;
     this.rule = rule;
     return false;

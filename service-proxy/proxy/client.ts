@@ -2,7 +2,7 @@
 // pod of this node has its address.
 
 import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
-import type { DialOptions } from "../../lib/reactor/transparent-socket.ts";
+import type { DialOptions, DialQuestion } from "../../lib/reactor/transparent-socket.ts";
 import { type Failure, SOURCES } from "../model/edge.ts";
 import type { FrontendSide, ProxyFrontend, ProxyGroup } from "../model/proxy-plan.ts";
 import type { ProxyTables } from "./proxy-tables.ts";
@@ -56,7 +56,7 @@ export function sourceAddress(
 export function dialOptions(
   client: Pick<Client, "address" | "kind">,
   { to, from }: { readonly to: SocketAddress; readonly from: string | undefined },
-): DialOptions {
+): DialOptions & DialQuestion {
   return {
     to,
     source: client.address,

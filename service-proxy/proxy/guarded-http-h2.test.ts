@@ -1,3 +1,5 @@
+// Streams of HTTP/2 at a port with rules about requests.
+
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import {

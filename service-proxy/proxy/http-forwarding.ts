@@ -214,7 +214,7 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
   rejudge(): void {
     const attempt = this.#attempt;
     if (attempt === undefined || this.#state === "over") return;
-    const guard = new ClientGuard(this.#parts.dialer, this.#door.client);
+    const guard = new ClientGuard(this.#parts.dialer, this.#door);
     if (guard.permits(attempt.endpoint.endpoint)) return;
     this.deniedBy = guard.rule;
     this.#cancelUpstream();
@@ -227,7 +227,7 @@ export class ForwardedRequest implements UpstreamOwner, Expiring {
     const { reactor, random, pools } = this.#parts;
     const { client, side, dialled, port } = this.#door;
     const { group, session } = this.#routed;
-    const guard = new ClientGuard(this.#parts.dialer, client);
+    const guard = new ClientGuard(this.#parts.dialer, this.#door);
     const { permits } = guard;
     const asked = { clientAddress: client.address, avoid: this.#failed, permits };
     const kept = session?.endpointOf(group, this.#failed);

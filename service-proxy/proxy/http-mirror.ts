@@ -60,7 +60,7 @@ export class MirroredRequest implements UpstreamOwner, Expiring {
   static send(parts: HttpParts, door: HttpDoor, request: MirrorRequest): void {
     const { client, side, dialled, port } = door;
     const { group } = request;
-    const { permits } = new ClientGuard(parts.dialer, client);
+    const { permits } = new ClientGuard(parts.dialer, door);
     const asked = { clientAddress: client.address, permits };
     const endpoint = group.endpoints.pick(asked, parts.reactor.nowMs, parts.random);
     if (endpoint === undefined || !parts.mirrors.tryTake()) return;

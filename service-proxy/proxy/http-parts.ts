@@ -11,6 +11,4 @@ export interface HttpParts extends RelayParts {
   readonly mirrors: MirrorLimit;
   /** Forwarded messages tell of this hop. */
   readonly via: boolean;
-  /** Wall clock, in milliseconds. */
-  readonly wallMs: () => number;
 }

@@ -21,10 +21,12 @@ export interface RelayParts {
   readonly requests: EdgeTable;
   readonly accessLog: AccessLog;
   readonly taps: RequestTaps;
+  /** Wall clock, in milliseconds. */
+  readonly wallMs: () => number;
 }
 
 /** What carrying bytes takes. */
 export type StreamParts = Pick<
   RelayParts,
-  "reactor" | "dialer" | "tables" | "deadlines" | "random" | "connections"
+  "reactor" | "dialer" | "tables" | "deadlines" | "random" | "connections" | "accessLog" | "wallMs"
 >;

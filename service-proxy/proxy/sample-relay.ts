@@ -10,6 +10,7 @@ import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import { RESULTS } from "../model/edge.ts";
 import type { ConnectionLimits, PortKind, ProxyEndpoint } from "../model/proxy-plan.ts";
+import { AccessLog } from "./access-log.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
@@ -36,6 +37,8 @@ export class SampleRelay {
   aheadMs = 0;
   /** Ports that policies forbid, with the rule. */
   readonly refused = new Map<number, string>();
+  /** Of the access log. */
+  readonly lines: string[] = [];
   /** Relays that ended. */
   ended = 0;
   readonly parts: StreamParts;
@@ -78,6 +81,11 @@ export class SampleRelay {
       deadlines: new Deadlines(),
       random: sampleRandom(1),
       connections: new EdgeTable("tcp"),
+      accessLog: new AccessLog(1, (bytes, done) => {
+        this.lines.push(...Buffer.from(bytes).toString().trimEnd().split("\n"));
+        done(null, bytes.length);
+      }),
+      wallMs: () => 0,
     };
     this.#listener = listenOnLoopback(reactor, (fd, ends) => {
       this.#serve(TcpStream.accepted(reactor, fd, ends, NOBODY));

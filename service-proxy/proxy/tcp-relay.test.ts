@@ -21,6 +21,8 @@ function relay(...plan: ConstructorParameters<typeof SampleRelay>): SampleRelay 
   return made;
 }
 
+const RULE = "NetworkPolicy shop/web";
+
 /** A port that refuses. */
 async function refusedPort(): Promise<number> {
   const gone = await SampleBackend.start();
@@ -163,18 +165,21 @@ test("PROXY protocol: the endpoint is told who the client is, before its first b
 test("a client that may reach no endpoint is reset, and no endpoint hears of it", async () => {
   const { port, sockets } = await backend();
   const rig = relay({ groups: { web: [port] } });
-  rig.refused.set(port, "NetworkPolicy shop/web");
+  rig.refused.set(port, RULE);
   assert.equal(await endOf(await rig.client()), "ECONNRESET");
   await until(() => rig.ended === 1);
   assert.deepEqual(rig.results(), { denied: 1 });
   assert.equal(sockets.length, 0);
+  await rig.parts.accessLog.flushed();
+  const told = JSON.parse(rig.lines[0] ?? "") as Record<string, unknown>;
+  assert.deepEqual([told.rule, told.client, told.endpoint], [RULE, "10.1.0.9", ""]);
 });
 
 test("a client is led to the endpoints that it may reach", async () => {
   const { port } = await backend((socket) => void socket.end("allowed"));
   const other = await backend((socket) => void socket.end("forbidden"));
   const rig = relay({ groups: { web: [other.port, port] } });
-  rig.refused.set(other.port, "NetworkPolicy shop/web");
+  rig.refused.set(other.port, RULE);
   for (let i = 0; i < 4; i++) {
     const client = await rig.client();
     assert.equal((await readAll(client)).toString(), "allowed");
@@ -189,12 +194,15 @@ test("a connection that policies allow no more is reset at both ends", async () 
   await once(client, "data");
   rig.parts.deadlines.rejudge();
   assert.equal(rig.ended, 0);
-  rig.refused.set(port, "NetworkPolicy shop/web");
+  rig.refused.set(port, RULE);
   const server = sockets[0] ?? assert.fail();
   const ends = [endOf(client), endOf(server)];
   rig.parts.deadlines.rejudge();
   assert.deepEqual(await Promise.all(ends), ["ECONNRESET", "ECONNRESET"]);
   assert.deepEqual(rig.results(), { denied: 1 });
+  await rig.parts.accessLog.flushed();
+  const told = JSON.parse(rig.lines[0] ?? "") as Record<string, unknown>;
+  assert.deepEqual([told.rule, told.sentBytes, told.flags], [RULE, 5, ["denied"]]);
 });
 
 test("policies that changed while a connection was dialled hold for it", async () => {
@@ -203,7 +211,7 @@ test("policies that changed while a connection was dialled hold for it", async (
   const { dialer } = rig.parts;
   const dial = dialer.dial.bind(dialer);
   dialer.dial = (options, owner) => {
-    rig.refused.set(port, "NetworkPolicy shop/web");
+    rig.refused.set(port, RULE);
     return dial(options, owner);
   };
   assert.equal(await endOf(await rig.client()), "ECONNRESET");

@@ -10,6 +10,7 @@ import type { Expiring } from "./deadlines.ts";
 import { formatProxyHeader } from "./proxy-protocol.ts";
 import type { ServedGroup, ServedPort } from "./proxy-tables.ts";
 import type { StreamParts } from "./relay-parts.ts";
+import { reportDenied } from "./tcp-report.ts";
 import { type DialFailure, type Dialled, UpstreamDial } from "./upstream-dial.ts";
 
 export interface TcpRelayRequest {
@@ -38,6 +39,7 @@ export class TcpRelay implements Expiring {
   #dialled: Dialled | undefined;
   /** Of the policies when it was dialled. */
   readonly #revision: number;
+  readonly #startedMs: number;
   #edge = -1;
   #received = 0;
   #sent = 0;
@@ -48,6 +50,7 @@ export class TcpRelay implements Expiring {
   constructor(parts: StreamParts, down: ByteStream, request: TcpRelayRequest) {
     this.#parts = parts;
     this.#revision = parts.dialer.revision;
+    this.#startedMs = parts.reactor.nowMs;
     this.#request = request;
     this.#down = down;
     this.#downSide = new Direction(this);
@@ -85,9 +88,10 @@ export class TcpRelay implements Expiring {
     if (this.#parts.dialer.revision !== this.#revision) this.rejudge();
   }
 
-  onDialFailed(why: DialFailure): void {
+  onDialFailed(why: DialFailure, rule: string | undefined): void {
     const { client, group, route } = this.#request;
     countRefusal(this.#parts, client, { group: group.plan, route }, why);
+    if (why === "denied") this.#tellDenied(rule);
     this.#dial = undefined;
     this.#down.reset();
     this.#request.onEnd();
@@ -138,8 +142,10 @@ export class TcpRelay implements Expiring {
   rejudge(): void {
     const endpoint = this.#dialled?.endpoint.endpoint;
     if (endpoint === undefined) return;
-    const guard = new ClientGuard(this.#parts.dialer, this.#request.client);
-    if (!guard.permits(endpoint)) this.abort("denied");
+    const guard = new ClientGuard(this.#parts.dialer, this.#request);
+    if (guard.permits(endpoint)) return;
+    this.#tellDenied(guard.rule);
+    this.abort("denied");
   }
 
   /** Bytes are not ours to end: a relay lasts until the peers end it, or the time is over. */
@@ -169,6 +175,20 @@ export class TcpRelay implements Expiring {
     const ejected = dialled.endpoint.finished(reactor.nowMs, outcome, Number.NaN);
     if (ejected) connections.ejected(edge);
     this.#request.onEnd();
+  }
+
+  #tellDenied(rule: string | undefined): void {
+    const { client, group, route } = this.#request;
+    reportDenied(this.#parts, client, {
+      service: edgeService(group.plan),
+      route,
+      endpoint: this.#dialled?.endpoint.key ?? "",
+      rule,
+      proof: this.#dialled?.stream.proof,
+      durationMs: this.#parts.reactor.nowMs - this.#startedMs,
+      receivedBytes: this.#received,
+      sentBytes: this.#sent,
+    });
   }
 
   #moved(received: number, sent: number): void {

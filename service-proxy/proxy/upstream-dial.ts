@@ -30,7 +30,8 @@ export type DialFailure = "no-endpoints" | "connect-failed" | "timeout" | "limit
 /** Hears one of the two, once, never from within the constructor's call. */
 export interface DialOwner {
   onDialled(dialled: Dialled): void;
-  onDialFailed(why: DialFailure): void;
+  /** @param rule of a policy, where one is why */
+  onDialFailed(why: DialFailure, rule: string | undefined): void;
 }
 
 /** Beside the first. The connect timeout is for all of them together. */
@@ -58,7 +59,7 @@ export class UpstreamDial implements StreamOwner, Expiring {
     this.#parts = parts;
     this.#request = request;
     this.#owner = owner;
-    this.#guard = new ClientGuard(parts.dialer, request.client);
+    this.#guard = new ClientGuard(parts.dialer, request);
     this.#startedMs = parts.reactor.nowMs;
     this.#endMs = this.#startedMs + request.connectTimeoutMs;
     parts.deadlines.add(this);
@@ -148,7 +149,8 @@ export class UpstreamDial implements StreamOwner, Expiring {
   #fail(why: DialFailure): void {
     this.#end();
     this.#parts.reactor.later(() => {
-      if (!this.#cancelled) this.#owner.onDialFailed(why);
+      if (this.#cancelled) return;
+      this.#owner.onDialFailed(why, why === "denied" ? this.#guard.rule : undefined);
     });
   }
 

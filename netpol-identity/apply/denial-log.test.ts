@@ -1,0 +1,153 @@
+// What becomes of denied packets that the kernel tells of: the rule found again, a line, a word on
+// the pod, a bounded memory.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeFakeClock } from "../../lib/clock/fake-clock.ts";
+import type { Pod } from "../../lib/kube/api/pod.ts";
+import { makeLogger } from "../../lib/log/logger.ts";
+import type { LoggedPacket } from "../../lib/netlink/packet-log-codec.ts";
+import { PolicyIndex } from "../evaluate/policy-index.ts";
+import { SamplePolicies } from "../evaluate/sample-policies.ts";
+import { DenialLog } from "./denial-log.ts";
+
+const FRONT = "spiffe://cluster.local/ns/shop/sa/front";
+
+class Rig {
+  readonly clock = makeFakeClock(1_000_000);
+  readonly lines: Record<string, unknown>[] = [];
+  readonly told: string[] = [];
+  readonly log: DenialLog;
+  identities: Readonly<Record<string, string>> = {};
+
+  constructor(fill: (objects: SamplePolicies) => void) {
+    const objects = new SamplePolicies();
+    objects.namespace("shop");
+    const front = objects.pod("shop/front", { addresses: ["10.0.0.1"], account: "front" });
+    const pay = objects.pod("shop/pay", { addresses: ["10.0.0.9"], labels: { app: "pay" } });
+    fill(objects);
+    const index = new PolicyIndex({ trustDomain: "cluster.local" });
+    index.update(objects.store, () => true);
+    const pods = new Map<string, Pod>([front, pay].map((pod) => [pod.addresses[0] ?? "", pod]));
+    const destination = { write: (line: string) => void this.lines.push(JSON.parse(line)) };
+    this.log = new DenialLog({
+      nodeName: "node-1",
+      index,
+      pods: () => pods,
+      identityOf: (address) => this.identities[address] ?? null,
+      clock: this.clock,
+      log: makeLogger({ level: "info", format: "json", destination }),
+      onDenied: (pod, message) => this.told.push(`${pod.name}: ${message}`),
+    });
+  }
+
+  deny(packet: Partial<LoggedPacket> = {}): void {
+    this.log.add({
+      prefix: "denied-in",
+      source: "10.0.0.1",
+      destination: "10.0.0.9",
+      protocol: 6,
+      sourcePort: 4_000,
+      destinationPort: 80,
+      ...packet,
+    });
+  }
+
+  rules(): readonly string[] {
+    return this.log.report().denials.map(({ rule }) => rule);
+  }
+}
+
+const closedIn = (objects: SamplePolicies): void =>
+  objects.networkPolicy("shop/closed", { podSelector: {}, policyTypes: ["Ingress", "Egress"] });
+
+test("a denial is told with its pods and the rule, on the pod that is selected", () => {
+  const rig = new Rig(closedIn);
+  rig.deny();
+  const rule = "no rule of NetworkPolicy shop/closed matches";
+  assert.deepEqual(rig.log.report(), {
+    node: "node-1",
+    denials: [
+      {
+        atMs: 1_000_000,
+        direction: "ingress",
+        rule,
+        protocol: "TCP",
+        source: "10.0.0.1",
+        sourcePort: 4_000,
+        destination: "10.0.0.9",
+        port: 80,
+        sourcePod: "shop/front",
+        destinationPod: "shop/pay",
+        packets: 1,
+      },
+    ],
+  });
+  assert.deepEqual(rig.told, [`pay: ingress shop/front → shop/pay port 80/TCP: ${rule}`]);
+  const [line] = rig.lines;
+  assert.deepEqual([line?.["message"], line?.["rule"], line?.["direction"]], ["denied", rule, "ingress"]);
+  rig.deny({ prefix: "denied-out", sourcePort: 4_001 });
+  assert.match(rig.told.join(), /front: egress/);
+});
+
+test("packets of one connection are one denial, and one line a minute stands for a pair", async () => {
+  const rig = new Rig(closedIn);
+  for (let i = 0; i < 3; i++) rig.deny();
+  rig.deny({ sourcePort: 4_001 });
+  assert.deepEqual(
+    rig.log.report().denials.map(({ packets }) => packets),
+    [3, 1],
+  );
+  assert.equal(rig.lines.length, 1);
+  await rig.clock.advance(60_000);
+  rig.deny();
+  assert.equal(rig.lines.length, 2);
+});
+
+test("a flood from many addresses is told by its number", async () => {
+  const rig = new Rig(closedIn);
+  for (let i = 0; i < 200; i++) rig.deny({ source: `9.9.9.${i}` });
+  assert.equal(rig.lines.length, 60);
+  await rig.clock.advance(60_000);
+  rig.deny();
+  assert.deepEqual(rig.lines.at(-2)?.["times"], 140);
+});
+
+test("the last thousand are kept", () => {
+  const rig = new Rig(closedIn);
+  for (let port = 1; port <= 1_500; port++) rig.deny({ sourcePort: port });
+  const ports = rig.log.report().denials.map(({ sourcePort }) => sourcePort);
+  assert.deepEqual([ports.length, ports[0], ports.at(-1)], [1_000, 501, 1_500]);
+});
+
+test("who calls an enrolled pod is judged by what both will prove", () => {
+  const rig = new Rig((objects) =>
+    objects.accountPolicy("shop/no-front", {
+      podSelector: { matchLabels: { app: "pay" } },
+      action: "Deny",
+      ingress: [{ from: [{ serviceAccounts: [{ name: "front" }] }] }],
+    }),
+  );
+  rig.deny();
+  rig.identities = { "10.0.0.1": FRONT, "10.0.0.9": "spiffe://cluster.local/ns/shop/sa/pay" };
+  rig.deny({ sourcePort: 4_001 });
+  assert.deepEqual(rig.rules(), [
+    "its port needs a certificate",
+    "ServiceAccountPolicy shop/no-front ingress[0]",
+  ]);
+});
+
+test("where nothing denies it any more, or yet, the reason says so", () => {
+  const rig = new Rig(() => {});
+  rig.deny();
+  rig.deny({ prefix: "denied-proven", sourcePort: 1 });
+  rig.deny({ prefix: "denied-held", destination: "10.0.0.77" });
+  rig.deny({ protocol: 47, sourcePort: 0, destinationPort: 0 });
+  assert.deepEqual(rig.rules(), [
+    "a policy that holds no more, or not yet",
+    "rules about identities or requests close its port",
+    "no pod is known to have the address yet",
+    "a policy that holds no more, or not yet",
+  ]);
+  assert.equal(rig.log.report().denials.at(-1)?.protocol, "47");
+});
