@@ -60,7 +60,8 @@ const diffCommand: CommandModule<object, DiffArguments> = {
 const edgesCommand: CommandModule<object, RecordArguments> = {
   command: "edges",
   describe: "Show who called whom on this node lately",
-  builder: (yargs) => yargs.option("socket", SOCKET_OPTION).option("output", OUTPUT_OPTION).strict(),
+  builder: (yargs) =>
+    yargs.option("socket", SOCKET_OPTION).option("output", OUTPUT_OPTION).strict(),
   handler: async ({ socket, output }) => {
     const report = await askEdges(socket);
     print(output, report, () => formatEdges(report, Date.now()));
@@ -70,7 +71,8 @@ const edgesCommand: CommandModule<object, RecordArguments> = {
 const denialsCommand: CommandModule<object, RecordArguments> = {
   command: "denials",
   describe: "Show who was kept from whom on this node lately",
-  builder: (yargs) => yargs.option("socket", SOCKET_OPTION).option("output", OUTPUT_OPTION).strict(),
+  builder: (yargs) =>
+    yargs.option("socket", SOCKET_OPTION).option("output", OUTPUT_OPTION).strict(),
   handler: async ({ socket, output }) => {
     const report = await askDenials(socket);
     print(output, report, () => formatDenials(report, Date.now()));

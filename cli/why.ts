@@ -34,7 +34,8 @@ export const whyCommand: CommandModule<object, WhyArguments> = {
         array: true,
         type: "string",
         demandOption: true,
-        describe: 'Its ends, "SRC -> DST:PORT", or a line of conntrack -L; SRC may be NAMESPACE/POD',
+        describe:
+          'Its ends, "SRC -> DST:PORT", or a line of conntrack -L; SRC may be NAMESPACE/POD',
       })
       .option("node", { type: "string", describe: "On this node (--hostname-override)" })
       .option("socket", SOCKET_OPTION)

@@ -149,6 +149,7 @@ test("the controller may read what it judges, patch statuses, and hold its lease
     { apiGroups: [ours], resources: policies.map((name) => `${name}/status`), verbs: ["patch"] },
     { apiGroups: [admin], resources: ["clusternetworkpolicies"], verbs: ["get", "list", "watch"] },
     { apiGroups: [admin], resources: ["clusternetworkpolicies/status"], verbs: ["patch"] },
+    { apiGroups: [""], resources: ["pods", "nodes"], verbs: ["list", "watch"] },
   ];
   const leases = { apiGroups: ["coordination.k8s.io"], resources: ["leases"] };
   const ownRules = [

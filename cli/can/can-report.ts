@@ -96,7 +96,13 @@ function faceOf({ address, pod, node, identity }: CanEnd): WayEnd {
   return { name, address, ...(identity !== undefined && { identity }) };
 }
 
-function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+function nameOf({
+  namespace,
+  name,
+}: {
+  readonly namespace: string;
+  readonly name: string;
+}): string {
   return `${namespace}/${name}`;
 }
 

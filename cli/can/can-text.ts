@@ -1,4 +1,4 @@
-// What `can` answers, as text for people: ways that differ in nothing but their ends stand together.
+// What `can` answers, as text for people: ways that differ in nothing but their ends are together.
 
 import type { CanSide } from "../../netpol-identity/evaluate/can.ts";
 import { formatTable } from "../output.ts";

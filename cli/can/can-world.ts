@@ -31,9 +31,9 @@ export class CanWorld {
     this.snapshot = snapshot;
     this.#owned = workloadAddresses(store.pods.values()).owned;
     this.#nodes = new Map(
-      store.nodes.values().flatMap(({ name, addresses }) =>
-        addresses.map(({ address }) => [address, name] as const),
-      ),
+      store.nodes
+        .values()
+        .flatMap(({ name, addresses }) => addresses.map(({ address }) => [address, name] as const)),
     );
     const peers = nextPeerNodes(new Map(), store.pods.values(), 0);
     // Files need not list our own agents: there they are taken to be everywhere.

@@ -1,7 +1,7 @@
 // What becomes of one connection on one node, and why: who serves the address, which lane takes it,
 // where it leads, what policies say of that, and whether the kernel dropped it lately.
 
-import { familyOf, parseAddress } from "../../lib/ip/address.ts";
+import { familyOf } from "../../lib/ip/address.ts";
 import type { Denial } from "../../netpol-identity/model/denial-report.ts";
 import { clientsOf, type NamedServer, serversOf } from "../can/can-names.ts";
 import { type CanReport, reportCan } from "../can/can-report.ts";
@@ -48,7 +48,7 @@ export async function reportWhy(
   const client = clientOf(world, asked);
   const to = `${joinPort(destination, port)}/${protocol.toLowerCase()}`;
   const traced = await trace(world.snapshot, {
-    from: parseAddress(from) === undefined ? from : client.address,
+    from: client.node === world.snapshot.nodeName ? "node" : client.address,
     to,
     interface: undefined,
     request: undefined,

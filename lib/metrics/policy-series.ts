@@ -9,8 +9,8 @@ export const policySeries = {
   verdicts: counter("innermesh_policy_verdicts_total", {
     labels: ["direction", "verdict", "policy"],
     help:
-      "Verdicts of proxy workers: allow, deny, and audit where a rule wants it told; by the policy " +
-      "that decided, (none) for a default, (other) beyond the limit of names.",
+      "Verdicts of proxy workers: allow, deny, and audit where a rule wants it told; by the " +
+      "policy that decided, (none) for a default, (other) beyond the limit of names.",
   }),
   denied: counter("innermesh_policy_denied_packets_total", {
     labels: ["reason"],

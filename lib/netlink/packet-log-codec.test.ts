@@ -30,11 +30,13 @@ function decode(bytes: Uint8Array): LoggedPacket | undefined {
   return first && decodeLoggedPacket(first);
 }
 
-const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
+const hex = (text: string): Uint8Array =>
+  Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
 
 const PORTS = "1f40 0050";
 const IPV4 = hex(`45000028 00004000 40060000 0a000001 0a000009 ${PORTS} 00000000`);
-const IPV6_HEAD = "60000000 0014 06 40 fd000000000000000000000000000001 fd000000000000000000000000000009";
+const IPV6_HEAD =
+  "60000000 0014 06 40 fd000000000000000000000000000001 fd000000000000000000000000000009";
 const IPV6 = hex(`${IPV6_HEAD} ${PORTS} 00000000`);
 const TCP = { prefix: "denied-in", protocol: 6, sourcePort: 8_000, destinationPort: 80 };
 const V4 = { ...TCP, source: "10.0.0.1", destination: "10.0.0.9" };
@@ -44,7 +46,11 @@ test("a packet is told with its rule's word, addresses and ports", () => {
   assert.deepEqual(decode(message(IPV4)), V4);
   assert.deepEqual(decode(message(IPV6)), V6);
   const udp = IPV4.with(9, 17);
-  assert.deepEqual(decode(message(udp, "denied-out")), { ...V4, protocol: 17, prefix: "denied-out" });
+  assert.deepEqual(decode(message(udp, "denied-out")), {
+    ...V4,
+    protocol: 17,
+    prefix: "denied-out",
+  });
 });
 
 test("ports stand behind options, of IPv4 and of IPv6", () => {

@@ -36,7 +36,7 @@ const NFULA_PREFIX = 10;
 const COPIED_BYTES = 128;
 const REQUEST_BYTES = 64;
 
-/** Asks for the packets of a group; the kernel answers with an errno, EPERM for one that is taken. */
+/** Asks for the packets of a group; the kernel answers with an errno: EPERM where it is taken. */
 export function encodeLogBind(group: number, sequence: number): Uint8Array<ArrayBuffer> {
   return encodeConfig(group, sequence, (writer) => {
     writer.bytes(NFULA_CFG_CMD, Uint8Array.of(NFULNL_CFG_CMD_BIND));

@@ -85,7 +85,10 @@ test("a denial is told with its pods and the rule, on the pod that is selected",
   });
   assert.deepEqual(rig.told, [`pay: ingress shop/front → shop/pay port 80/TCP: ${rule}`]);
   const [line] = rig.lines;
-  assert.deepEqual([line?.["message"], line?.["rule"], line?.["direction"]], ["denied", rule, "ingress"]);
+  assert.deepEqual(
+    [line?.["message"], line?.["rule"], line?.["direction"]],
+    ["denied", rule, "ingress"],
+  );
   rig.deny({ prefix: "denied-out", sourcePort: 4_001 });
   assert.match(rig.told.join(), /front: egress/);
 });

@@ -102,20 +102,29 @@ export class DenialLog {
     return "a policy that holds no more, or not yet";
   }
 
-  #tell({ atMs, packets: _, ...denial }: Denial, pod: Pod | undefined): void {
+  #tell(denial: Denial, pod: Pod | undefined): void {
     const { log, onDenied } = this.#parts;
+    const { atMs, protocol, port, rule, direction, source, destination } = denial;
     if (atMs >= this.#windowEndMs) this.#openWindow(atMs);
-    const { protocol, port, rule, direction } = denial;
-    const [client, server] = [denial.sourcePod, denial.destinationPod];
-    const [from, to] = [client ?? denial.source, server ?? denial.destination];
-    const key = [from, to, protocol, port, rule].join(" ");
+    const { sourcePod, destinationPod } = denial;
+    const [from, to] = [sourcePod ?? source, destinationPod ?? destination];
+    const key = [direction, from, to, protocol, port, rule].join(" ");
     if (this.#told.has(key)) return;
     if (this.#told.size >= MAX_TOLD) {
       this.#untold++;
       return;
     }
     this.#told.add(key);
-    log.info("denied", denial);
+    log.info("denied", {
+      direction,
+      source,
+      destination,
+      protocol,
+      port,
+      rule,
+      ...(sourcePod !== undefined && { sourcePod }),
+      ...(destinationPod !== undefined && { destinationPod }),
+    });
     if (pod === undefined) return;
     onDenied(pod, `${direction} ${from} → ${to} port ${port}/${protocol}: ${rule}`);
   }

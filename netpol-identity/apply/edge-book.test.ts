@@ -98,11 +98,7 @@ test("clients outside stand together by block, nodes by name", () => {
   const { edges } = booked(clients.map((address) => flow(address, "10.0.0.1")));
   assert.deepEqual(
     edges.map(({ client }) => client),
-    [
-      { address: "9.9.9.2" },
-      { address: "9.9.8.1" },
-      { address: "192.168.0.2", node: "node-2" },
-    ],
+    [{ address: "9.9.9.2" }, { address: "9.9.8.1" }, { address: "192.168.0.2", node: "node-2" }],
   );
 });
 

@@ -61,6 +61,7 @@ test("a change is asked about soon", async () => {
   await clock.advance(0);
   Object.assign(world, { revision: "2", generation: 2 });
   watch.hurry();
+  await clock.advance(0);
   await clock.advance(SOON_MS);
   assert.equal(generation(), 2);
   stop.abort();

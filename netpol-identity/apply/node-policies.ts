@@ -120,8 +120,11 @@ export class NodePolicies {
     this.#known = heldPolicies(store);
     this.#ledger.replace({ sets: sets.values(), groups, pods });
     this.#network = this.#networkOf(plan, owned);
-    const world = gateWorld({ nodeName, pods: store.pods.values(), index: this.index, plan });
-    const touched = this.gate.update(world);
+    const node = store.nodes.get(nodeName);
+    const nodeAddresses = node?.addresses.map(({ address }) => address) ?? [];
+    const touched = this.gate.update(
+      gateWorld({ nodeName, pods: store.pods.values(), index: this.index, plan, nodeAddresses }),
+    );
     if (touched !== undefined) store.touch(touched);
   }
 

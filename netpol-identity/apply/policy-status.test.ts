@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as realSleep } from "node:timers/promises";
 import { makeFakeClock } from "../../lib/clock/fake-clock.ts";
-import { asList, asRecord, type JsonRecord } from "../../lib/kube/api/fields.ts";
+import { asList, asRecord, asText, type JsonRecord } from "../../lib/kube/api/fields.ts";
 import { makeKubeClient } from "../../lib/kube/client.ts";
 import { FakeApiServer } from "../../lib/kube/fake-api-server.ts";
 import { runApiSource } from "../../lib/kube/source/api-source.ts";
@@ -46,7 +46,7 @@ const pod = (namespace: string, name: string, more: JsonRecord = {}): JsonRecord
 });
 const account = (name: string, generation: number, spec: JsonRecord): JsonRecord => ({
   kind: "ServiceAccountPolicy",
-  metadata: { namespace: "shop", name, uid: `uid-${name}`, generation },
+  metadata: { namespace: "shop", name, generation },
   spec: { podSelector: { matchLabels: { app: "web" } }, ...spec },
 });
 
@@ -61,14 +61,18 @@ async function withController(
 ): Promise<void> {
   const server = await FakeApiServer.start({});
   const { state } = server;
-  state.put("/api/v1/nodes", node("node-a", "10.1.0.1"));
-  state.put("/api/v1/nodes", node("node-b", "10.1.0.2"));
-  for (const name of ["node-a", "node-b"]) state.put("/api/v1/pods", agent(name));
-  for (const name of ["web-1", "web-2"]) state.put("/api/v1/pods", pod("shop", name));
-  state.put("/api/v1/pods", pod("shop", "host", { hostNetwork: true }));
-  state.put("/api/v1/pods", pod("other", "web-3"));
+  state.put(node("node-a", "10.1.0.1"));
+  state.put(node("node-b", "10.1.0.2"));
+  for (const name of ["node-a", "node-b"]) state.put(agent(name));
+  for (const name of ["web-1", "web-2"]) state.put(pod("shop", name));
+  state.put(pod("shop", "host", { hostNetwork: true }));
+  state.put(pod("other", "web-3"));
   const clock = makeFakeClock();
-  const config = { server: server.url, token: { kind: "none" }, insecureSkipTlsVerify: false } as const;
+  const config = {
+    server: server.url,
+    token: { kind: "none" },
+    insecureSkipTlsVerify: false,
+  } as const;
   const client = makeKubeClient(config, clock);
   const stop = new AbortController();
   const { signal } = stop;
@@ -124,20 +128,21 @@ function conditions(status: JsonRecord): readonly string[] {
 
 test("a policy is told whom it selects, that it was understood, and where it holds", async () => {
   await withController(async ({ server, held, status, eventually }) => {
-    server.state.put(ACCOUNT, account("web", 3, { ingress: [] }));
+    server.state.put(account("web", 3, { ingress: [] }));
     await eventually(() => {
       const is = status(ACCOUNT, "shop/web");
       assert.deepEqual(conditions(is), ["Accepted True Accepted", "Enforced False OnNoNode"]);
       assert.deepEqual(is["nodes"], { enforced: 0, total: 2 });
       assert.deepEqual([is["selectedPods"], is["observedGeneration"]], [2, 3]);
     });
-    held.set("uid-web", 3);
+    const { uid } = asRecord(server.state.objects(ACCOUNT).get("shop/web")?.value["metadata"]);
+    held.set(asText(uid), 3);
     await eventually(() => {
       const is = status(ACCOUNT, "shop/web");
       assert.deepEqual(conditions(is), ["Accepted True Accepted", "Enforced True OnAllNodes"]);
       assert.deepEqual(is["nodes"], { enforced: 2, total: 2 });
     });
-    server.state.put("/api/v1/pods", pod("shop", "web-4"));
+    server.state.put(pod("shop", "web-4"));
     await eventually(() => assert.equal(status(ACCOUNT, "shop/web")["selectedPods"], 3));
   });
 });
@@ -145,15 +150,15 @@ test("a policy is told whom it selects, that it was understood, and where it hol
 test("what cannot be read is told with its field, in every kind", async () => {
   await withController(async ({ server, status, eventually }) => {
     const cidr = { ipBlock: { cidr: "10.0.0.0" } };
-    server.state.put(ACCOUNT, account("bad", 1, { ingress: [{ from: [cidr] }] }));
-    server.state.put(MESH, {
+    server.state.put(account("bad", 1, { ingress: [{ from: [cidr] }] }));
+    server.state.put({
       kind: "MeshPolicy",
-      metadata: { name: "default", uid: "m", generation: 1 },
+      metadata: { name: "default", generation: 1 },
       spec: { default: "Perhaps" },
     });
-    server.state.put(CLUSTER, {
+    server.state.put({
       kind: "ClusterNetworkPolicy",
-      metadata: { name: "all", uid: "c", generation: 1 },
+      metadata: { name: "all", generation: 1 },
       spec: { tier: "Nowhere", priority: 1, subject: { namespaces: {} } },
     });
     await eventually(() => {

@@ -125,7 +125,12 @@ function freeRule({ client, server }: CanQuestion): string | undefined {
   return undefined;
 }
 
-function wayOf({ client, server, protocol, isProxied }: CanQuestion): "tunnel" | "worker" | "kernel" {
+function wayOf({
+  client,
+  server,
+  protocol,
+  isProxied,
+}: CanQuestion): "tunnel" | "worker" | "kernel" {
   if (protocol !== "TCP") return "kernel";
   if (client.identity !== undefined && server.identity !== undefined) return "tunnel";
   const nodeName = server.pod?.nodeName;
@@ -144,7 +149,8 @@ function closedBy(index: CanIndex, question: CanQuestion, way: CanLane): string 
   const set = index.setOf(server.pod, "ingress");
   if (set === undefined || set.provenPorts.length === 0) return undefined;
   if (!coversPort(set.provenPorts, protocol, port)) return undefined;
-  const who = client.pod === undefined ? client.address : `${client.pod.namespace}/${client.pod.name}`;
+  const who =
+    client.pod === undefined ? client.address : `${client.pod.namespace}/${client.pod.name}`;
   return (
     `rules about identities or requests close port ${port} of ${name} to plaintext, ` +
     `and ${who} comes without a tunnel`

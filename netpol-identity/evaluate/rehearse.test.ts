@@ -23,7 +23,14 @@ const pod = (name: string, labels: EdgePod["labels"] = {}): EdgePod => ({
   ports: [{ name: "http", protocol: "TCP", port: 8080 }],
 });
 
-const edge = { protocol: "TCP", port: 8080, isProven: false, firstMs: 1, lastMs: 2, count: 3 } as const;
+const edge = {
+  protocol: "TCP",
+  port: 8080,
+  isProven: false,
+  firstMs: 1,
+  lastMs: 2,
+  count: 3,
+} as const;
 const FRONT = pod("front-1", { app: "front" });
 const BATCH = pod("batch-1", { app: "batch" });
 const PAY = pod("pay-1", { app: "pay" });
@@ -42,7 +49,9 @@ function report(pods: readonly EdgePod[], addresses: readonly string[]): EdgeRep
 
 const onlyFront = networkPolicy({
   podSelector: { matchLabels: { app: "pay" } },
-  ingress: [{ from: [{ podSelector: { matchLabels: { app: "front" } } }], ports: [{ port: "http" }] }],
+  ingress: [
+    { from: [{ podSelector: { matchLabels: { app: "front" } } }], ports: [{ port: "http" }] },
+  ],
 });
 
 function verdicts(

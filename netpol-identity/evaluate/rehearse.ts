@@ -51,7 +51,10 @@ interface Scene {
   readonly edges: SeenEdge[];
 }
 
-/** Judges every edge by both. An address that several pods had in turn is each one's own. */
+/**
+ * Judges every edge by both. An address that several pods had in turn is each one's own.
+ * @returns those seen last stand last
+ */
 export function rehearse(rehearsal: Rehearsal): readonly RehearsedEdge[] {
   const scenes: Scene[] = [];
   for (const edge of mergeEdges(rehearsal.reports)) {
@@ -59,7 +62,8 @@ export function rehearse(rehearsal: Rehearsal): readonly RehearsedEdge[] {
     if (scene === undefined) scenes.push((scene = emptyScene()));
     place(scene, edge);
   }
-  return scenes.flatMap((scene) => play(scene, rehearsal));
+  const rehearsed = scenes.flatMap((scene) => play(scene, rehearsal));
+  return rehearsed.sort((a, b) => a.lastMs - b.lastMs);
 }
 
 function mergeEdges(reports: readonly EdgeReport[]): Iterable<SeenEdge> {
@@ -181,8 +185,8 @@ function identityOf({ namespace, serviceAccount }: Pod, { trustDomain }: Rehears
   return formatSpiffeId({ trustDomain, namespace, serviceAccount });
 }
 
-function told({ face: _, ...end }: SeenEnd): RehearsedEnd {
-  return end;
+function told({ address, pod, node }: SeenEnd): RehearsedEnd {
+  return { address, ...(pod !== undefined && { pod }), ...(node !== undefined && { node }) };
 }
 
 function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }) {

@@ -2,11 +2,14 @@
 // both ends.
 
 import assert from "node:assert/strict";
+import { parseClusterNetworkPolicy } from "../../lib/kube/api/cluster-network-policy.ts";
 import { parseNamespace } from "../../lib/kube/api/namespace.ts";
 import { parseNetworkPolicy } from "../../lib/kube/api/network-policy.ts";
 import type { Parsed } from "../../lib/kube/api/parsed.ts";
 import { parsePod, type Pod } from "../../lib/kube/api/pod.ts";
+import { parseServiceAccountPolicy } from "../../lib/kube/api/service-account-policy.ts";
 import { type Kind, type KubeObject, type KubeStore, makeStore } from "../../lib/kube/store.ts";
+import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import type { Direction } from "../model/policy.ts";
 import { judge } from "./judge.ts";
 import { PolicyIndex } from "./policy-index.ts";
@@ -28,30 +31,46 @@ export interface HeldPod {
   readonly egress?: PolicySet;
 }
 
+type Parse = (value: unknown) => Parsed<KubeObject>;
+
 const DIRECTIONS = ["ingress", "egress"] as const;
-const KINDS: readonly Kind[] = ["Namespace", "Pod", "NetworkPolicy"];
+const PARSERS: Readonly<Partial<Record<Kind, Parse>>> = {
+  Namespace: parseNamespace,
+  Pod: parsePod,
+  NetworkPolicy: parseNetworkPolicy,
+  ClusterNetworkPolicy: parseClusterNetworkPolicy,
+  ServiceAccountPolicy: parseServiceAccountPolicy,
+};
+const KINDS = Object.keys(PARSERS) as readonly Kind[];
+const TRUST_DOMAIN = "cluster.local";
 const OUTSIDE: Verdict = { kind: "allow", rule: "it is no pod" };
 
+export interface SampleMesh {
+  /** Pods prove who they are to each other over TCP. @default false */
+  readonly hasIdentities?: boolean;
+}
+
 export class SampleEvaluator {
+  readonly #isEnrolled: () => boolean;
   readonly #store: KubeStore = makeStore(KINDS);
-  readonly #index = new PolicyIndex({ trustDomain: "cluster.local" });
+  readonly #index = new PolicyIndex({ trustDomain: TRUST_DOMAIN });
   readonly #pods = new Map<string, Pod>();
   #version = 0;
 
+  constructor({ hasIdentities = false }: SampleMesh = {}) {
+    this.#isEnrolled = () => hasIdentities;
+  }
+
   /** Takes the place of what it held; the index learns of the difference. */
   hold({ policies, namespaces, pods }: PolicyObjects): void {
-    const all: readonly (readonly [Kind, readonly Manifest[], Parse])[] = [
-      ["Namespace", namespaces, parseNamespace],
-      ["Pod", pods, parsePod],
-      ["NetworkPolicy", policies, parseNetworkPolicy],
-    ];
-    for (const [kind, manifests, parse] of all) {
+    const all = [...namespaces, ...pods, ...policies].map((one) => this.#read(one));
+    for (const kind of KINDS) {
       this.#store.replace(
         kind,
-        manifests.map((one) => this.#read(one, parse)),
+        all.filter((object) => object.kind === kind),
       );
     }
-    this.#index.update(this.#store, () => false);
+    this.#index.update(this.#store, this.#isEnrolled);
     this.#pods.clear();
     for (const pod of this.#store.pods.values()) {
       for (const address of pod.addresses) this.#pods.set(address, pod);
@@ -59,13 +78,13 @@ export class SampleEvaluator {
   }
 
   /** What the client's node says of it, where the client is a pod. */
-  egress({ from, to, protocol, port }: SampleFlow): Verdict {
-    return this.#judge("egress", from, { address: to, protocol, port, identity: null });
+  egress(flow: SampleFlow): Verdict {
+    return this.#judge("egress", flow.from, flow.to, flow);
   }
 
   /** What the server's node says of it, where the server is a pod. */
-  ingress({ from, to, protocol, port }: SampleFlow): Verdict {
-    return this.#judge("ingress", to, { address: from, protocol, port, identity: null });
+  ingress(flow: SampleFlow): Verdict {
+    return this.#judge("ingress", flow.to, flow.from, flow);
   }
 
   /** Pods of a node and what holds for them: what its kernel is told. */
@@ -82,20 +101,31 @@ export class SampleEvaluator {
     return this.#index.groups;
   }
 
-  #judge(direction: Direction, subject: string, flow: Flow): Verdict {
-    const pod = this.#pods.get(subject);
-    if (pod === undefined) return OUTSIDE;
-    return judge(this.#index.setOf(pod, direction), flow, this.#index.groups);
+  #judge(
+    direction: Direction,
+    own: string,
+    address: string,
+    { protocol, port }: SampleFlow,
+  ): Verdict {
+    const [subject, other] = [this.#pods.get(own), this.#pods.get(address)];
+    if (subject === undefined) return OUTSIDE;
+    const isProven = protocol === "TCP" && other !== undefined && this.#isEnrolled();
+    const identity = isProven ? identityOf(other) : null;
+    const set = this.#index.setOf(subject, direction);
+    return judge(set, { address, protocol, port, identity }, this.#index.groups);
   }
 
-  #read(manifest: Manifest, parse: Parse): KubeObject {
+  #read(manifest: Manifest): KubeObject {
     const metadata = manifest["metadata"] as Manifest;
+    const parse = PARSERS[manifest["kind"] as Kind];
     const resourceVersion = `${++this.#version}`;
-    const read = parse({ ...manifest, metadata: { ...metadata, resourceVersion } });
-    assert(read.kind === "ok", JSON.stringify(read));
+    const read = parse?.({ ...manifest, metadata: { ...metadata, resourceVersion } });
+    assert(read?.kind === "ok", JSON.stringify(read));
     assert.deepEqual(read.problems, []);
     return read.object;
   }
 }
 
-type Parse = (value: unknown) => Parsed<KubeObject>;
+function identityOf({ namespace, serviceAccount }: Pod): string {
+  return formatSpiffeId({ trustDomain: TRUST_DOMAIN, namespace, serviceAccount });
+}

@@ -25,6 +25,7 @@ function world(...samples: readonly Parameters<typeof samplePod>[0][]) {
       workloads: new Map([["10.0.1.9", { identity: NOBODY, ...WORKLOAD }]]),
       peers: new Map([["10.0.2.1", { identity: IDENTITY, uid: "" }]]),
     },
+    nodeAddresses: ["192.0.2.1", "192.0.2.9", "2001:db8::1"],
   });
 }
 
@@ -52,4 +53,9 @@ test("an address that several pods claim has what restricts one of them, and no 
   );
   assert.deepEqual(pods.get("10.0.1.9"), { set: setOf("egress"), identity: null });
   assert.deepEqual(server("10.0.1.9"), { set: setOf("ingress"), identity: null });
+});
+
+test("others see this node as its first address of a family", () => {
+  const { nodeAddress } = world();
+  assert.deepEqual([nodeAddress("ip"), nodeAddress("ip6")], ["192.0.2.1", "2001:db8::1"]);
 });

@@ -1,6 +1,6 @@
 // What the gate of the lanes rests on, from the cluster's pods. Pure.
 
-import type { Address } from "../../lib/ip/address.ts";
+import { type Address, familyOf } from "../../lib/ip/address.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { PolicyIndex } from "../evaluate/policy-index.ts";
 import type { Direction } from "../model/policy.ts";
@@ -14,10 +14,13 @@ export interface GateSources {
   readonly pods: Iterable<Pod>;
   readonly index: Pick<PolicyIndex, "setOf" | "groups">;
   readonly plan: Pick<TunnelPlan, "workloads" | "peers">;
+  /** Of this node; the first of each family counts. */
+  readonly nodeAddresses: readonly Address[];
 }
 
 /** To be made anew whenever one of the sources is another. */
-export function gateWorld({ nodeName, pods, index, plan }: GateSources): GateWorld {
+export function gateWorld(sources: GateSources): GateWorld {
+  const { nodeName, pods, index, plan, nodeAddresses } = sources;
   const { owned, contested } = workloadAddresses(pods);
   const identityAt = (address: Address): string | null => {
     const { identity = NOBODY } = plan.workloads.get(address) ?? plan.peers.get(address) ?? {};
@@ -38,6 +41,7 @@ export function gateWorld({ nodeName, pods, index, plan }: GateSources): GateWor
   return {
     pods: new Map(own.map((address) => [address, sideOf(address, claimantsOf(address), "egress")])),
     server: (address) => sideOf(address, claimantsOf(address), "ingress"),
+    nodeAddress: (family) => nodeAddresses.find((address) => familyOf(address) === family),
     groups: index.groups,
   };
 }

@@ -55,6 +55,7 @@ function move(gate: LaneGate, { pods, servers, groups: members }: World) {
   return gate.update({
     pods: new Map(Object.entries(pods)),
     server: (address) => servers[address] ?? FREE,
+    nodeAddress: (family) => (family === "ip" ? NODE : undefined),
     groups: members,
   });
 }
@@ -71,6 +72,7 @@ function ask(gate: LaneGate, question: GateQuestion): GateAnswer {
 const POD = "10.0.1.1";
 const OTHER = "10.0.1.2";
 const SERVER = "10.0.2.1";
+const NODE = "192.0.2.1";
 const NO_GROUPS = groups({});
 
 test("where no policy selects anybody, everybody may connect", () => {
@@ -98,6 +100,26 @@ test("nobody to be led to is no reason for silence", () => {
   const pods = { [POD]: { set: admits(), identity: null } };
   const gate = gateOf({ pods, servers: {}, groups: NO_GROUPS });
   assert.deepEqual(ask(gate, to()), { isGuarded: false, pods: [POD], blocks: [] });
+});
+
+test("an endpoint that takes this node for the client admits whom it admits, or nobody", () => {
+  const masqueraded = { address: SERVER, port: 80, isMasqueraded: true } as const;
+  const question = { inside: [masqueraded], outside: [masqueraded], isExternal: true };
+  const answer = (from: string, group: readonly string[]): GateAnswer => {
+    const servers = { [SERVER]: { set: admits(ofBlock(from), ofGroup("g")), identity: null } };
+    return ask(gateOf({ pods: { [POD]: FREE }, servers, groups: groups({ g: group }) }), question);
+  };
+  assert.deepEqual(answer(`${NODE}/32`, []), { isGuarded: false, pods: [], blocks: [] });
+  assert.deepEqual(answer("203.0.113.0/24", [POD]), { isGuarded: true, pods: [], blocks: [] });
+});
+
+test("who calls through a tunnel is known to the endpoint, whatever address it comes from", () => {
+  const masqueraded = { address: SERVER, port: 80, isMasqueraded: true } as const;
+  const question = { inside: [masqueraded], outside: [], isExternal: true };
+  const servers = { [SERVER]: { set: admits(ofGroup("g")), identity: CART } };
+  const pods = { [POD]: { set: undefined, identity: WEB }, [OTHER]: FREE };
+  const gate = gateOf({ pods, servers, groups: groups({ g: [POD, OTHER] }) });
+  assert.deepEqual(ask(gate, question).pods, [POD]);
 });
 
 test("a pod restricted in whom it calls needs leave where others need none", () => {

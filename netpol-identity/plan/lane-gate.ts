@@ -24,6 +24,8 @@ export interface GateWorld {
   readonly pods: ReadonlyMap<Address, GateSide>;
   /** Whoever has the address, as a server. */
   readonly server: (address: Address) => GateSide;
+  /** As which others see this node; undefined where that is not known. */
+  readonly nodeAddress: (family: Family) => Address | undefined;
   /** One whose members change is another object from then on. */
   readonly groups: Groups;
 }
@@ -31,6 +33,7 @@ export interface GateWorld {
 interface Endpoint {
   readonly address: Address;
   readonly port: number;
+  readonly isMasqueraded?: true;
 }
 
 /** One entry point of a Service, as lanes ask about it. */
@@ -64,6 +67,7 @@ interface Told {
 const NOBODY: GateWorld = {
   pods: new Map(),
   server: () => ({ set: undefined, identity: null }),
+  nodeAddress: () => undefined,
   groups: { addresses: () => undefined, identities: () => undefined },
 };
 const EVERYWHERE: Readonly<Record<Family, Cidr>> = { ip: "0.0.0.0/0", ip6: "::/0" };
@@ -162,19 +166,27 @@ export class LaneGate {
 
   /** Both sides: what the client may call, and who may call the server. */
   #agree(client: Client, server: Server): boolean {
-    const { port } = server;
+    const { port, identity } = server;
+    if (server.isMasqueraded === true && (client.identity === null || identity === null)) {
+      const call = { port, address: server.address, identity };
+      return !this.#verdicts.denies(client.set, call) && !this.#deniesNode(server.set, server);
+    }
     const self = client.address === server.address ? { isSelf: true as const } : {};
-    const call = { port, address: server.address, identity: server.identity, ...self };
+    const call = { port, address: server.address, identity, ...self };
     const visit = { port, address: client.address, identity: client.identity, ...self };
     return !this.#verdicts.denies(client.set, call) && !this.#verdicts.denies(server.set, visit);
   }
 
   #admitted(family: Family, servers: readonly Server[], hasMembers: boolean): readonly Cidr[] {
-    const kinds = this.#kinds(servers);
+    const isOpen = (server: Server): boolean =>
+      server.set === undefined ||
+      (server.isMasqueraded === true && !this.#deniesNode(server.set, server));
+    if (servers.length === 0 || servers.some(isOpen)) return [EVERYWHERE[family]];
+    const kinds = this.#kinds(servers.filter(({ isMasqueraded }) => isMasqueraded !== true));
+    if (kinds.size === 0) return [];
     const sets = [...kinds.values()].flatMap(({ set, port }): readonly AskedSet[] =>
       set === undefined ? [] : [{ set, port }],
     );
-    if (sets.length === 0 || sets.length < kinds.size) return [EVERYWHERE[family]];
     const key = [family, hasMembers, ...[...kinds.keys()].sort()].join(" ");
     const known = this.#blocks.get(key);
     if (known !== undefined) return known;
@@ -188,15 +200,23 @@ export class LaneGate {
   /** One of each: to whom may call anybody, those of one set and port are alike. */
   #kinds(servers: readonly Server[]): ReadonlyMap<string, Server> {
     return new Map(
-      servers.map((server) => [`${this.#verdicts.versionOf(server.set)}:${server.port}`, server]),
+      servers.map((server) => {
+        const { set, port, isMasqueraded = false } = server;
+        return [`${this.#verdicts.versionOf(set)}:${port}:${isMasqueraded}`, server];
+      }),
     );
   }
 
+  /** Whether the server's node lets nobody in who comes as this one. */
+  #deniesNode(set: PolicySet | undefined, { address, port }: Endpoint): boolean {
+    const own = this.#world.nodeAddress(familyOf(address));
+    return own !== undefined && this.#verdicts.denies(set, { port, address: own, identity: null });
+  }
+
   #servers(endpoints: readonly Endpoint[]): readonly Server[] {
-    return endpoints.map(({ address, port }) => ({
-      address,
-      port,
-      ...this.#world.server(address),
+    return endpoints.map((endpoint) => ({
+      ...endpoint,
+      ...this.#world.server(endpoint.address),
     }));
   }
 

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asList, asRecord, type JsonRecord } from "../../lib/kube/api/fields.ts";
-import { judgePolicy, type NodeAnswer, nextPolicyStatus, nextSharedStatus } from "./policy-status.ts";
+import {
+  judgePolicy,
+  type NodeAnswer,
+  nextPolicyStatus,
+  nextSharedStatus,
+} from "./policy-status.ts";
 
 const AT = "2026-01-02T00:00:00Z";
 const LATER = "2026-01-03T00:00:00Z";

@@ -119,6 +119,30 @@ test("`identity` is refused where identities are off", () =>
     socket.destroy();
   }));
 
+test("`edges` and `denials` answer with what the node remembers, where it enforces policies", async () => {
+  const records = { edges: () => ["an edge"], denials: () => ["a denial"] };
+  const identity = { describe: () => ({}) };
+  const question = '{"verb":"edges"}\n{"verb":"denials"}';
+  await withServer(
+    async ({ ask }) => {
+      const { socket, next } = ask(question);
+      assert.deepEqual(await next(), { kind: "policy", report: ["an edge"] });
+      assert.deepEqual(await next(), { kind: "policy", report: ["a denial"] });
+      socket.destroy();
+    },
+    { identity: { ...identity, records } },
+  );
+  await withServer(
+    async ({ ask }) => {
+      const { socket, next } = ask(question);
+      const { message } = (await next()) as { message: string };
+      assert.match(message, /policies are not enforced here, see --network-policy/);
+      socket.destroy();
+    },
+    { identity },
+  );
+});
+
 test("what cannot be read is answered with what is wrong", () =>
   withServer(async ({ ask }) => {
     for (const [line, message] of [

@@ -6,6 +6,8 @@ import type { Family } from "../../lib/nft/objects.ts";
 export interface GateEndpoint {
   readonly address: string;
   readonly port: number;
+  /** Its node takes this node for the client, unless a tunnel tells who that is. */
+  readonly isMasqueraded?: true;
 }
 
 /** One entry point of a Service in a lane. */

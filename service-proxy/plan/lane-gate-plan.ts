@@ -3,7 +3,7 @@
 
 import type { Family } from "../../lib/nft/objects.ts";
 import type { GateAnswer, GateEndpoint, GateQuestion, LaneGate } from "../model/lane-gate.ts";
-import type { ProxyFrontend, ProxyGroup } from "../model/proxy-plan.ts";
+import type { FrontendSide, ProxyFrontend, ProxyGroup } from "../model/proxy-plan.ts";
 import type { EntryPoint } from "./proxy-port-plan.ts";
 import type { UsableEndpoints } from "./usable-endpoints.ts";
 
@@ -25,13 +25,21 @@ export function gateQuestion(
   groups: ReadonlyMap<string, ProxyGroup>,
   routed: readonly GateEndpoint[] | undefined,
 ): GateQuestion {
-  const members = (group: string): readonly GateEndpoint[] =>
-    routed ?? groups.get(group)?.endpoints ?? [];
+  const members = ({ group, source }: FrontendSide): readonly GateEndpoint[] => {
+    const endpoints = routed ?? groups.get(group)?.endpoints ?? [];
+    return source === "node" ? endpoints.map(masqueraded) : endpoints;
+  };
   return {
-    inside: members(inside.group),
-    outside: members(outside.group),
+    inside: members(inside),
+    outside: members(outside),
     isExternal: kind === "external",
   };
+}
+
+/** As the kernel lane does it: policies of this node see the client, those of others this node. */
+function masqueraded(endpoint: GateEndpoint & { readonly local?: boolean }): GateEndpoint {
+  const { address, port, local } = endpoint;
+  return local === true ? endpoint : { address, port, isMasqueraded: true };
 }
 
 /** Whom policy Cluster may lead to: workers go beyond their zone where it has no room. */

@@ -1,4 +1,4 @@
-// Random NetworkPolicies, and every way to a pod: the packets have their way where the evaluator
+// Random policies, and every way to a pod: the packets have their way where the evaluator
 // says so, and nowhere else, on each lane. INNERMESH_SEED repeats a run.
 
 import assert from "node:assert/strict";
@@ -8,7 +8,8 @@ import fc from "fast-check";
 import { SampleEvaluator } from "../../netpol-identity/evaluate/sample-evaluator.ts";
 import type { PolicyObjects } from "../../netpol-identity/evaluate/sample-policy-objects.ts";
 import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
-import { NAMESPACES, randomObjects } from "../policy-oracle/random-objects.ts";
+import { NAMESPACES } from "../policy-oracle/random-objects.ts";
+import { randomTiers } from "../policy-oracle/random-tiers.ts";
 import { matrixProbes } from "./policy-matrix.ts";
 import { PolicyRig, type PolicyRigOptions } from "./policy-rig.ts";
 
@@ -39,8 +40,8 @@ describe("what the evaluator says is what packets meet", () => {
         // Who moves to another one is somebody else and needs another certificate.
         ...(hasIdentities && { namespace: NAMESPACES[at % NAMESPACES.length] ?? "" }),
       }));
-      const evaluator = new SampleEvaluator();
-      const worlds = fc.sample(randomObjects(hosts), { seed: SEED, numRuns: ROUNDS });
+      const evaluator = new SampleEvaluator(options);
+      const worlds = fc.sample(randomTiers(hosts, hasIdentities), { seed: SEED, numRuns: ROUNDS });
       for (const [round, world] of worlds.entries()) {
         evaluator.hold(world);
         await rig.hold(world);

@@ -36,6 +36,8 @@ export interface PolicyRigOptions extends ProberOptions {
   readonly serviceLabels?: Readonly<Record<string, string>>;
   /** Pods have identities and speak through tunnels where they can. @default false */
   readonly hasIdentities?: boolean;
+  /** Of both agents, beside those that the rig needs. */
+  readonly flags?: readonly string[];
 }
 
 /** For one look whether something is open by now. */
@@ -77,6 +79,11 @@ export class PolicyRig implements AsyncDisposable {
       throw error;
     }
     return rig;
+  }
+
+  /** Where agents have their objects from, as their flag. */
+  get source(): string {
+    return `--source=dir:${this.#directory}`;
   }
 
   /** Without those by which the rig sees what is enforced. */
@@ -170,9 +177,10 @@ export class PolicyRig implements AsyncDisposable {
 
   async #startAgent(node: number, flags: readonly string[]): Promise<void> {
     const agent = startNode(this.playground, this.playground.node(node), [
-      `--source=dir:${this.#directory}`,
+      this.source,
       `--cluster-cidr=${CLUSTER_CIDRS}`,
       "--network-policy=enforce",
+      ...(this.#options.flags ?? []),
       ...flags,
     ]);
     this.#agents.push(agent);

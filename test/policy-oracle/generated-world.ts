@@ -68,7 +68,8 @@ export class GeneratedWorld {
 
   #put(policy: PolicyObject): void {
     const { namespace, name } = policy.metadata;
-    this.#policies.set(`${namespace}/${name}`, policy);
+    // Some cases leave out what they are.
+    this.#policies.set(`${namespace}/${name}`, { ...policy, kind: "NetworkPolicy" });
   }
 
   #deleteNamespace(name: string): void {

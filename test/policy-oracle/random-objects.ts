@@ -23,9 +23,9 @@ export const RANDOM_PORTS = [80, 81] as const;
 /** All there are. */
 export const NAMESPACES = ["x", "y", "z"] as const;
 const VALUES = ["a", "b", ""];
-const PORT_NAMES = ["web", "dns", "admin"];
+export const PORT_NAMES = ["web", "dns", "admin"];
 /** From within the pods' ranges to everything, and all kinds of edges. */
-const BLOCKS: readonly (readonly [cidr: string, inside: readonly string[]])[] = [
+export const BLOCKS: readonly (readonly [cidr: string, inside: readonly string[]])[] = [
   ["0.0.0.0/0", ["10.71.0.0/16", "10.71.1.0/24", "192.168.77.0/24"]],
   ["10.71.0.0/16", ["10.71.2.0/24", "10.71.1.2/32", "10.71.1.4/31"]],
   ["10.71.1.0/24", ["10.71.1.2/31", "10.71.1.4/30", "10.71.1.3/32"]],
@@ -90,7 +90,8 @@ function labels(): fc.Arbitrary<Readonly<Record<string, string>>> {
   return fc.record({ app: value, tier: value }, { requiredKeys: [] });
 }
 
-function selector(): fc.Arbitrary<object> {
+/** Of labels that pods and namespaces have, or nearly. */
+export function randomSelector(): fc.Arbitrary<object> {
   const key = fc.constantFrom("app", "tier", "none");
   const listed = fc.record({
     key,
@@ -114,10 +115,10 @@ function spec(): fc.Arbitrary<Readonly<Record<string, unknown>>> {
   return fc.record(
     {
       namespace: fc.constantFrom(...NAMESPACES),
-      podSelector: selector(),
+      podSelector: randomSelector(),
       policyTypes: fc.constantFrom(...types),
-      ingress: fc.array(rule("from"), { maxLength: 3 }),
-      egress: fc.array(rule("to"), { maxLength: 3 }),
+      ingress: fc.array(randomRule("from"), { maxLength: 3 }),
+      egress: fc.array(randomRule("to"), { maxLength: 3 }),
     },
     { requiredKeys: ["namespace", "podSelector"] },
   );
@@ -135,10 +136,11 @@ function policyObject(
   };
 }
 
-function rule(side: "from" | "to"): fc.Arbitrary<object> {
+/** A rule of NetworkPolicy's shape. */
+export function randomRule(side: "from" | "to"): fc.Arbitrary<object> {
   const parts = {
     [side]: fc.array(peer(), { maxLength: 3 }),
-    ports: fc.array(port(), { maxLength: 3 }),
+    ports: fc.array(randomPort(), { maxLength: 3 }),
   };
   return fc.record(parts, { requiredKeys: [] });
 }
@@ -152,14 +154,15 @@ function peer(): fc.Arbitrary<object> {
         .map((except) => ({ ipBlock: { cidr, ...except } })),
     );
   return fc.oneof(
-    fc.record({ podSelector: selector() }),
-    fc.record({ namespaceSelector: selector() }),
-    fc.record({ podSelector: selector(), namespaceSelector: selector() }),
+    fc.record({ podSelector: randomSelector() }),
+    fc.record({ namespaceSelector: randomSelector() }),
+    fc.record({ podSelector: randomSelector(), namespaceSelector: randomSelector() }),
     block,
   );
 }
 
-function port(): fc.Arbitrary<object> {
+/** A port of NetworkPolicy's shape. */
+export function randomPort(): fc.Arbitrary<object> {
   const protocol = fc.constantFrom("TCP", "UDP", "SCTP");
   const number = fc.constantFrom(79, 80, 81, 82);
   const single = fc.record(
