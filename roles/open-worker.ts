@@ -35,8 +35,9 @@ export function openWorker(
   const told = identity as WorkerDelta | undefined;
   // Nothing arrives before it stands: sockets are read in a later turn.
   const inspect: Inspect = (inspection) => worker.guard(inspection);
-  const policies = openPolicies(told, (address) => worker.tables.isHost(address));
-  const tunnels = openTunnels(settings, told, { reactor, inspect, policies });
+  const isHost = (address: string): boolean => worker.tables.isHost(address);
+  const policies = openPolicies(told, isHost);
+  const tunnels = openTunnels(settings, told, { reactor, inspect, isHost, policies });
   const plain = new TransparentDialer(reactor, Math.random);
   const inner: Dialer = tunnels?.dialer ?? plain;
   const guarded = policies?.dialer({
@@ -72,19 +73,21 @@ function openPolicies(
 interface TunnelContext {
   readonly reactor: Reactor;
   readonly inspect: Inspect;
+  readonly isHost: (address: string) => boolean;
   readonly policies: PolicyWorker | undefined;
 }
 
 function openTunnels(
   settings: WorkerSettings,
   told: WorkerDelta | undefined,
-  { reactor, inspect, policies }: TunnelContext,
+  { reactor, inspect, isHost, policies }: TunnelContext,
 ): TunnelWorker | undefined {
   if (told === undefined || settings.tunnelDoors === undefined) return undefined;
   closeMemory();
   const tunnels = new TunnelWorker({
     reactor,
     inner: new TransparentDialer(reactor, Math.random),
+    isHost,
     authorize: policies?.authorize ?? (() => ({ kind: "allow" })),
     policyRevision: () => policies?.revision ?? 0,
     inspect,

@@ -18,6 +18,8 @@ export interface CanReport {
    * none.
    */
   readonly verdict: CanAnswer["verdict"];
+  /** False where nodes with these flags prove no identities at all. */
+  readonly hasIdentities: boolean;
   /** Ways that are allowed, and all that there are. */
   readonly allowed: number;
   readonly ways: readonly CanWay[];
@@ -68,6 +70,7 @@ export function reportCan(
     protocol,
     ...(request !== undefined && { request: request.text }),
     verdict: worstOf(verdicts),
+    hasIdentities: world.snapshot.identities !== undefined,
     allowed: all.filter(({ verdict }) => verdict === "allow").length,
     ways: all,
   };

@@ -5,7 +5,8 @@ import { formatTable } from "../output.ts";
 import type { CanReport, CanWay } from "./can-report.ts";
 
 const VERDICTS = { allow: "allowed", deny: "denied", open: "open" } as const;
-const HINT = "the request has to tell: give its method and path";
+const NEEDS_REQUEST = "the request has to tell: give its method and path\n";
+const NEEDS_IDENTITIES = "no identities with these flags: give the agent's own --identity\n";
 /** So many ways of one kind are listed. */
 const MAX_LISTED = 10;
 
@@ -14,7 +15,8 @@ export function formatCan(report: CanReport): string {
   const asked = request === undefined ? "" : ` ${request}`;
   const count = ways.length === 1 ? "" : ` (${report.allowed} of ${ways.length} ways)`;
   const head = `${from} → ${to}/${protocol.toLowerCase()}${asked}: ${VERDICTS[verdict]}${count}\n`;
-  const hint = verdict === "open" ? `${HINT}\n` : "";
+  const isClosed = ways.some(({ lane }) => lane === "closed") && !report.hasIdentities;
+  const hint = `${verdict === "open" ? NEEDS_REQUEST : ""}${isClosed ? NEEDS_IDENTITIES : ""}`;
   const kinds = [...Map.groupBy(ways, reasonsOf).values()];
   return head + hint + kinds.map((kind) => formatKind(kind, ways.length > 1)).join("");
 }

@@ -54,8 +54,9 @@ describe("can", () => {
     assert.equal(await ask("POST", "/orders"), "deny by tunnel");
   });
   test("without identities on the nodes nobody proves anything", async () => {
-    const asked = { flags: [] };
-    assert.equal(await verdict("shop/front", "shop/payments:8080", asked), "deny by closed");
+    const report = await can("shop/front", "shop/payments:8080", { flags: [] });
+    assert.equal(report.ways[0]?.lane, "closed");
+    assert.match(formatCan(report), /denied\nno identities with these flags/);
   });
   test("what goes over UDP to a port that needs a certificate is denied", async () => {
     const asked = { protocol: "udp" } as const;

@@ -70,6 +70,7 @@ const HANDOVER_MS = 5_000;
 const NOTHING: TunnelPlan = {
   workloads: new Map(),
   peers: new Map(),
+  host: undefined,
   identities: new Set(),
   policy: { pods: [], peers: [] },
   problems: [],
@@ -148,11 +149,12 @@ export class NodeIdentity {
 
   /** For people. */
   get state() {
-    const { workloads, peers, problems } = this.#plan;
+    const { workloads, peers, host, problems } = this.#plan;
     const { trust } = this.#parts.authority;
     return {
       workloads,
       peers,
+      host,
       problems,
       keys: this.#keys.states,
       kernel: this.#kernel,
@@ -231,16 +233,17 @@ export class NodeIdentity {
     const arePoliciesOthers = policies?.update(plan) === true;
     this.#report(plan.problems);
     this.#keys.need(plan.identities);
-    const { workloads, peers } = plan;
+    const { workloads, peers, host, identities } = plan;
     this.#ledger.replace({
       workloads,
       peers,
+      host,
       credentials: this.#keys.credentials,
       ...authority.trust(),
     });
-    if (workloads.size > 0) this.#workers?.start();
+    if (identities.size > 0) this.#workers?.start();
     const { credentials } = this.#keys;
-    if (plan.identities.values().every((identity) => credentials.has(identity))) {
+    if (identities.values().every((identity) => credentials.has(identity))) {
       this.#prepared.resolve();
     }
     await this.#tell(this.#ledger.takeFresh(), policies?.takeFresh());

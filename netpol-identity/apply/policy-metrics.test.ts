@@ -15,6 +15,7 @@ import { PolicyStats } from "./policy-stats.ts";
 const NOBODY: TunnelPlan = {
   workloads: new Map(),
   peers: new Map(),
+  host: undefined,
   identities: new Set(),
   policy: { pods: [], peers: [] },
   problems: [],

@@ -55,6 +55,8 @@ export interface TunnelPlanDelta {
   readonly workloads: readonly (readonly [string, TunnelWorkload | null])[];
   /** By address. */
   readonly peers: readonly (readonly [string, TunnelPeer | null])[];
+  /** What processes of the node itself are; null: nobody. Missing when it is as before. */
+  readonly host?: TunnelWorkload | null;
   /** All of them; missing when they are as before. */
   readonly bans?: readonly NodeBan[];
 }

@@ -1,6 +1,6 @@
-// What brings connections to the workers' doors: tunnels to enrolled pods of this node, and direct
-// calls of such pods to enrolled pods anywhere. Workers that are dead close the way to strict pods
-// and leave that to permissive ones open.
+// What brings connections to the workers' doors: tunnels to enrolled pods of this node, direct calls
+// of such pods to enrolled pods anywhere, and of the node's own processes to those of other nodes.
+// Workers that are dead close the way to strict pods and leave that to permissive ones open.
 
 import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
 import type { Rule, Statement } from "../../lib/nft/objects.ts";
@@ -15,12 +15,19 @@ import {
   verdict,
 } from "../../lib/nft/rule-parts.ts";
 import { JUDGE_DIRECT } from "./network-tables.ts";
-import { BOUND_MARK, DELIVERED_MARK, type PolicyPorts, SOCKET_MARK } from "./policy-table-parts.ts";
+import {
+  BOUND_MARK,
+  DELIVERED_MARK,
+  DIVERTED_MARK,
+  type PolicyPorts,
+  SOCKET_MARK,
+} from "./policy-table-parts.ts";
 
 /** After the lanes of Services (-150), before DNAT (-100). */
 const AFTER_LANES = -149;
 
 const deliver: Statement = { kind: "set-mark", operator: "|", mask: DELIVERED_MARK };
+const divert: Statement = { kind: "set-mark", operator: "|", mask: DIVERTED_MARK };
 /** Of a flow, its packets both ways. */
 const isDoors: Statement = { kind: "ct-mark-has", mask: BOUND_MARK };
 const isTunnel: Statement = { kind: "tcp-dport", port: TUNNEL_PORT };
@@ -42,6 +49,7 @@ export function entryChains({ tunnel, direct }: PolicyPorts): readonly Chain[] {
   const to = (port: number): Rule => [{ kind: "tproxy", port }, deliver, accept];
   return [
     base("entry", "filter", "prerouting", AFTER_LANES, arrivals()),
+    base("entry-out", "route", "output", AFTER_LANES, departures()),
     plain("entry-new", [
       // The middle of a flow that conntrack forgot: no door knows it.
       [{ kind: "tcp-not-syn" }, accept],
@@ -71,6 +79,7 @@ function arrivals(): readonly Rule[] {
     // Errors about our upstream connections are addressed to the client, whose address they bear.
     [{ kind: "l4proto", protocol: "icmp" }, ...ownSocket],
     [{ kind: "l4proto", protocol: "tcp", negate: true }, accept],
+    [{ kind: "mark-has", mask: DIVERTED_MARK }, isDoors, goto("entry-doors")],
     [{ kind: "mark-has", mask: DELIVERED_MARK }, accept],
     [{ kind: "ct-dnat" }, accept],
     // Not for SYNs: a socket in TIME_WAIT would take those that use its ports again.
@@ -82,5 +91,27 @@ function arrivals(): readonly Rule[] {
     // Of a flow that a door has: a SYN again, or the last of a handshake that is in a cookie.
     [isDoors, goto("entry-doors")],
     [{ kind: "ct-new" }, verdict({ kind: "goto", chain: "entry-new" })],
+  ];
+}
+
+/** What this node's own processes call directly; without a living worker as ever, in plaintext. */
+function departures(): readonly Rule[] {
+  return [
+    [{ kind: "l4proto", protocol: "tcp", negate: true }, accept],
+    [{ kind: "mark-has", mask: SOCKET_MARK }, accept],
+    // Resets that the kernel answers with, in the name of whoever was called.
+    [{ kind: "ct-reply" }, accept],
+    [isDoors, divert, accept],
+    [{ kind: "tcp-not-syn" }, accept],
+    [{ kind: "ct-dnat" }, accept],
+    [isTunnel, accept],
+    [
+      { kind: "ct-new" },
+      inSet("host-calls", field("daddr")),
+      inSet("alive", field("meta l4proto")),
+      { kind: "fib-local", field: "daddr", negate: true },
+      { kind: "set-ct-mark", mask: BOUND_MARK },
+      divert,
+    ],
   ];
 }

@@ -33,6 +33,13 @@ test("it has none where no pod here could prove itself", () => {
   assert.equal(answer(cluster), false);
 });
 
+test("a node that has an identity may call an endpoint elsewhere by itself", () => {
+  const cluster = new SampleCluster().labelNamespace("shop", "permissive");
+  cluster.store.put(sampleAgent("node-1"));
+  cluster.putPods(far).putService("shop/cart", undefined, ["10.71.2.2"]);
+  assert.equal(answer(cluster), true);
+});
+
 test("it has none where no endpoint is enrolled", () => {
   const cluster = new SampleCluster().labelServiceAccount("shop/client", "strict");
   cluster.putPods(far, client).putService("shop/cart", undefined, ["10.71.2.2"]);

@@ -3,12 +3,12 @@
 import type { EndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
 import type { TunnelPlan } from "./tunnel-plan.ts";
 
-/** Whether a pod of this node that has an identity may call an endpoint that has one. */
+/** Whether somebody of this node who has an identity may call an endpoint that has one. */
 export function hasIdentities(
-  { workloads, peers }: Pick<TunnelPlan, "workloads" | "peers">,
+  { workloads, peers, host }: Pick<TunnelPlan, "workloads" | "peers" | "host">,
   slices: ReadonlyMap<string, EndpointSlice>,
 ): boolean {
-  if (workloads.size === 0) return false;
+  if (workloads.size === 0 && host === undefined) return false;
   return slices
     .values()
     .some(({ endpoints }) =>

@@ -25,7 +25,7 @@ export type PeerNodes = ReadonlyMap<string, "with-agent" | { readonly goneMs: nu
  */
 export function nextPeerNodes(before: PeerNodes, pods: Iterable<Pod>, nowMs: number): PeerNodes {
   const after = new Map<string, "with-agent" | { readonly goneMs: number }>();
-  for (const pod of pods) if (isAgent(pod)) after.set(pod.nodeName, "with-agent");
+  for (const pod of pods) if (takesTunnels(pod)) after.set(pod.nodeName, "with-agent");
   for (const [node, known] of before) {
     if (after.has(node)) continue;
     const gone = known === "with-agent" ? { goneMs: nowMs } : known;
@@ -49,6 +49,7 @@ export function isNodeAgent({ labels, hostNetwork, isOver, nodeName }: Pod): boo
   return TUNNEL_LABEL in labels && hostNetwork && !isOver && nodeName !== "";
 }
 
-function isAgent(pod: Pod): boolean {
+/** Whether it is an agent that takes tunnels for the pods of its node. */
+export function takesTunnels(pod: Pod): boolean {
   return isNodeAgent(pod) && pod.labels[TUNNEL_LABEL] !== NO_TUNNEL;
 }

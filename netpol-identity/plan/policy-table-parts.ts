@@ -17,6 +17,8 @@ export const POLICY_TABLE = "innermesh-policy";
 export const DELIVERED_MARK = 0x1000;
 /** SO_MARK of every socket of the proxy. On flows: such a socket began it. */
 export const SOCKET_MARK = 0x800;
+/** A host process's packet on its way to a worker, by way of loopback. */
+export const DIVERTED_MARK = DELIVERED_MARK | SOCKET_MARK;
 /** On packets: it came from the pod whose address it bears. On flows: a tunnel's door has it. */
 export const BOUND_MARK = 0x2000;
 
@@ -58,6 +60,8 @@ export interface PolicyBridge {
 export interface PolicyWorld {
   readonly pods: readonly PolicyPod[];
   readonly peers: readonly PolicyPeer[];
+  /** Peers of other nodes, whom processes of this node call by a worker. @default none */
+  readonly hostCalls?: readonly string[];
   readonly bindings: readonly Binding[];
   /** Addresses that are this node's own, link-local ones too. */
   readonly nodeAddresses: readonly string[];

@@ -70,7 +70,7 @@ function packetTable(family: Family, world: PolicyWorld, planner: NetworkPlanner
  * but not bound yet, which are not heard until they are.
  */
 function packetSets(family: Family, world: PolicyWorld): readonly PlannedSet[] {
-  const { peers } = world;
+  const { peers, hostCalls = [] } = world;
   const enrolled = world.pods.filter(({ mode }) => mode !== "off");
   const local = enrolled.flatMap(({ addresses }) => addresses);
   const strict = enrolled.filter(({ mode }) => mode === "strict");
@@ -94,6 +94,7 @@ function packetSets(family: Family, world: PolicyWorld): readonly PlannedSet[] {
       { name: "direct", key: ["daddr"], data: "verdict" },
       [...direct].map(([key, data]) => ({ key, data })),
     ),
+    set({ name: "host-calls", key: ["daddr"] }, plain(hostCalls)),
     { spec: ALIVE_SET, family, elements: new Map() },
   ];
 }

@@ -98,8 +98,23 @@ test("each part stands for itself, and bans are told when they differ", () => {
     credentials: [],
     workloads: [],
     peers: [[Y, peer]],
+    host: null,
     bans: [],
   });
+});
+
+test("what the node itself is, is told once, and taken back with all that is gone", () => {
+  const ledger = new TunnelLedger();
+  ledger.replace({ host: A });
+  assert.ok(isEmptyDelta(ledger.takeGone()));
+  assert.equal(ledger.takeFresh().host, A);
+  assert.equal(ledger.whole().host, A);
+  ledger.replace({ peers: new Map() });
+  assert.ok(isEmptyDelta(ledger.takeFresh()));
+  ledger.replace({ host: undefined });
+  assert.ok(isEmptyDelta(ledger.takeFresh()));
+  assert.equal(ledger.takeGone().host, null);
+  assert.ok(isEmptyDelta(ledger.takeGone()));
 });
 
 test("whoever applies every delta in order knows the whole, after any changes", () => {

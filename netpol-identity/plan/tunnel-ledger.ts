@@ -21,6 +21,8 @@ export interface TunnelState {
   readonly workloads: ReadonlyMap<string, TunnelWorkload>;
   /** By address. */
   readonly peers: ReadonlyMap<string, TunnelPeer>;
+  /** What processes of the node itself are. */
+  readonly host: TunnelWorkload | undefined;
   readonly bans: readonly NodeBan[];
 }
 
@@ -34,11 +36,15 @@ export class TunnelLedger {
   readonly #credentials = new LedgerTable<TunnelCredential>((a, b) => a.chain === b.chain);
   readonly #workloads = new LedgerTable<TunnelWorkload>(isSameWorkload, isSamePod);
   readonly #peers = new LedgerTable<TunnelPeer>((a, b) => a.identity === b.identity, isSamePod);
+  #host: TunnelWorkload | undefined;
+  #toldHost: TunnelWorkload | undefined;
   #bans: readonly NodeBan[] = [];
   #toldBans = "[]";
 
   /** Replaces the parts that are given. */
-  replace({ bundles, credentials, workloads, peers, bans }: Partial<TunnelState>): void {
+  replace(state: Partial<TunnelState>): void {
+    const { bundles, credentials, workloads, peers, bans } = state;
+    if ("host" in state) this.#host = state.host;
     if (bundles !== undefined) this.#bundles.wanted = bundles;
     if (credentials !== undefined) this.#credentials.wanted = credentials;
     if (workloads !== undefined) this.#workloads.wanted = workloads;
@@ -51,22 +57,28 @@ export class TunnelLedger {
     const bans = JSON.stringify(this.#bans);
     const areNew = bans !== this.#toldBans;
     this.#toldBans = bans;
+    const host = this.#host === this.#toldHost ? undefined : this.#host;
+    this.#toldHost = this.#host ?? this.#toldHost;
     return {
       bundles: this.#bundles.takeFresh(),
       credentials: this.#credentials.takeFresh(),
       workloads: this.#workloads.takeFresh(),
       peers: this.#peers.takeFresh(),
+      ...(host !== undefined && { host }),
       ...(areNew && { bans: this.#bans }),
     };
   }
 
   /** What workers were told and is gone. */
   takeGone(): TunnelPlanDelta {
+    const isGone = this.#host === undefined && this.#toldHost !== undefined;
+    if (isGone) this.#toldHost = undefined;
     return {
       bundles: this.#bundles.takeGone(),
       credentials: this.#credentials.takeGone(),
       workloads: this.#workloads.takeGone(),
       peers: this.#peers.takeGone(),
+      ...(isGone && { host: null }),
     };
   }
 
@@ -77,6 +89,7 @@ export class TunnelLedger {
       credentials: [...this.#credentials.wanted],
       workloads: [...this.#workloads.wanted],
       peers: [...this.#peers.wanted],
+      host: this.#host ?? null,
       bans: this.#bans,
     };
   }
@@ -84,8 +97,8 @@ export class TunnelLedger {
 
 /** Nothing in it to tell. */
 export function isEmptyDelta(delta: TunnelPlanDelta): boolean {
-  const { bundles, credentials, workloads, peers, bans } = delta;
-  if (bans !== undefined) return false;
+  const { bundles, credentials, workloads, peers, host, bans } = delta;
+  if (bans !== undefined || host !== undefined) return false;
   return bundles.length + credentials.length + workloads.length + peers.length === 0;
 }
 

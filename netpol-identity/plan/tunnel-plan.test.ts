@@ -183,7 +183,45 @@ test("the kernel is told of every pod here with its mode, and of every peer with
 test("the kernel is told of pods that are not enrolled too: they may not lie either", () => {
   const pods = [{ name: "a", addresses: [HERE] }];
   const { policy } = planned({ pods, meshDefault: "off" });
-  assert.deepEqual(policy, { pods: [{ uid: "uid-a", addresses: [HERE], mode: "off" }], peers: [] });
+  assert.deepEqual(policy.pods, [{ uid: "uid-a", addresses: [HERE], mode: "off" }]);
+  assert.deepEqual(policy.peers, []);
+});
+
+test("processes of a node have its agent's identity, and call enrolled pods of other nodes", () => {
+  const far = { name: "b", node: "node-2", addresses: [THERE] };
+  const ambient = { name: "c", addresses: ["10.0.1.9"], isAmbient: true };
+  const { host, identities, policy } = planned({
+    pods: [{ name: "a", addresses: [HERE] }, far, ambient],
+    agentsOn: ["node-1", "node-2"],
+  });
+  const identity = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
+  assert.equal(host?.identity, identity);
+  assert.deepEqual([...identities], [WEB, identity]);
+  assert.deepEqual(policy.hostCalls, [THERE]);
+  assert.equal(policy.peers.length, 2);
+});
+
+test("a node's identity is proven where somebody elsewhere is enrolled, and not before", () => {
+  const { host, identities } = planned({ pods: [], agentsOn: ["node-1"] });
+  assert.notEqual(host, undefined);
+  assert.equal(identities.size, 0);
+});
+
+test("where the agent is no pod, the node has no identity; while it is replaced, it has", () => {
+  const far = { name: "b", node: "node-2", addresses: [THERE] };
+  const { host, policy } = planned({ pods: [far] });
+  assert.deepEqual([host, policy.hostCalls], [undefined, []]);
+  const labels = readEnrolmentLabels(new SampleCluster().store, "permissive");
+  const plan = makeTunnelPlan("cluster.local");
+  const agents = [sampleAgent("node-1"), sampleAgent("node-2")];
+  const peerNodes = nextPeerNodes(new Map(), agents, 0);
+  const shared = { nodeName: "node-1", labels, peerNodes, leaving: new Map() };
+  const before = plan({ ...shared, pods: agents });
+  const meanwhile = plan({ ...shared, pods: agents.slice(1) });
+  assert.notEqual(before.host, undefined);
+  assert.equal(meanwhile.host, before.host);
+  const gone = plan({ ...shared, peerNodes: new Map(), pods: [] });
+  assert.equal(gone.host, undefined);
 });
 
 test("T8: labels change nothing about an identity", () => {

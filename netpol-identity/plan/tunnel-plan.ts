@@ -6,6 +6,7 @@ import type { Pod } from "../../lib/kube/api/pod.ts";
 import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import type { SpiffeUri, TunnelPeer, TunnelWorkload, WorkloadMode } from "../model/tunnel-plan.ts";
 import { type EnrolmentLabels, enrolmentOf } from "./enrolment.ts";
+import { hostAccount } from "./host-account.ts";
 import type { LeavingPods } from "./leaving-pods.ts";
 import type { PeerNodes } from "./peer-nodes.ts";
 import type { PolicyPeer, PolicyWorld } from "./policy-table-parts.ts";
@@ -16,10 +17,12 @@ export interface TunnelPlan {
   readonly workloads: ReadonlyMap<string, TunnelWorkload>;
   /** Enrolled pods that are reached by tunnel, by address. */
   readonly peers: ReadonlyMap<string, TunnelPeer>;
-  /** Of enrolled pods of this node, also of those that have no address yet. */
+  /** What processes of this node itself are; undefined where its agent is no pod. */
+  readonly host: TunnelWorkload | undefined;
+  /** To prove: of enrolled pods of this node, also of those that have no address yet. */
   readonly identities: ReadonlySet<SpiffeUri>;
   /** The same for the kernel; of this node all pods that have addresses of their own. */
-  readonly policy: Pick<PolicyWorld, "pods" | "peers">;
+  readonly policy: Pick<PolicyWorld, "pods" | "peers" | "hostCalls">;
   readonly problems: readonly Problem[];
 }
 
@@ -57,7 +60,7 @@ const MAX_NAMED = 3;
 export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) => TunnelPlan {
   const faces = new PodFaces(trustDomain);
   return (snapshot) => {
-    const { nodeName, labels } = snapshot;
+    const { nodeName, labels, peerNodes } = snapshot;
     const pods = [...snapshot.pods];
     const { owned, contested } = workloadAddresses(pods);
     const disputes = [...contested].filter(([, claimants]) =>
@@ -71,17 +74,24 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
       } else {
         draft.peers.set(address, CONTESTED_PEER);
         draft.policyPeers.push({ address, mode: "strict" });
+        if (claimants.every((pod) => pod.nodeName !== nodeName)) draft.elsewhere.push(address);
       }
     }
     const disputed = new Set(disputes.flatMap(([, claimants]) => claimants));
     const local = pods
       .filter((pod) => pod.nodeName === nodeName)
       .map((pod) => ({ pod, mode: modeHere(pod, snapshot) }));
-    const enrolled = local.filter(({ mode }) => mode !== "off");
+    const enrolled = local.filter(({ mode }) => mode !== "off").map(({ pod }) => pod);
+    const account = hostAccount(pods, nodeName);
+    const isServed = account !== undefined || peerNodes.has(nodeName);
+    const host = isServed ? faces.host(account) : undefined;
+    const proven = enrolled.map((pod) => faces.identity(pod));
+    if (host !== undefined && draft.peers.size > 0) proven.push(host.identity);
     return {
       workloads: draft.workloads,
       peers: draft.peers,
-      identities: new Set(enrolled.map(({ pod }) => faces.identity(pod))),
+      host,
+      identities: new Set(proven),
       policy: {
         pods: local
           .filter(({ pod }) => pod.addresses.length > 0)
@@ -91,6 +101,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
             mode: disputed.has(pod) ? "strict" : mode === "leaving" ? "permissive" : mode,
           })),
         peers: draft.policyPeers,
+        hostCalls: host === undefined ? [] : draft.elsewhere,
       },
       problems: [
         ...labels.problems,
@@ -105,6 +116,8 @@ class Draft {
   readonly workloads = new Map<string, TunnelWorkload>();
   readonly peers = new Map<string, TunnelPeer>();
   readonly policyPeers: PolicyPeer[] = [];
+  /** Peers on other nodes. */
+  readonly elsewhere: string[] = [];
   /** Strict pods by their node, which takes no tunnels. */
   readonly unreachable = new Map<string, Pod[]>();
 }
@@ -130,6 +143,7 @@ function placeOwned(
   if (!isReached && mode !== "strict") return;
   draft.peers.set(address, faces.peer(pod));
   draft.policyPeers.push({ address, mode });
+  if (pod.nodeName !== nodeName) draft.elsewhere.push(address);
   if (isReached) return;
   const others = draft.unreachable.get(pod.nodeName);
   if (others === undefined) draft.unreachable.set(pod.nodeName, [pod]);
@@ -171,6 +185,7 @@ function nameOf(pod: Pod | undefined): string {
 class PodFaces {
   readonly #trustDomain: string;
   readonly #workloads = new WeakMap<Pod, TunnelWorkload>();
+  #host: TunnelWorkload | undefined;
   readonly #peers = new WeakMap<Pod, TunnelPeer>();
 
   constructor(trustDomain: string) {
@@ -188,6 +203,16 @@ class PodFaces {
     const peer = { identity: this.identity(pod), uid: pod.uid };
     this.#peers.set(pod, peer);
     return peer;
+  }
+
+  /** @param agent that lends its account; missing: the one before, while it is being replaced */
+  host(agent: Pod | undefined): TunnelWorkload | undefined {
+    if (agent === undefined) return this.#host;
+    const { namespace, nodeName } = agent;
+    const identity = this.identity(agent);
+    if (this.#host?.identity === identity && this.#host.pod === nodeName) return this.#host;
+    this.#host = { identity, namespace, pod: nodeName, uid: nodeName, mode: "permissive" };
+    return this.#host;
   }
 
   workload(pod: Pod, mode: WorkloadMode): TunnelWorkload {

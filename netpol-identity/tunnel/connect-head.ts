@@ -10,7 +10,7 @@ import type { TunnelWorkload } from "../model/tunnel-plan.ts";
 /** Of the mesh itself, which a tunnel would turn back on: ambient's and ours. */
 const MESH_PORTS = { first: 15_001, last: 15_008 } as const;
 
-/** The pod that connects. */
+/** Who connects: a pod, or a process of the node itself. */
 export interface ConnectClient {
   readonly address: Address;
   readonly workload: TunnelWorkload;

@@ -29,6 +29,8 @@ export const DB = "spiffe://cluster.local/ns/shop/sa/db";
 /** Of the client's node, both of them. */
 export const WEB_POD = "10.1.0.1";
 export const OTHER_WEB_POD = "10.1.0.2";
+/** The client's node itself. */
+export const HOST = "192.0.2.1";
 /** Of the server's node. */
 export const DB_POD = "10.2.0.1";
 
@@ -213,6 +215,7 @@ export class SampleTunnel implements Disposable {
     const parts: TunnelParts = {
       reactor,
       inner,
+      isHost: (address) => address === HOST,
       tables,
       security: new TunnelSecurity(reactor, tables, wallMs),
       frames: new OutputBuffer(reactor, GATHERED_BYTES),

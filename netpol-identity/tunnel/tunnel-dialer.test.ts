@@ -6,6 +6,7 @@ import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import {
   DB,
   DB_POD,
+  HOST,
   NOTHING_NEW,
   OTHER_WEB_POD,
   readAll,
@@ -17,6 +18,7 @@ import {
 } from "./sample-tunnel.ts";
 
 const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
+const NODE = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
 const MINUTE_MS = 60_000;
 
 /** The code that a dial fails with. */
@@ -118,6 +120,62 @@ test("only what goes from an enrolled pod to an enrolled pod elsewhere takes a t
   assert.equal(dialer.dial({ to: { address: "10.1.0.2", port: 80 } }, NOBODY), "EACCES");
   assert.equal(dialer.isPersonal(WEB_POD), true);
   assert.equal(dialer.isPersonal("10.1.0.77"), false);
+});
+
+test("a process of the node proves the node's identity, and no policy of its pods binds it", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await echo(tunnel);
+  tunnel.egress = { kind: "deny", rule: "r" };
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    credentials: [[NODE, tunnel.credential(NODE)]],
+    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
+  });
+  const socket = tunnel.dial(port, HOST);
+  const received = readAll(socket);
+  socket.end("hello");
+  assert.equal((await received).toString(), "hello");
+  await until(() => tunnel.server.records.length === 1, "the server's record");
+  assert.equal(tunnel.server.records[0]?.source, NODE);
+  assert.deepEqual(tunnel.client.dialled, [{ to: `${DB_POD}:15008`, from: undefined }]);
+  assert.equal(tunnel.dialer.isPersonal(HOST), true);
+  const strict = { identity: WEB, namespace: "shop", pod: "s", uid: "s", mode: "strict" } as const;
+  tunnel.tell("client", { ...NOTHING_NEW, workloads: [[WEB_POD, strict]] });
+  const to = { address: WEB_POD, port };
+  assert.equal(tunnel.dialer.refusal({ to, source: HOST }), undefined);
+  assert.equal(tunnel.dialer.refusal({ to, source: "198.51.100.7" }), "strict");
+});
+
+test("without its certificate a node speaks plaintext, as does one without an identity", async () => {
+  using tunnel = new SampleTunnel();
+  const kind = () => tunnel.dialer.routeOf({ address: DB_POD, port: 80 }, HOST).kind;
+  assert.equal(kind(), "plaintext");
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
+  });
+  assert.equal(kind(), "plaintext");
+  const port = await echo(tunnel);
+  const socket = tunnel.dial(port, HOST);
+  const received = readAll(socket);
+  socket.end("hello");
+  assert.equal((await received).toString(), "hello");
+  assert.deepEqual(tunnel.client.dialled, [{ to: `${DB_POD}:${port}`, from: HOST }]);
+  tunnel.tell("client", { ...NOTHING_NEW, credentials: [[NODE, tunnel.credential(NODE)]] });
+  assert.equal(kind(), "tunnel");
+  tunnel.tell("client", { ...NOTHING_NEW, host: null });
+  assert.equal(kind(), "plaintext");
+});
+
+test("the direct door carries no node's connection to whoever is not enrolled elsewhere", async () => {
+  using tunnel = new SampleTunnel();
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    credentials: [[NODE, tunnel.credential(NODE)]],
+    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
+  });
+  await gone(tunnel.dial(80, HOST, "127.0.0.1"));
+  assert.deepEqual(tunnel.client.dialled, []);
 });
 
 test("what is under way to a pod that leaves the mesh goes on, and nothing new is begun", async () => {

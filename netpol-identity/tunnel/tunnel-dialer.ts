@@ -1,5 +1,6 @@
 // Dials for whoever connects on behalf of pods, and puts what enrolled pods say to each other into
-// tunnels: from a pod of this node to one elsewhere. What must not go in plaintext fails.
+// tunnels: from a pod of this node, or the node itself, to a pod elsewhere. What must not go in
+// plaintext fails.
 
 import type { Address } from "../../lib/ip/address.ts";
 import type { ByteStream, StreamOwner, StreamProof } from "../../lib/reactor/byte-stream.ts";
@@ -64,13 +65,18 @@ export class TunnelDialer implements Dialer {
   }
 
   dial(options: DialOptions, owner: StreamOwner): ByteStream | string {
-    const { to, from, client } = options;
+    const { to, from } = options;
+    const client = this.#clientOf(options);
     const route = this.routeOf(to, client);
     if (route.kind === "denied") return "EACCES";
     if (route.kind === "tunnel" && client !== undefined) {
       const { source, peer } = route;
-      const target = { address: to.address, peer };
-      return this.#tunnel({ client: { address: client, workload: source }, target }, to, owner);
+      const pair = {
+        client: { address: client, workload: source },
+        from: source === this.#parts.tables.host ? undefined : client,
+        target: { address: to.address, peer },
+      };
+      return this.#tunnel(pair, to, owner);
     }
     if (route.kind !== "tunnel" && route.judge !== undefined) {
       return this.#inspect(options, route.judge, proofOf(route), owner);
@@ -83,16 +89,17 @@ export class TunnelDialer implements Dialer {
   }
 
   isPersonal(client: Address): boolean {
-    return this.#parts.tables.workload(client) !== undefined;
+    return this.#callerAt(client) !== undefined;
   }
 
   readonly revision = 0;
 
   /** Of what needs no policy to be refused. */
-  refusal({ to, client }: DialQuestion): string | undefined {
+  refusal(question: DialQuestion): string | undefined {
     const { tables } = this.#parts;
-    if (tables.workload(to.address)?.mode !== "strict") return undefined;
-    return client === undefined || tables.workload(client) === undefined ? STRICT : undefined;
+    if (tables.workload(question.to.address)?.mode !== "strict") return undefined;
+    const client = this.#clientOf(question);
+    return client === undefined || this.#callerAt(client) === undefined ? STRICT : undefined;
   }
 
   /** Whom a connection would prove to whom; the client's own part is known to this node alone. */
@@ -104,14 +111,15 @@ export class TunnelDialer implements Dialer {
     return { source: source.identity, destination: endpoint?.identity ?? null };
   }
 
-  /** @param client as of `DialOptions` */
+  /** @param client as of `DialOptions`, or an address of this node itself */
   routeOf(
     to: SocketAddress,
     client: Address | undefined,
     occasion: Occasion = "asked",
   ): TunnelRoute {
     const { tables, authorize } = this.#parts;
-    const source = client === undefined ? undefined : tables.workload(client);
+    const source = client === undefined ? undefined : this.#callerAt(client);
+    if (source !== undefined && source === tables.host) return this.#hostRoute(source, to.address);
     const local = tables.workload(to.address);
     if (source === undefined || client === undefined) {
       if (local?.mode !== "strict") return { kind: "plaintext" };
@@ -137,7 +145,7 @@ export class TunnelDialer implements Dialer {
     const { tables } = this.#parts;
     for (const [key, pool] of this.#pools) {
       const { client, target } = pool.pair;
-      const source = tables.workload(client.address);
+      const source = this.#callerAt(client.address);
       const peer = tables.peer(target.address);
       const isSame =
         source !== undefined &&
@@ -179,6 +187,33 @@ export class TunnelDialer implements Dialer {
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
     this.#pools.clear();
+  }
+
+  /**
+   * Policies of its pods do not bind a node, and those of others are judged at theirs. Without its
+   * certificate it speaks as it can: what signs may itself be reached by tunnel.
+   */
+  #hostRoute({ identity: source }: TunnelWorkload, to: Address): TunnelRoute {
+    const { tables } = this.#parts;
+    const { host } = tables;
+    const local = tables.workload(to);
+    if (local !== undefined) return { kind: "node", source, destination: local.identity };
+    const peer = tables.peer(to);
+    if (peer === undefined || host === undefined) return { kind: "plaintext" };
+    if (tables.credential(source) === undefined) return { kind: "plaintext", source };
+    return { kind: "tunnel", source: host, peer };
+  }
+
+  /** A pod is known by where its packets entered, a process of the node by the node's address. */
+  #clientOf({ client, source }: Pick<DialOptions, "client" | "source">): Address | undefined {
+    if (client !== undefined) return client;
+    return source !== undefined && this.#parts.isHost(source) ? source : undefined;
+  }
+
+  /** Who has an identity at an address of this node. */
+  #callerAt(address: Address): TunnelWorkload | undefined {
+    const { tables, isHost } = this.#parts;
+    return tables.workload(address) ?? (isHost(address) ? tables.host : undefined);
   }
 
   /** Whoever leaves begins no tunnel any more. */

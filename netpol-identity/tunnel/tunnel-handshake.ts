@@ -12,6 +12,8 @@ import type { HandshakeResult } from "./tunnel-telemetry.ts";
 /** Who connects, and to whom. */
 export interface TunnelPair {
   readonly client: ConnectClient;
+  /** The address to connect from; as the kernel likes where undefined. */
+  readonly from: Address | undefined;
   readonly target: { readonly address: Address; readonly peer: TunnelPeer };
 }
 
@@ -42,9 +44,9 @@ export class TunnelHandshake implements StreamOwner {
     this.#pair = pair;
     this.#owner = owner;
     this.startedMs = parts.reactor.nowMs;
-    const { client, target } = pair;
+    const { from, target } = pair;
     const to = { address: target.address, port: TUNNEL_PORT };
-    const stream = parts.inner.dial({ to, from: client.address }, this);
+    const stream = parts.inner.dial(from === undefined ? { to } : { to, from }, this);
     if (typeof stream !== "string") this.#stream = stream;
     else parts.reactor.later(() => this.#fail("connect-failed", stream));
   }

@@ -45,6 +45,8 @@ export interface TunnelParts {
   readonly reactor: Reactor;
   /** Connects without a tunnel. */
   readonly inner: Dialer;
+  /** An address of this node itself: only its own processes connect from there. */
+  readonly isHost: (address: Address) => boolean;
   readonly tables: TunnelTables;
   readonly security: TunnelSecurity;
   readonly frames: OutputBuffer;

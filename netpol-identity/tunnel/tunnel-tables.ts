@@ -18,6 +18,7 @@ export class TunnelTables {
   readonly #credentials = new Map<SpiffeUri, TunnelCredential>();
   readonly #workloads = new Map<Address, TunnelWorkload>();
   readonly #peers = new Map<Address, TunnelPeer>();
+  #host: TunnelWorkload | undefined;
   #bans: readonly NodeBan[] = [];
   #anchors: readonly string[] = [];
 
@@ -32,6 +33,7 @@ export class TunnelTables {
     }
     for (const [address, workload] of delta.workloads) set(this.#workloads, address, workload);
     for (const [address, peer] of delta.peers) set(this.#peers, address, peer);
+    if (delta.host !== undefined) this.#host = delta.host ?? undefined;
     this.#bans = delta.bans ?? this.#bans;
   }
 
@@ -53,6 +55,11 @@ export class TunnelTables {
   /** The enrolled pod of this node at an address. */
   workload(address: Address): TunnelWorkload | undefined {
     return this.#workloads.get(address);
+  }
+
+  /** What processes of this node itself are. */
+  get host(): TunnelWorkload | undefined {
+    return this.#host;
   }
 
   /** The enrolled pod elsewhere at an address. */

@@ -1,7 +1,7 @@
 // Everything of tunnels in one proxy worker: the doors, the dialler that others use, and the plan
 // that tells them who is who.
 
-import type { AddressFamily } from "../../lib/ip/address.ts";
+import type { Address, AddressFamily } from "../../lib/ip/address.ts";
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener, OnConnection } from "../../lib/reactor/tcp-listener.ts";
 import { type Dialer, listenTransparent } from "../../lib/reactor/transparent-socket.ts";
@@ -26,6 +26,8 @@ export interface TunnelWorkerParts {
   readonly reactor: Reactor;
   /** Connects without a tunnel. */
   readonly inner: Dialer;
+  /** An address of this node itself. */
+  readonly isHost: (address: Address) => boolean;
   /** What policies say of flows between known pods. */
   readonly authorize: Authorize;
   /** Another number when that may differ. */

@@ -73,6 +73,7 @@ export class TunnelNode implements Disposable {
     const parts = {
       reactor,
       inner: new TransparentDialer(reactor, Math.random),
+      isHost: () => false,
       tables,
       security: new TunnelSecurity(reactor, tables, Date.now),
       frames: new OutputBuffer(reactor, GATHERED_BYTES),

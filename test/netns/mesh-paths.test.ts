@@ -45,6 +45,8 @@ const IN_TUNNEL: readonly Path[] = [
   },
   { name: "own NodePort", from: "pod-1-2", to: nodePort(1, FAR), answer: "pod-2-1 sees pod-1-2" },
   { name: "LB address", from: "pod-1-2", to: balancer(FAR), answer: "pod-2-1 sees pod-1-2" },
+  { name: "VIP, from a node", from: "node-1", to: vip(FAR), answer: "pod-2-1 sees node-1" },
+  { name: "pod, from a node", from: "node-1", to: pod("pod-2-1"), answer: "pod-2-1 sees node-1" },
 ];
 
 const ON_ONE_NODE: readonly Path[] = [
@@ -88,8 +90,6 @@ const IN_PLAINTEXT: readonly Path[] = [
     answer: "pod-2-3 sees pod-1-1",
   },
   { name: "pod that is not", from: "pod-1-1", to: pod("pod-2-3"), answer: "pod-2-3 sees pod-1-1" },
-  { name: "VIP, from a node", from: "node-1", to: vip(FAR), answer: /^pod-2-1 sees / },
-  { name: "pod, from a node", from: "node-1", to: pod("pod-2-1"), answer: "pod-2-1 sees node-1" },
   { name: "another's NodePort", from: "pod-1-1", to: nodePort(2, FAR), answer: /^pod-2-1 sees / },
   {
     name: "NodePort, from outside",

@@ -38,6 +38,8 @@ const SERVED: readonly (readonly [...Path, answer: string])[] = [
   ["a pod on its node", "pod-1-2", pod("pod-1-1"), "pod-1-1 sees pod-1-2"],
   ["a VIP from the other node", "pod-2-2", at("cluster", NEAR), "pod-1-1 sees pod-2-2"],
   ["a pod from its own node's processes", "node-1", pod("pod-1-1"), "pod-1-1 sees node-1"],
+  ["a pod from the other node's processes", "node-2", pod("pod-1-1"), "pod-1-1 sees node-2"],
+  ["a VIP from the other node's processes", "node-2", at("cluster", NEAR), "pod-1-1 sees node-2"],
 ];
 
 /** `pod-1-3` and `pod-2-3` have no identity. */
@@ -51,9 +53,7 @@ const REFUSED: readonly Path[] = [
   ["a NodePort of the other node", "pod-1-3", nodePort(2, NEAR)],
   ["a pod, from the other node", "pod-2-3", pod("pod-1-1")],
   ["a VIP, from the other node", "pod-2-3", at("cluster", NEAR)],
-  ["a pod, from the other node's processes", "node-2", pod("pod-1-1")],
-  ["a VIP, from the other node's processes", "node-2", at("cluster", NEAR)],
-  ["a VIP of a far pod, from a node's processes", "node-1", at("cluster", FAR)],
+  ["a NodePort of the other node, from a node's processes", "node-1", nodePort(2, FAR)],
   ["a NodePort, from outside", "client", nodePort(1, NEAR)],
   ["a NodePort of a node without the pod, from outside", "client", nodePort(2, NEAR)],
   ["an LB address, from outside", "client", at("balancer", NEAR)],

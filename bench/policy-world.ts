@@ -1,0 +1,135 @@
+// A cluster with policies, of any size: fifty namespaces of ten apps each, pods of every app, and
+// policies that are about apps and name others by labels, namespaces and blocks. The same every time.
+
+import assert from "node:assert/strict";
+import { parseNamespace } from "../lib/kube/api/namespace.ts";
+import { parseNetworkPolicy } from "../lib/kube/api/network-policy.ts";
+import type { Parsed } from "../lib/kube/api/parsed.ts";
+import { parsePod, type Pod } from "../lib/kube/api/pod.ts";
+import type { KubeObject, KubeStore } from "../lib/kube/store.ts";
+
+export const NODE = "node-1";
+/** Pods of the node that is measured: as many as a kubelet takes. */
+export const LOCAL_PODS = 110;
+const NAMESPACES = 50;
+const APPS = 10;
+const TEAMS = 5;
+/** Every fourth pod of an app is one that its whole namespace hears. */
+const FRONT_EVERY = 4;
+/** A prime that is in no number of pods: spreads this node's pods over all apps. */
+const STRIDE = 7919;
+
+/** Objects as the API says them, by number. */
+export class PolicyWorld {
+  readonly #store: KubeStore;
+  readonly #pods: number;
+  #version = 0;
+
+  constructor(store: KubeStore, size: { readonly pods: number; readonly policies: number }) {
+    this.#store = store;
+    this.#pods = size.pods;
+    for (let i = 0; i < NAMESPACES; i++) this.putNamespace(i, `team-${i % TEAMS}`);
+    for (let i = 0; i < size.pods; i++) this.putPod(i);
+    for (let i = 0; i < size.policies; i++) this.putPolicy(i);
+  }
+
+  /** @param other what differs from how it was made */
+  putPod(number: number, other: { readonly app?: number; readonly role?: string } = {}): Pod {
+    const { app = Math.floor(number / NAMESPACES) % APPS } = other;
+    const { role = this.isFront(number) ? "front" : "back" } = other;
+    const name = `pod-${number}`;
+    const labels = { app: `app-${app}`, role, "pod-template-hash": `${app}f0c1` };
+    const ports = [
+      { name: "http", containerPort: 8080 },
+      { name: "metrics", containerPort: 9090 },
+    ];
+    return this.#put(parsePod, {
+      metadata: { ...this.#metadata(name), namespace: namespaceOf(number), labels },
+      spec: {
+        nodeName: this.isLocal(number) ? NODE : `node-${2 + (number % 90)}`,
+        serviceAccountName: `app-${app}`,
+        containers: [{ name: "server", image: "server", ports }],
+      },
+      status: { phase: "Running", podIPs: addressesOf(number).map((ip) => ({ ip })) },
+    });
+  }
+
+  isFront(number: number): boolean {
+    return Math.floor(number / (NAMESPACES * APPS)) % FRONT_EVERY === 0;
+  }
+
+  isLocal(number: number): boolean {
+    return (number * STRIDE) % this.#pods < LOCAL_PODS;
+  }
+
+  /** Numbers of this node's pods. */
+  localPods(): readonly number[] {
+    return Array.from({ length: this.#pods }, (_, i) => i).filter((i) => this.isLocal(i));
+  }
+
+  putNamespace(number: number, team: string): void {
+    const name = namespaceOf(number);
+    const labels = { "kubernetes.io/metadata.name": name, team };
+    this.#put(parseNamespace, { metadata: { ...this.#metadata(name), labels } });
+  }
+
+  /** About one app of one namespace; those from 500 on are about apps that have one already. */
+  putPolicy(number: number): void {
+    const app = Math.floor(number / NAMESPACES) % APPS;
+    const near = { podSelector: { matchLabels: { role: "front" } } };
+    const far = {
+      namespaceSelector: { matchLabels: { team: `team-${number % TEAMS}` } },
+      podSelector: { matchLabels: { app: `app-${(app + 1) % APPS}` } },
+    };
+    const next = { podSelector: { matchLabels: { app: `app-${(app + 2) % APPS}` } } };
+    const office = { ipBlock: { cidr: `172.${16 + (number % 16)}.0.0/16`, except: EXCEPT(number) } };
+    const world = { ipBlock: { cidr: "0.0.0.0/0", except: ["10.0.0.0/8", "172.16.0.0/12"] } };
+    const dns = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "ns-0" } } };
+    this.#put(parseNetworkPolicy, {
+      metadata: { ...this.#metadata(`policy-${number}`), namespace: namespaceOf(number) },
+      spec: {
+        podSelector: { matchLabels: { app: `app-${app}` } },
+        policyTypes: ["Ingress", "Egress"],
+        ingress: [
+          { from: [near, far], ports: [{ port: "http" }, { port: 9_000, endPort: 9_100 }] },
+          { from: [office], ports: [{ port: 443 + (number % 7) }] },
+        ],
+        egress: [
+          { to: [near, next], ports: [{ port: "http" }] },
+          { to: [dns], ports: [{ protocol: "UDP", port: 53 }] },
+          { to: [world], ports: [{ port: 443 }] },
+        ],
+      },
+    });
+  }
+
+  removePolicy(number: number): void {
+    this.#store.remove("NetworkPolicy", `${namespaceOf(number)}/policy-${number}`);
+  }
+
+  #metadata(name: string): { readonly [key: string]: string } {
+    return { name, uid: `uid-${name}`, resourceVersion: `${++this.#version}` };
+  }
+
+  #put<T extends KubeObject>(parse: (value: unknown) => Parsed<T>, value: unknown): T {
+    const parsed = parse(value);
+    assert(parsed.kind === "ok" && parsed.problems.length === 0, JSON.stringify(parsed));
+    this.#store.put(parsed.object);
+    return parsed.object;
+  }
+}
+
+export function addressesOf(pod: number): readonly [string, string] {
+  return [
+    `10.64.${Math.floor(pod / 250)}.${1 + (pod % 250)}`,
+    `fd64::${(1 + pod).toString(16)}`,
+  ];
+}
+
+function namespaceOf(number: number): string {
+  return `ns-${number % NAMESPACES}`;
+}
+
+function EXCEPT(number: number): readonly string[] {
+  return [`172.${16 + (number % 16)}.${number % 256}.0/24`];
+}

@@ -1,0 +1,156 @@
+// Policies that select callers by ServiceAccount, with real packets: on every way to the server the
+// certificate decides, and nothing that a caller can make up.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import {
+  accountPolicy,
+  BATCHES,
+  callers,
+  clusterPolicy,
+  FRONTS,
+  IDENTITY_LANE,
+  meshPolicy,
+  networkPolicy,
+  PLAIN,
+  PODS,
+  PolicyMesh,
+  SERVER,
+  SILENCE,
+} from "./policy-mesh.ts";
+import { FAMILIES, until } from "./served-node.ts";
+
+const HTTP_PORT = 8080;
+const CLIENTS = { app: "client" };
+const OF_CLIENTS = { pods: { namespaceSelector: {}, podSelector: { matchLabels: CLIENTS } } };
+
+describe("ServiceAccountPolicy, two callers with the same labels", () => {
+  let rig: PolicyMesh;
+  before(async () => {
+    rig = await PolicyMesh.build();
+  });
+  after(() => rig?.[Symbol.asyncDispose]());
+
+  test("who runs as the account is served on every way, its neighbour on none", async () => {
+    await rig.hold(accountPolicy(callers("front")));
+    await rig.serves(...FRONTS);
+    await rig.hold(accountPolicy(callers("batch")));
+    await rig.serves(...BATCHES);
+  });
+
+  test("labels do not count: neither other ones nor those of the account that is let in", async () => {
+    await rig.hold(accountPolicy(callers("front")));
+    const labels = { app: "server", front: "front", "innermesh.io/identity": "strict" };
+    const batch = { serviceAccount: "batch", labels };
+    await rig.mesh.putPods(Object.fromEntries(BATCHES.map((pod) => [pod, batch])));
+    await rig.serves(...FRONTS);
+    const former = { serviceAccount: "batch", labels: CLIENTS };
+    await rig.mesh.putPods(Object.fromEntries(BATCHES.map((pod) => [pod, former])));
+  });
+
+  test("an address of the account's pod, used by another: nothing", async () => {
+    const { mesh } = rig;
+    const { playground } = mesh.served;
+    const [from, front] = [mesh.pod(BATCHES[0]), mesh.pod(FRONTS[0])];
+    const address = front.addresses.ip;
+    const change = (verb: string) =>
+      playground.exec(from.netns, ["ip", "address", verb, `${address}/32`, "dev", "lo"]);
+    await change("add");
+    const { segments } = await rig.received(SERVER);
+    for (const target of Object.values(rig.ways(BATCHES[0], "ip"))) {
+      const probe = mesh.served.probe(BATCHES[0]);
+      const options = { sourceAddress: address, timeoutMs: 500 };
+      const answer = await probe.tcp(target.address, target.port, options);
+      assert.equal(answer.kind, "timeout");
+    }
+    assert.equal((await rig.received(SERVER)).segments, segments);
+    await change("del");
+  });
+
+  test("the node's probes pass, the processes of others and strangers do not", async () => {
+    for (const family of FAMILIES) {
+      const target = rig.mesh.at(SERVER, family);
+      const outside = rig.mesh.nodePort(2, IDENTITY_LANE, family);
+      await rig.agree([
+        { from: "node-2", way: "pod", target, wanted: SERVER },
+        { from: "client", way: "NodePort", target: outside, wanted: SILENCE },
+      ]);
+      const { opens } = await rig.received(SERVER);
+      assert.notEqual(await rig.ask("node-1", target), SERVER);
+      assert.notEqual(
+        await rig.ask("node-1", rig.ways(FRONTS[0], family)["VIP"] ?? target),
+        SERVER,
+      );
+      assert.equal((await rig.received(SERVER)).opens, opens);
+    }
+  });
+
+  test("Deny: its account is out, and whoever proves nothing, at that port alone", async () => {
+    await rig.hold(accountPolicy({ action: "Deny", ...callers("batch") }));
+    await rig.serves(...FRONTS);
+    for (const family of FAMILIES) {
+      const { address } = rig.mesh.at(SERVER, family);
+      for (const from of PODS) {
+        const answer = await rig.mesh.served.probe(from).http(address, HTTP_PORT);
+        assert.equal(answer.kind === "reply" && answer.echo?.pod, SERVER, from);
+      }
+    }
+  });
+
+  test("Audit: nobody is denied who proves something, each match is told", async () => {
+    const audited = { direction: "ingress", verdict: "audit" };
+    const name = "innermesh_policy_verdicts_total";
+    const ask = { ...callers("batch") };
+    await rig.hold(accountPolicy({ action: "Audit", ...ask }, "watch"));
+    await rig.serves(...PODS);
+    await until("the match", async () => {
+      await rig.ask(BATCHES[0], rig.mesh.at(SERVER, "ip"));
+      return (await rig.mesh.metric(2, name, audited)) > 0;
+    });
+    const line = rig.mesh.agent(2).log.find((text) => text.includes("default/watch"));
+    assert.match(line ?? "", /sa\/batch/);
+  });
+
+  test("NetworkPolicy and ServiceAccountPolicy: both must allow", async () => {
+    const fronts = accountPolicy(callers("front"));
+    await rig.hold(networkPolicy(CLIENTS));
+    await rig.serves(...PODS);
+    await rig.hold(networkPolicy(CLIENTS), fronts);
+    await rig.serves(...FRONTS);
+    await rig.hold(networkPolicy({ app: "other" }), fronts);
+    await rig.serves();
+  });
+
+  test("ClusterNetworkPolicy stands before and after what teams say", async () => {
+    const admin = (action: string) => clusterPolicy("Admin", { action, from: [OF_CLIENTS] });
+    const baseline = clusterPolicy("Baseline", { action: "Deny", from: [OF_CLIENTS] });
+    const fronts = accountPolicy(callers("front"));
+    await rig.hold(admin("Deny"), fronts);
+    await rig.serves();
+    // It takes the word of labels for whoever proves something; the port stays closed to others.
+    await rig.hold(admin("Accept"), fronts);
+    await rig.serves(...FRONTS, ...BATCHES);
+    await rig.hold(admin("Pass"), fronts);
+    await rig.serves(...FRONTS);
+    await rig.hold(baseline);
+    await rig.serves();
+    await rig.hold(baseline, fronts);
+    await rig.serves(...FRONTS);
+    await rig.hold(baseline, networkPolicy(CLIENTS));
+    await rig.serves(...PODS);
+  });
+
+  test("MeshPolicy holds where nobody says anything, but for its exceptions", async () => {
+    const exceptions = [
+      { namespaces: ["default"], podSelector: { matchLabels: { app: "server" } } },
+    ];
+    await rig.hold(meshPolicy({ default: "IdentityRequired" }));
+    await rig.serves(...FRONTS, ...BATCHES);
+    await rig.hold(meshPolicy({ default: "Deny" }));
+    await rig.serves();
+    await rig.hold(meshPolicy({ default: "Deny", exceptions }));
+    await rig.serves(...PODS);
+    await rig.hold(meshPolicy({ default: "Deny" }), accountPolicy(callers("front")));
+    await rig.serves(...FRONTS);
+  });
+});

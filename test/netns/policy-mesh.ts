@@ -1,0 +1,230 @@
+// Policies about ServiceAccounts on a mesh of two nodes: a server on node-2, and on each node two
+// callers that wear the same labels.
+
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Family } from "../../lib/nft/objects.ts";
+import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
+import { Mesh, type MeshOptions, type MeshTarget } from "./mesh-rig.ts";
+import { FAMILIES, until } from "./served-node.ts";
+
+export const SERVER = "pod-2-1";
+/** They run as `front`. */
+export const FRONTS = ["pod-1-2", "pod-2-2"] as const;
+/** They run as `batch`. */
+export const BATCHES = ["pod-1-3", "pod-2-3"] as const;
+/** Has no identity. */
+export const PLAIN = "pod-1-1";
+export const PODS = [...FRONTS, ...BATCHES, PLAIN] as const;
+/** A Service that only its endpoint's identity sends to a worker. */
+export const IDENTITY_LANE = 1;
+/** One that its label does. */
+export const L4_LANE = 2;
+/** Neither a handshake nor a refusal. */
+export const SILENCE = "silence at connect";
+
+/** Who is let in answers in a fraction of it. */
+const SILENCE_MS = 1_000;
+const AGREES_WITHIN_MS = 20_000;
+const PAUSE_MS = 50;
+/** Of all that call. */
+const LABELS = { app: "client" };
+
+/** One call, and how it should end. */
+export interface PolicyCall {
+  readonly from: string;
+  /** Its target's name. */
+  readonly way: string;
+  readonly target: MeshTarget;
+  readonly wanted: string;
+}
+
+export class PolicyMesh implements AsyncDisposable {
+  readonly mesh: Mesh;
+
+  /** Use `build`. */
+  constructor(mesh: Mesh) {
+    this.mesh = mesh;
+  }
+
+  /** Builds it with agents that serve; no policy is there yet. */
+  static async build({ flags = [], ...options }: MeshOptions = {}): Promise<PolicyMesh> {
+    const mesh = await Mesh.build({
+      podsPerNode: 3,
+      exempt: [PLAIN],
+      flags: ["--network-policy=enforce", ...flags],
+      ...options,
+    });
+    const rig = new PolicyMesh(mesh);
+    try {
+      await rig.#begin();
+    } catch (error) {
+      await rig[Symbol.asyncDispose]();
+      throw error;
+    }
+    return rig;
+  }
+
+  /** Puts policies in place of all former ones. */
+  hold(...policies: readonly Manifest[]): Promise<void> {
+    return this.mesh.served.put("policies", policies);
+  }
+
+  /** One call. @returns the pod that answers, or how it ends: `silence at connect` */
+  async ask(from: string, { address, port }: MeshTarget): Promise<string> {
+    const probe = this.mesh.served.probe(from);
+    const result = await probe.tcp(address, port, { timeoutMs: SILENCE_MS });
+    if (result.kind === "timeout") return `silence at ${result.phase}`;
+    return result.kind === "reply" ? (result.echo?.pod ?? "somebody") : result.kind;
+  }
+
+  /** Waits until these pods, and only these, reach the server, each on every way. */
+  async serves(...wanted: readonly string[]): Promise<void> {
+    const answerOf = (from: string): string => (wanted.includes(from) ? SERVER : SILENCE);
+    const calls = PODS.flatMap((from) =>
+      FAMILIES.flatMap((family) =>
+        Object.entries(this.ways(from, family)).map(([way, target]) => {
+          return { from, way, target, wanted: answerOf(from) };
+        }),
+      ),
+    );
+    const denied = calls.filter(({ wanted: answer }) => answer === SILENCE);
+    await this.agree(calls);
+    const { opens } = await this.received(SERVER);
+    await this.agree(denied);
+    assert.equal((await this.received(SERVER)).opens, opens, "somebody got through");
+  }
+
+  /** Makes calls until all end as they should. */
+  async agree(calls: readonly PolicyCall[]): Promise<void> {
+    const deadlineMs = performance.now() + AGREES_WITHIN_MS;
+    let open = calls.map((call) => ({ ...call, answer: "" }));
+    for (;;) {
+      const asked = open.map(async (call) => ({
+        ...call,
+        answer: await this.ask(call.from, call.target),
+      }));
+      open = (await Promise.all(asked)).filter(({ answer, wanted }) => answer !== wanted);
+      if (open.length === 0) return;
+      if (performance.now() > deadlineMs) break;
+      await delay(PAUSE_MS);
+    }
+    const told = open.map(({ from, way, target, wanted, answer }) => {
+      return `${from} by ${way} (${target.address}): ${answer}, not ${wanted}`;
+    });
+    assert.fail(told.join("\n"));
+  }
+
+  /** Ways to the server for a pod, by name. */
+  ways(from: string, family: Family): Readonly<Record<string, MeshTarget>> {
+    const { served } = this.mesh;
+    return {
+      pod: this.mesh.at(SERVER, family),
+      VIP: served.address("cluster", IDENTITY_LANE, family),
+      "VIP of the L4 lane": served.address("cluster", L4_LANE, family),
+      "own NodePort": this.mesh.nodePort(nodeOf(from), IDENTITY_LANE, family),
+    };
+  }
+
+  /** TCP segments that a pod ever got, and connections that it took. */
+  async received(pod: string): Promise<{ readonly segments: number; readonly opens: number }> {
+    const { playground } = this.mesh.served;
+    const argv = ["grep", "^Tcp:", "/proc/net/snmp"];
+    const { stdout } = await playground.exec(this.mesh.pod(pod).netns, argv);
+    const [names = [], values = []] = stdout.split("\n").map((line) => line.split(" "));
+    const of = (name: string): number => Number(values[names.indexOf(name)]);
+    return { segments: of("InSegs"), opens: of("PassiveOpens") };
+  }
+
+  async #begin(): Promise<void> {
+    const { mesh } = this;
+    const front = { serviceAccount: "front", labels: LABELS };
+    const batch = { serviceAccount: "batch", labels: LABELS };
+    await mesh.putPods({
+      ...Object.fromEntries(FRONTS.map((pod) => [pod, front])),
+      ...Object.fromEntries(BATCHES.map((pod) => [pod, batch])),
+      [PLAIN]: { labels: LABELS },
+      [SERVER]: { labels: { app: "server" } },
+    });
+    await mesh.served.serve({ number: IDENTITY_LANE, pods: [SERVER] });
+    const l4 = mesh.served.manifests({ number: L4_LANE, pods: [SERVER] });
+    await mesh.served.put("l4", inLane("l4", l4));
+    await mesh.certified();
+    await this.serves(...PODS);
+    await until("tunnels", async () => {
+      await this.ask(FRONTS[0], mesh.at(SERVER, "ip"));
+      const labels = { side: "client", result: "ok" };
+      return (await mesh.metric(1, "innermesh_tunnel_connections_total", labels)) > 0;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.mesh[Symbol.asyncDispose]();
+  }
+}
+
+/** Services among these are served by a lane. */
+export function inLane(lane: "l4" | "l7", items: readonly Manifest[]): readonly Manifest[] {
+  return items.map((item) => {
+    if (item["kind"] !== "Service") return item;
+    const metadata = item["metadata"] as Readonly<Record<string, unknown>>;
+    return { ...item, metadata: { ...metadata, labels: { [LANE_LABEL]: lane } } };
+  });
+}
+
+function nodeOf(pod: string): number {
+  return Number(pod.split("-")[1]);
+}
+
+/** About the server. */
+export function accountPolicy(spec: object, name = "server"): Manifest {
+  return {
+    apiVersion: "innermesh.io/v1alpha1",
+    kind: "ServiceAccountPolicy",
+    metadata: { namespace: "default", name },
+    spec: { podSelector: { matchLabels: { app: "server" } }, ...spec },
+  };
+}
+
+/** About the server. */
+export function networkPolicy(...labels: readonly Readonly<Record<string, string>>[]): Manifest {
+  const from = labels.map((matchLabels) => ({ podSelector: { matchLabels } }));
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { namespace: "default", name: "server" },
+    spec: { podSelector: { matchLabels: { app: "server" } }, ingress: [{ from }] },
+  };
+}
+
+/** About the server. */
+export function clusterPolicy(tier: "Admin" | "Baseline", ...rules: readonly object[]): Manifest {
+  const namespaceSelector = {};
+  return {
+    apiVersion: "policy.networking.k8s.io/v1alpha2",
+    kind: "ClusterNetworkPolicy",
+    metadata: { name: tier.toLowerCase() },
+    spec: {
+      tier,
+      priority: 10,
+      subject: { pods: { namespaceSelector, podSelector: { matchLabels: { app: "server" } } } },
+      ingress: rules,
+    },
+  };
+}
+
+export function meshPolicy(spec: object): Manifest {
+  return {
+    apiVersion: "innermesh.io/v1alpha1",
+    kind: "MeshPolicy",
+    metadata: { name: "default" },
+    spec,
+  };
+}
+
+/** Whoever runs as one of these, at the port of servers. */
+export function callers(...names: readonly string[]): object {
+  const serviceAccounts = names.map((name) => ({ name }));
+  return { ingress: [{ from: [{ serviceAccounts }], ports: [{ port: BACKEND_PORT }] }] };
+}
