@@ -11,6 +11,7 @@ import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
 import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
 import type { NftKernel } from "../lib/nft/objects.ts";
 import { parseSpiffeId } from "../lib/x509/spiffe-id.ts";
+import { BootGuard } from "../netpol-identity/apply/boot-guard.ts";
 import { CaClient } from "../netpol-identity/apply/ca-client.ts";
 import type { KeyEvent, Sign } from "../netpol-identity/apply/key-keeper.ts";
 import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts";
@@ -36,6 +37,7 @@ import type { NodeSettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
 import { endDeniedFlows } from "./policy-flows.ts";
+import { resolvePolicyDomains } from "./policy-domains.ts";
 import { openPolicyRecords } from "./policy-records.ts";
 import { openPolicyReport } from "./policy-report.ts";
 
@@ -97,7 +99,10 @@ export async function openNodeIdentity(
       : new NodePolicies({ nodeName, trustDomain, store, onProblem: onPolicyProblem });
   const stats = new TunnelStats();
   const shared: { workers?: SharedWorkers } = {};
-  const apply = new PolicyApply(policyKernel(kernel, shared), log);
+  const door = policyKernel(kernel, shared);
+  const apply = new PolicyApply(door, log);
+  const boot = new BootGuard(door, log);
+  const domains = policies && resolvePolicyDomains(policies, () => identity.look());
   const told =
     policies && openPolicyReport({ ...context, policies, apply, identity: () => identity });
   const flows =
@@ -108,7 +113,11 @@ export async function openNodeIdentity(
     store,
     ...(policies && { policies }),
     ...(told && { onEnforced: told.onEnforced }),
-    ...(flows && { onApplied: () => flows.request() }),
+    onApplied: () => {
+      flows?.request();
+      domains?.look();
+      if (policies?.network !== undefined) void boot.lift();
+    },
     apply,
     authority,
     sign,
@@ -163,7 +172,7 @@ export async function openNodeIdentity(
     part,
     prepared: identity.prepared,
     run: async (end) => {
-      await Promise.all([identity.run(end), kept?.run(end), flows?.ended]);
+      await Promise.all([identity.run(end), kept?.run(end), flows?.ended, domains?.run(end)]);
     },
   };
 }

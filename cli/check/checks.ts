@@ -8,6 +8,7 @@ import { KERNEL_CHECKS } from "./judge-kernel.ts";
 import { LANE_CHECKS } from "./judge-lane.ts";
 import { LIMIT_CHECKS } from "./judge-limits.ts";
 import { NODE_CHECKS } from "./judge-node.ts";
+import { POLICY_CHECKS } from "./judge-policy.ts";
 import type { Check, Status, Verdict } from "./verdict.ts";
 
 export const CHECKS: readonly Check[] = [
@@ -18,6 +19,7 @@ export const CHECKS: readonly Check[] = [
   ...AGENT_CHECKS,
   ...LANE_CHECKS,
   ...IDENTITY_CHECKS,
+  ...POLICY_CHECKS,
 ];
 
 export interface CheckResult extends Verdict {

@@ -24,6 +24,7 @@ export interface Facts {
   readonly cluster: ClusterFacts;
   readonly agent: AgentFacts;
   readonly identity: IdentityFacts;
+  readonly policy: PolicyFacts;
 }
 
 export interface KernelFacts {
@@ -188,6 +189,21 @@ export interface IdentityFacts {
   readonly missingTables: Fact<readonly string[]>;
   /** Whether the IP hooks see frames that stay on a bridge. */
   readonly watchedBridges: Fact<Readonly<Record<Family, boolean>>>;
+}
+
+export interface PolicyFacts {
+  /** Others that enforce policies on this node, one phrase each. */
+  readonly engines: Fact<readonly string[]>;
+  /** Rules of others that deny the port of tunnels, as `inet host input`. */
+  readonly tunnelBlocks: Fact<readonly string[]>;
+  /** Whether the IP hooks see frames that stay on a bridge. */
+  readonly watchedBridges: Fact<Readonly<Record<Family, boolean>>>;
+  /** Of the cluster; where policies are off, NetworkPolicies alone. */
+  readonly count: Fact<number>;
+  /** Places of our tables that the kernel has not got; unknown where policies are off. */
+  readonly missingTables: Fact<readonly string[]>;
+  /** Policies that the agent does not hold as they are now; unknown where policies are off. */
+  readonly lacking: Fact<readonly string[]>;
 }
 
 export interface PageFacts {

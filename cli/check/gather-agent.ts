@@ -65,7 +65,7 @@ function workersOf(metrics: Fact<PageFacts>): Fact<number> {
 }
 
 /** Asks on this machine: an agent that listens everywhere listens on loopback, too. */
-async function getPage({ host, port }: HostPort, path: string): Promise<PageFacts> {
+export async function getPage({ host, port }: HostPort, path: string): Promise<PageFacts> {
   const loopback = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const url = `http://${formatHostPort({ host: loopback, port })}${path}`;
   try {

@@ -32,7 +32,7 @@ export async function gatherIdentity(
   };
 }
 
-async function missingTables(
+export async function missingTables(
   kernel: NftKernel,
   families: readonly Family[],
 ): Promise<readonly string[]> {

@@ -10,6 +10,7 @@ import { gatherHost } from "./gather-host.ts";
 import { gatherIdentity } from "./gather-identity.ts";
 import { gatherKernel, type KernelDoor } from "./gather-kernel.ts";
 import { gatherLane } from "./gather-lane.ts";
+import { gatherPolicy } from "./gather-policy.ts";
 import { gatherRivals } from "./gather-rivals.ts";
 import { factOf } from "./kernel-files.ts";
 
@@ -39,6 +40,7 @@ export async function gather(
       cluster: cluster.facts,
       agent: await gatherAgent(flags, settings, door, cluster),
       identity: await gatherIdentity(settings, door, hostFamilies()),
+      policy: await gatherPolicy(settings, door, { families: hostFamilies(), cluster }),
     };
   } finally {
     if (door.kind === "known") await door.value.close();

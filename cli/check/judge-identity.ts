@@ -61,8 +61,9 @@ function judgeAgent({ settings, pre, identity: { report } }: Facts): Verdict {
       "run this check where the agent's socket is, in its Pod; see --admin-socket and --identity",
     );
   }
-  const enrolled = report.value.pods.filter(({ mode }) => mode !== "off").length;
-  return ok(`${enrolled} pods here are enrolled, as ${report.value.identities.length} identities`);
+  const enrolled = report.value.pods.filter(({ mode }) => mode !== "off");
+  const identities = new Set(enrolled.map(({ identity }) => identity));
+  return ok(`${enrolled.length} pods here are enrolled, as ${identities.size} identities`);
 }
 
 function judgeAuthority({ identities, atMs }: IdentityReport): Verdict {
@@ -87,8 +88,8 @@ function judgeAuthority({ identities, atMs }: IdentityReport): Verdict {
   );
 }
 
-function judgeCertificates({ identities, pods, atMs }: IdentityReport): Verdict {
-  const needed = new Set(pods.map(({ identity }) => identity));
+function judgeCertificates({ identities, pods, host, atMs }: IdentityReport): Verdict {
+  const needed = new Set([...pods, ...(host === undefined ? [] : [host])].map(idOf));
   const asked = identities.filter(({ identity }) => needed.has(identity));
   const none = asked.filter(
     ({ certificate }) => certificate === undefined || certificate.notAfterMs < atMs,
@@ -114,6 +115,10 @@ function judgeCertificates({ identities, pods, atMs }: IdentityReport): Verdict 
     );
   }
   return ok(`${asked.length} are valid and have more than a quarter of their life left`);
+}
+
+function idOf({ identity }: { readonly identity?: string }): string | undefined {
+  return identity;
 }
 
 function judgeTrust({ trust, trustDomain, atMs }: IdentityReport): Verdict {

@@ -9,9 +9,10 @@ import { CHECKS, type CheckReport, exitCodeOf, judge } from "./checks.ts";
 import { type Facts, known, unknown } from "./facts.ts";
 import { IDENTITY_RED_CASES } from "./identity-red-cases.ts";
 import { LANE_RED_CASES } from "./lane-red-cases.ts";
+import { POLICY_RED_CASES } from "./policy-red-cases.ts";
 import { cluster, flags, GREEN, host, kernel, objects, problem, RED_CASES } from "./red-cases.ts";
 
-const ALL_CASES = [...RED_CASES, ...LANE_RED_CASES, ...IDENTITY_RED_CASES];
+const ALL_CASES = [...RED_CASES, ...LANE_RED_CASES, ...IDENTITY_RED_CASES, ...POLICY_RED_CASES];
 
 function resultOf(report: CheckReport, id: string): CheckReport["results"][number] {
   return report.results.find((result) => result.id === id) ?? assert.fail(`no check ${id}`);
@@ -32,7 +33,7 @@ describe("checks", () => {
     assert.equal(exitCodeOf(GREEN, judge(GREEN)), 0);
   });
   test("a healthy node whose pods have identities is green, too", () => {
-    const { results } = judge(flags("--identity=off"));
+    const { results } = judge(flags("--identity=off", "--network-policy=enforce"));
     assert.deepEqual(
       results.filter(({ status }) => status !== "ok"),
       [],

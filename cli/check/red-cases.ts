@@ -112,6 +112,14 @@ export const GREEN: Facts = {
     ]),
   },
   identity: GREEN_IDENTITY,
+  policy: {
+    engines: known([]),
+    tunnelBlocks: known([]),
+    watchedBridges: known({ ip: true, ip6: true }),
+    count: known(0),
+    missingTables: known([]),
+    lacking: known([]),
+  },
 };
 
 export const flags = (...given: string[]): Facts => ({ ...GREEN, settings: settings(...given) });

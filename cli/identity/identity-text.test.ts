@@ -18,7 +18,14 @@ test("a certificate is told with its age, its end, its renewal, its serial and i
 test("an identity without one tells why", () => {
   const identities = [{ identity: WEB, state: "failed", lastError: "ECONNREFUSED" }] as const;
   assert.match(text({ identities }), /sa\/web +failed +- .* ECONNREFUSED/);
-  assert.match(text({ identities: [] }), /none: no pod of this node is enrolled/);
+  assert.match(text({ identities: [] }), /none: nobody here has an identity to prove/);
+});
+
+test("processes of the node have a row of their own", () => {
+  assert.match(text(), /processes of the node\n +none: the agent is no pod/);
+  const identity = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
+  assert.match(text({ host: { identity } }), /sa\/innermesh-node +the agent's ServiceAccount/);
+  assert.match(text({ host: { identity, lacks: "no certificate: x" } }), /NOT PROVEN: no certif/);
 });
 
 test("a pod tells its mode, identity, interface and rule, or first why it has none", () => {

@@ -19,6 +19,7 @@ export function formatIdentities(report: IdentityReport): string {
       meshDefault === "none" ? "no pod has an identity" : `pods without a label are ${meshDefault}`
     }\n`,
     section("certificates", certificateRows(report)),
+    section("processes of the node", hostRows(report)),
     section("pods", podRows(report.pods)),
     section("trusted roots", rootRows(report)),
     section("banned nodes", banRows(report)),
@@ -48,7 +49,7 @@ function section(title: string, rows: readonly (readonly string[])[]): string {
 }
 
 function certificateRows({ identities, atMs }: IdentityReport): string[][] {
-  if (identities.length === 0) return [["none: no pod of this node is enrolled"]];
+  if (identities.length === 0) return [["none: nobody here has an identity to prove"]];
   const rows = identities.map(({ identity, state, certificate, lastError = "" }) => {
     if (certificate === undefined) return [identity, state, "-", "-", "-", "-", "-", lastError];
     const { serial, issuer, issuedMs, notAfterMs, nextRenewalMs } = certificate;
@@ -59,6 +60,12 @@ function certificateRows({ identities, atMs }: IdentityReport): string[][] {
     ["IDENTITY", "STATE", "AGE", "EXPIRES IN", "RENEWAL IN", "SERIAL", "ISSUER", "LAST ERROR"],
     ...rows,
   ];
+}
+
+function hostRows({ host }: IdentityReport): string[][] {
+  if (host === undefined) return [["none: the agent is no pod whose ServiceAccount they could have"]];
+  const { identity, lacks } = host;
+  return [[identity, lacks === undefined ? "the agent's ServiceAccount" : `NOT PROVEN: ${lacks}`]];
 }
 
 function podRows(pods: readonly PodIdentity[]): string[][] {

@@ -27,18 +27,23 @@ export function identityVerdict(
   return taken ?? closedVerdict(identities, packet);
 }
 
-/** The identity that a worker dials by tunnel to reach an endpoint, for a client of this node. */
+/**
+ * The identity that a worker dials by tunnel to reach an endpoint, for a client of this node.
+ * @param isHost the client is a process of the node itself
+ */
 export function tunnelTo(
   identities: EnrolledPods | undefined,
-  client: string,
+  { address, isHost }: { readonly address: string; readonly isHost: boolean },
   endpoint: string,
 ): string | undefined {
-  if (identities?.plan.workloads.has(client) !== true) return undefined;
-  return identities.plan.peers.get(endpoint)?.identity;
+  if (identities === undefined) return undefined;
+  const { workloads, peers, host } = identities.plan;
+  const isKnown = isHost ? host !== undefined : workloads.has(address);
+  return isKnown ? peers.get(endpoint)?.identity : undefined;
 }
 
 function takenVerdict(
-  { plan: { workloads, peers } }: EnrolledPods,
+  { plan: { workloads, peers, host, policy } }: EnrolledPods,
   { tunnelPort, directPort }: Snapshot["settings"]["identity"],
   { source, interface: through, destinations: [to] }: PassedPacket,
 ): string | undefined {
@@ -48,11 +53,16 @@ function takenVerdict(
   const local = workloads.get(to.address);
   if (to.port === TUNNEL_PORT) {
     if (local === undefined) return undefined;
-    if (through === undefined) return "refused: processes of a node have no identity for a tunnel";
+    if (through === undefined) return "refused: processes of a node call its pods without a tunnel";
     return `${taken(tunnelPort)}, where tunnels to ${local.identity} end`;
   }
   const identity = (local ?? peers.get(to.address))?.identity;
-  if (identity === undefined || through === undefined || !workloads.has(source)) return undefined;
+  if (identity === undefined) return undefined;
+  if (through === undefined) {
+    if (host === undefined || policy.hostCalls?.includes(to.address) !== true) return undefined;
+    return `${taken(directPort)}, which carries it by tunnel to ${identity}, as ${host.identity}`;
+  }
+  if (!workloads.has(source)) return undefined;
   if (identity === NOBODY)
     return `${taken(directPort)}, which resets it: two pods claim ${to.address}`;
   return local === undefined

@@ -96,6 +96,7 @@ export async function trace(snapshot: Snapshot, args: TraceQuestion): Promise<Tr
   const request = requestOf(args);
   const isInside = first.listenerPort === snapshot.settings.proxy.insidePort;
   const client = clientOf(snapshot, packet, isInside);
+  const caller = { address: client.address, isHost: client.kind === "host" };
   const proxy =
     first.verdict === "lane"
       ? proxyStep(
@@ -103,7 +104,7 @@ export async function trace(snapshot: Snapshot, args: TraceQuestion): Promise<Tr
           {
             ...to,
             client,
-            tunnelTo: (endpoint) => tunnelTo(snapshot.identities, client.address, endpoint),
+            tunnelTo: (endpoint) => tunnelTo(snapshot.identities, caller, endpoint),
           },
           request,
         )

@@ -187,3 +187,15 @@ test("whatever else the state carries, no key gets into the report", () => {
 function pemOf({ raw }: X509Certificate): string {
   return encodePem(raw);
 }
+
+test("processes of the node have an identity where its agent is a pod, and lack what it lacks", () => {
+  assert.equal(report(false).host, undefined);
+  const lackOf = (identity: string, more: object = {}): string | undefined => {
+    const host = { identity, namespace: "", pod: "node-1", uid: "node-1", mode: "permissive" };
+    return (report(false, { host, ...more }).host ?? assert.fail()).lacks;
+  };
+  const peers = new Map([["10.71.2.2", { identity: WEB, uid: "" }]]);
+  assert.equal(lackOf(WEB, { peers }), undefined);
+  assert.equal(lackOf(`${WEB.slice(0, -3)}strict`, { peers }), "no certificate: no such pod");
+  assert.match(lackOf(WEB, { peers: new Map() }) ?? "", /nobody elsewhere is enrolled/);
+});

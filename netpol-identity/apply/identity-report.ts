@@ -19,8 +19,10 @@ export interface IdentityReport {
   /** Of pods that no label speaks for. */
   readonly meshDefault: EnrolmentMode | "none";
   readonly atMs: number;
-  /** Of enrolled pods of this node, sorted. */
+  /** Of enrolled pods of this node, and of the node itself, sorted. */
   readonly identities: readonly KeyState[];
+  /** Missing where the agent is no pod: processes of the node prove nothing. */
+  readonly host?: HostIdentity;
   /** All pods of this node that are not over, sorted. */
   readonly pods: readonly PodIdentity[];
   readonly trust: readonly TrustedRoot[];
@@ -34,6 +36,13 @@ export interface IdentityReport {
   readonly problems: readonly string[];
   /** By what the keys in the node's process could be read, a phrase each. */
   readonly exposure: readonly string[];
+}
+
+/** Of processes that are in no pod's network. */
+export interface HostIdentity {
+  readonly identity: SpiffeUri;
+  /** Why it cannot be proven at the moment. */
+  readonly lacks?: string;
 }
 
 export interface PodIdentity extends Enrolment {
@@ -91,6 +100,7 @@ export function reportIdentities(
     meshDefault,
     atMs,
     identities: keys,
+    ...hostIdentity(state),
     pods: local
       .map((pod) => podIdentity(pod, { state, labels, trustDomain }))
       .sort((a, b) => (a.pod < b.pod ? -1 : 1)),
@@ -104,6 +114,14 @@ export function reportIdentities(
     problems: [...problems.map(inWords), ...kernel.problems],
     exposure,
   };
+}
+
+function hostIdentity({ host, peers, keys }: NodeIdentity["state"]): Pick<IdentityReport, "host"> {
+  if (host === undefined) return {};
+  const { identity } = host;
+  const lacks =
+    peers.size === 0 ? "nobody elsewhere is enrolled to whom to prove it" : missing(identity, keys);
+  return { host: { identity, ...(lacks !== undefined && { lacks }) } };
 }
 
 function podIdentity(
@@ -129,12 +147,17 @@ function lackOf(
   if (addresses.length === 0) return "it has no address yet";
   const contested = addresses.find(({ address }) => (workloads.get(address)?.uid ?? uid) !== uid);
   if (contested !== undefined) return `another pod claims ${contested.address}, too`;
-  const key = keys.find((one) => one.identity === identity);
-  if (key?.certificate === undefined) {
-    return `no certificate: ${key?.lastError ?? "the authority has not answered yet"}`;
-  }
+  const withoutKey = missing(identity, keys);
+  if (withoutKey !== undefined) return withoutKey;
   const unbound = addresses.find((place) => place.interface === undefined);
   return unbound && `no interface is known for ${unbound.address}`;
+}
+
+/** Undefined while there is a certificate. */
+function missing(identity: SpiffeUri, keys: readonly KeyState[]): string | undefined {
+  const key = keys.find((one) => one.identity === identity);
+  if (key?.certificate !== undefined) return undefined;
+  return `no certificate: ${key?.lastError ?? "the authority has not answered yet"}`;
 }
 
 function placeOf(

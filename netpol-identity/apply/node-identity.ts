@@ -168,6 +168,11 @@ export class NodeIdentity {
     return { policies: this.#held, problems: this.#refused === undefined ? [] : [this.#refused] };
   }
 
+  /** Something that policies name may be elsewhere than before. */
+  look(): void {
+    this.#mark();
+  }
+
   /** Works until `signal` aborts; rules stay in the kernel then. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, authority, clock } = this.#parts;

@@ -45,6 +45,7 @@ export class NodePolicies {
   #told: ReadonlySet<string> = new Set();
   #logGroup: number | undefined;
   #plan: TunnelPlan | undefined;
+  #revision: number | undefined;
 
   constructor(parts: NodePoliciesParts) {
     this.#parts = parts;
@@ -73,7 +74,6 @@ export class NodePolicies {
    */
   update(plan: TunnelPlan): boolean {
     const { store } = this.#parts;
-    const revision = this.index.revision;
     const isSamePlan = plan === this.#plan;
     if (!isSamePlan) {
       const { workloads, peers } = plan;
@@ -82,7 +82,8 @@ export class NodePolicies {
         addresses.some((address) => workloads.has(address) || peers.has(address));
     }
     const isOthers = this.index.update(store, this.#isEnrolled);
-    const isSame = isSamePlan && !isOthers && this.index.revision === revision;
+    const isSame = isSamePlan && !isOthers && this.index.revision === this.#revision;
+    this.#revision = this.index.revision;
     if (isSame && this.#network !== undefined) return false;
     this.#renew(plan);
     this.#tellProblems();

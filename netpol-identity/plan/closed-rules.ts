@@ -27,7 +27,7 @@ export function closedChains(): readonly Chain[] {
     base("closed-forward", "filter", "forward", 0, [toClosed]),
     base("closed-output", "filter", "output", 0, [
       [{ kind: "mark-has", mask: SOCKET_MARK }, accept],
-      // This node's own processes have no identity that a tunnel could carry.
+      // This node's own processes call its pods without a tunnel.
       [
         { kind: "tcp-dport", port: TUNNEL_PORT },
         inSet("workloads", field("daddr")),

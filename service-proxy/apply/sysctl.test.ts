@@ -85,6 +85,11 @@ test("with lanes, probing for a path's MTU is switched on, and left alone where 
   assert.equal("tcpMtuProbing" in values(["--proxy-mode=kernel"], 2), false);
 });
 
+test("with identities, what is forwarded is not looked up among the sockets of this node", () => {
+  assert.equal(values(["--identity=off"], 2, { tcpEarlyDemux: 1 })["tcpEarlyDemux"], 0);
+  assert.equal("tcpEarlyDemux" in values([], 2, { tcpEarlyDemux: 1 }), false);
+});
+
 test("the plan is written to the files, and read back there is nothing left to do", async (t) => {
   const root = await mkdtemp(join(tmpdir(), "sysctl-"));
   t.after(() => rm(root, { recursive: true }));

@@ -18,6 +18,7 @@ const FILES = {
   oomScore: "proc/self/oom_score_adj",
   tcpMigrateReq: "proc/sys/net/ipv4/tcp_migrate_req",
   tcpMtuProbing: "proc/sys/net/ipv4/tcp_mtu_probing",
+  tcpEarlyDemux: "proc/sys/net/ipv4/tcp_early_demux",
 } as const;
 
 type KernelFile = keyof typeof FILES;
@@ -61,7 +62,7 @@ const ENTRIES_PER_BUCKET = 4;
  * @param current what the kernel says now
  */
 export function planSysctls(
-  settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj" | "proxyMode">,
+  settings: Pick<NodeSettings, "conntrack" | "oomScoreAdj" | "proxyMode" | "identity">,
   cpuCount: number,
   current: KernelValues,
 ): readonly SysctlWrite[] {
@@ -89,10 +90,16 @@ export function planSysctls(
   if (settings.proxyMode !== "kernel" && current.tcpMtuProbing !== 2) {
     wanted.push({ file: "tcpMtuProbing", value: 1, flag: LANES_FLAG, required: false });
   }
+  // Sockets that answer tunnels have pods' addresses. One in TIME_WAIT would be found for what is
+  // forwarded between the same addresses and ports, for IPv6 as well, and that be dropped.
+  if (settings.identity.mode !== "none") {
+    wanted.push({ file: "tcpEarlyDemux", value: 0, flag: IDENTITY_FLAG, required: false });
+  }
   return wanted.filter((write) => current[write.file] !== write.value);
 }
 
 const TCP_ESTABLISHED_FLAG = "--conntrack-tcp-timeout-established";
+const IDENTITY_FLAG = "--identity";
 const LANES_FLAG = "--proxy-mode";
 const TCP_CLOSE_WAIT_FLAG = "--conntrack-tcp-timeout-close-wait";
 
@@ -153,6 +160,7 @@ function fileEntries(): readonly (readonly [KernelFile, string])[] {
     "oomScore",
     "tcpMigrateReq",
     "tcpMtuProbing",
+    "tcpEarlyDemux",
   ];
   return names.map((name) => [name, FILES[name]]);
 }
@@ -179,6 +187,8 @@ function adviceOf({ file, flag }: SysctlWrite): string {
   switch (flag) {
     case LANES_FLAG:
       return "expect connections to be reset when a proxy worker leaves";
+    case IDENTITY_FLAG:
+      return "expect a connection now and then to time out as pods leave the mesh";
     case "--conntrack-tcp-be-liberal":
       return "drop the flag";
     case "--oom-score-adj":

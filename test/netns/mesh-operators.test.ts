@@ -65,8 +65,12 @@ describe("operators of a mesh", () => {
     assert.equal(report.node, `node-${NODE}`);
     assert.deepEqual(
       report.identities.map(({ identity, state }) => [identity, state]),
-      [["spiffe://cluster.local/ns/default/sa/pod-2-1", "valid"]],
+      [
+        ["spiffe://cluster.local/ns/default/sa/pod-2-1", "valid"],
+        ["spiffe://cluster.local/ns/kube-system/sa/innermesh-node", "valid"],
+      ],
     );
+    assert.deepEqual(report.host, { identity: report.identities[1]?.identity });
     const [enrolled, exempt] = ["pod-2-1", "pod-2-2"].map((name) =>
       report.pods.find(({ pod }) => pod === `default/${name}`),
     );

@@ -12,6 +12,8 @@ import { FAMILIES, until } from "./served-node.ts";
 const FAR = 1;
 const NEAR = 2;
 const REFUSED_AFTER_MS = 1_000;
+const SPOOFED = { reason: "spoofed" };
+const CURL_TIMED_OUT = 28;
 
 type Place = (mesh: Mesh, family: Family) => MeshTarget;
 type Path = readonly [name: string, from: string, to: Place];
@@ -38,6 +40,7 @@ const SERVED: readonly (readonly [...Path, answer: string])[] = [
   ["a pod on its node", "pod-1-2", pod("pod-1-1"), "pod-1-1 sees pod-1-2"],
   ["a VIP from the other node", "pod-2-2", at("cluster", NEAR), "pod-1-1 sees pod-2-2"],
   ["a pod from its own node's processes", "node-1", pod("pod-1-1"), "pod-1-1 sees node-1"],
+  ["a VIP from its own node's processes", "node-1", at("cluster", NEAR), "pod-1-1 sees node-1"],
   ["a pod from the other node's processes", "node-2", pod("pod-1-1"), "pod-1-1 sees node-2"],
   ["a VIP from the other node's processes", "node-2", at("cluster", NEAR), "pod-1-1 sees node-2"],
 ];
@@ -139,6 +142,21 @@ describe("strict identities", () => {
       assert.deepEqual([misled.status, misled.bytes], [400, 0]);
     });
   }
+
+  test("no pod is taken for its node, whose address it claims", async () => {
+    const { playground } = mesh.served;
+    const [pod, target] = [mesh.pod("pod-1-3"), mesh.at("pod-2-1", "ip")];
+    const { ip } = playground.node(1).addresses;
+    const run = (...argv: readonly string[]) => playground.exec(pod.netns, argv);
+    const forged = () => mesh.metric(1, "innermesh_identity_dropped_packets_total", SPOOFED);
+    const before = await forged();
+    await run("ip", "address", "add", `${ip}/32`, "dev", "lo");
+    const url = `http://${target.address}:${target.port}/`;
+    const { code } = await run("curl", "-s", "--interface", ip, "--connect-timeout", "1", url);
+    assert.equal(code, CURL_TIMED_OUT);
+    await until("the forged packets", async () => (await forged()) > before);
+    await run("ip", "address", "del", `${ip}/32`, "dev", "lo");
+  });
 
   test("what was refused is counted", async () => {
     for (const node of [1, 2]) {

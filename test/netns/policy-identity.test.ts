@@ -70,10 +70,11 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
   test("the node's probes pass, the processes of others and strangers do not", async () => {
     for (const family of FAMILIES) {
       const target = rig.mesh.at(SERVER, family);
-      const outside = rig.mesh.nodePort(2, IDENTITY_LANE, family);
+      const nodePort = rig.mesh.nodePort(1, IDENTITY_LANE, family);
       await rig.agree([
         { from: "node-2", way: "pod", target, wanted: SERVER },
-        { from: "client", way: "NodePort", target: outside, wanted: SILENCE },
+        { from: "client", way: "NodePort", target: nodePort, wanted: SILENCE },
+        { from: PLAIN, way: "NodePort", target: nodePort, wanted: SILENCE },
       ]);
       const { opens } = await rig.received(SERVER);
       assert.notEqual(await rig.ask("node-1", target), SERVER);
@@ -107,8 +108,10 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
       await rig.ask(BATCHES[0], rig.mesh.at(SERVER, "ip"));
       return (await rig.mesh.metric(2, name, audited)) > 0;
     });
-    const line = rig.mesh.agent(2).log.find((text) => text.includes("default/watch"));
-    assert.match(line ?? "", /sa\/batch/);
+    const line = rig.mesh.agent(2).accessLog.find((text) => text.includes("default/watch"));
+    const { sourceIdentity, rule } = JSON.parse(line ?? "{}");
+    assert.match(sourceIdentity, /\/sa\/batch$/);
+    assert.match(rule, /^ServiceAccountPolicy default\/watch/);
   });
 
   test("NetworkPolicy and ServiceAccountPolicy: both must allow", async () => {
@@ -141,16 +144,20 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
   });
 
   test("MeshPolicy holds where nobody says anything, but for its exceptions", async () => {
-    const exceptions = [
-      { namespaces: ["default"], podSelector: { matchLabels: { app: "server" } } },
-    ];
+    const ofApp = (app: string) => {
+      return { namespaces: ["default"], podSelector: { matchLabels: { app } } };
+    };
+    const deny = (...apps: readonly string[]) =>
+      meshPolicy({ default: "Deny", exceptions: apps.map(ofApp) });
     await rig.hold(meshPolicy({ default: "IdentityRequired" }));
     await rig.serves(...FRONTS, ...BATCHES);
-    await rig.hold(meshPolicy({ default: "Deny" }));
+    await rig.hold(deny());
     await rig.serves();
-    await rig.hold(meshPolicy({ default: "Deny", exceptions }));
+    await rig.hold(deny("server"));
+    await rig.serves();
+    await rig.hold(deny("server", "client"));
     await rig.serves(...PODS);
-    await rig.hold(meshPolicy({ default: "Deny" }), accountPolicy(callers("front")));
+    await rig.hold(deny("client"), accountPolicy(callers("front")));
     await rig.serves(...FRONTS);
   });
 });

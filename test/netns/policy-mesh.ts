@@ -28,6 +28,9 @@ export const SILENCE = "silence at connect";
 const SILENCE_MS = 1_000;
 const AGREES_WITHIN_MS = 20_000;
 const PAUSE_MS = 50;
+/** Pods whose policy shows that others hold, too, and their ports that it opens in turn. */
+const TURNED = [PLAIN, "pod-2-4"] as const;
+const TURNS = [8_080, BACKEND_PORT] as const;
 /** Of all that call. */
 const LABELS = { app: "client" };
 
@@ -42,6 +45,7 @@ export interface PolicyCall {
 
 export class PolicyMesh implements AsyncDisposable {
   readonly mesh: Mesh;
+  #held = 0;
 
   /** Use `build`. */
   constructor(mesh: Mesh) {
@@ -51,8 +55,8 @@ export class PolicyMesh implements AsyncDisposable {
   /** Builds it with agents that serve; no policy is there yet. */
   static async build({ flags = [], ...options }: MeshOptions = {}): Promise<PolicyMesh> {
     const mesh = await Mesh.build({
-      podsPerNode: 3,
-      exempt: [PLAIN],
+      podsPerNode: 4,
+      exempt: TURNED,
       flags: ["--network-policy=enforce", ...flags],
       ...options,
     });
@@ -66,9 +70,21 @@ export class PolicyMesh implements AsyncDisposable {
     return rig;
   }
 
-  /** Puts policies in place of all former ones. */
-  hold(...policies: readonly Manifest[]): Promise<void> {
-    return this.mesh.served.put("policies", policies);
+  /**
+   * Puts policies in place of all former ones; resolves when both nodes enforce them. That shows at
+   * one pod of each, whose own policy opens another port each time.
+   */
+  async hold(...policies: readonly Manifest[]): Promise<void> {
+    const port = TURNS[++this.#held % TURNS.length] ?? 0;
+    await this.mesh.served.put("policies", [...policies, turnPolicy(port)]);
+    for (const [from, to] of [TURNED, TURNED.toReversed()]) {
+      for (const family of FAMILIES) {
+        const target = { address: this.mesh.pod(to ?? "").addresses[family], port };
+        await until(`the new policies on the node of ${to}`, async () => {
+          return !(await this.ask(from ?? "", target)).startsWith("silence");
+        });
+      }
+    }
   }
 
   /** One call. @returns the pod that answers, or how it ends: `silence at connect` */
@@ -116,14 +132,16 @@ export class PolicyMesh implements AsyncDisposable {
     assert.fail(told.join("\n"));
   }
 
-  /** Ways to the server for a pod, by name. */
+  /** Ways to the server on which its node sees the pod, by name. */
   ways(from: string, family: Family): Readonly<Record<string, MeshTarget>> {
     const { served } = this.mesh;
+    // What has no identity arrives from a NodePort as that node.
+    const nodePort = from !== PLAIN && this.mesh.nodePort(nodeOf(from), IDENTITY_LANE, family);
     return {
       pod: this.mesh.at(SERVER, family),
       VIP: served.address("cluster", IDENTITY_LANE, family),
       "VIP of the L4 lane": served.address("cluster", L4_LANE, family),
-      "own NodePort": this.mesh.nodePort(nodeOf(from), IDENTITY_LANE, family),
+      ...(nodePort && { NodePort: nodePort }),
     };
   }
 
@@ -144,7 +162,8 @@ export class PolicyMesh implements AsyncDisposable {
     await mesh.putPods({
       ...Object.fromEntries(FRONTS.map((pod) => [pod, front])),
       ...Object.fromEntries(BATCHES.map((pod) => [pod, batch])),
-      [PLAIN]: { labels: LABELS },
+      [PLAIN]: { labels: { ...LABELS, turn: "yes" } },
+      [TURNED[1]]: { labels: { turn: "yes" } },
       [SERVER]: { labels: { app: "server" } },
     });
     await mesh.served.serve({ number: IDENTITY_LANE, pods: [SERVER] });
@@ -171,6 +190,20 @@ export function inLane(lane: "l4" | "l7", items: readonly Manifest[]): readonly 
     const metadata = item["metadata"] as Readonly<Record<string, unknown>>;
     return { ...item, metadata: { ...metadata, labels: { [LANE_LABEL]: lane } } };
   });
+}
+
+function turnPolicy(port: number): Manifest {
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { namespace: "default", name: "turn" },
+    spec: {
+      podSelector: { matchLabels: { turn: "yes" } },
+      policyTypes: ["Ingress", "Egress"],
+      ingress: [{ ports: [{ port }] }],
+      egress: [{}],
+    },
+  };
 }
 
 function nodeOf(pod: string): number {

@@ -209,12 +209,23 @@ function sentinelObject({ name, node, addresses }: PlaygroundPod): Manifest {
   return podObject({ namespace: SENTINELS, name, node, ...own });
 }
 
+/** Before all others: what those say about everybody is not about sentinels. */
 function sentinelPolicy(port: number): Manifest {
-  const ports = [{ protocol: "UDP", port }];
+  const sentinels = { namespaces: { matchLabels: { "kubernetes.io/metadata.name": SENTINELS } } };
+  const protocols = [{ udp: { destinationPort: { number: port } } }];
   return {
-    apiVersion: "networking.k8s.io/v1",
-    kind: "NetworkPolicy",
-    metadata: { namespace: SENTINELS, name: "one-port" },
-    spec: { podSelector: {}, policyTypes: ["Ingress"], ingress: [{ ports }] },
+    apiVersion: "policy.networking.k8s.io/v1alpha2",
+    kind: "ClusterNetworkPolicy",
+    metadata: { name: SENTINELS },
+    spec: {
+      tier: "Admin",
+      priority: 0,
+      subject: sentinels,
+      ingress: [
+        { action: "Accept", from: [sentinels], protocols },
+        { action: "Deny", from: [sentinels] },
+      ],
+      egress: [{ action: "Accept", to: [sentinels] }],
+    },
   };
 }
