@@ -66,6 +66,7 @@ async function startNode(): Promise<{ readonly node: PolicyNode; readonly times:
 }
 
 async function changes(count: number, change: (number: number) => void): Promise<ChangeTimes> {
+  process.stderr.write(`${change.name} ${JSON.stringify(cold)}\n`);
   const all: Times[] = [];
   for (let i = 0; i < count; i++) all.push(await timed(() => node.enforce(() => change(i))));
   const ms = all.map((one) => one.ms);
@@ -86,7 +87,7 @@ function relabel(i: number): void {
 /** Another app's policies are about it from now on, and it is in that one's groups. */
 function move(i: number): void {
   const pod = world.localPods()[i] ?? assert.fail(`only ${i} pods`);
-  world.putPod(pod, { app: i % 10 });
+  world.putPod(pod, { app: world.appOf(pod) + 1 });
 }
 
 async function timed(work: () => Promise<void>): Promise<Times> {

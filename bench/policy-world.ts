@@ -35,7 +35,7 @@ export class PolicyWorld {
 
   /** @param other what differs from how it was made */
   putPod(number: number, other: { readonly app?: number; readonly role?: string } = {}): Pod {
-    const { app = Math.floor(number / NAMESPACES) % APPS } = other;
+    const app = (other.app ?? this.appOf(number)) % APPS;
     const { role = this.isFront(number) ? "front" : "back" } = other;
     const name = `pod-${number}`;
     const labels = { app: `app-${app}`, role, "pod-template-hash": `${app}f0c1` };
@@ -52,6 +52,10 @@ export class PolicyWorld {
       },
       status: { phase: "Running", podIPs: addressesOf(number).map((ip) => ({ ip })) },
     });
+  }
+
+  appOf(number: number): number {
+    return Math.floor(number / NAMESPACES) % APPS;
   }
 
   isFront(number: number): boolean {
@@ -75,7 +79,7 @@ export class PolicyWorld {
 
   /** About one app of one namespace; those from 500 on are about apps that have one already. */
   putPolicy(number: number): void {
-    const app = Math.floor(number / NAMESPACES) % APPS;
+    const app = this.appOf(number);
     const near = { podSelector: { matchLabels: { role: "front" } } };
     const far = {
       namespaceSelector: { matchLabels: { team: `team-${number % TEAMS}` } },

@@ -1,5 +1,5 @@
-// `innermesh controller`: the composition root of the Deployment's process. It reads routes, policies
-// and what they depend on, and while it holds the lease writes what is to be said of them.
+// `innermesh controller`: the composition root of the Deployment's process. It reads routes,
+// policies and what they depend on, and while it holds the lease writes what is to be said of them.
 
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";

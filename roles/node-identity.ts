@@ -1,8 +1,7 @@
-// Joins the part of a node that proves identities and enforces policies to its source, its kernel and
-// its authority.
+// Joins the part of a node that proves identities and enforces policies to its source, its kernel
+// and its authority.
 
 import { systemClock } from "../lib/clock/system-clock.ts";
-import type { Problem } from "../lib/kube/api/parsed.ts";
 import type { KubeClient } from "../lib/kube/client.ts";
 import type { KubeStore } from "../lib/kube/store.ts";
 import type { WatchReport } from "../lib/kube/watch-report.ts";
@@ -11,14 +10,12 @@ import type { NodeMetrics } from "../lib/metrics/node-metrics.ts";
 import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
 import type { NftKernel } from "../lib/nft/objects.ts";
 import { parseSpiffeId } from "../lib/x509/spiffe-id.ts";
-import { BootGuard } from "../netpol-identity/apply/boot-guard.ts";
 import { CaClient } from "../netpol-identity/apply/ca-client.ts";
 import type { KeyEvent, Sign } from "../netpol-identity/apply/key-keeper.ts";
 import { openLocalAuthority } from "../netpol-identity/apply/local-authority.ts";
 import { exposeIdentity } from "../netpol-identity/apply/identity-metrics.ts";
 import { reportIdentities } from "../netpol-identity/apply/identity-report.ts";
 import { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
-import { NodePolicies } from "../netpol-identity/apply/node-policies.ts";
 import { PolicyApply, type PolicyKernel } from "../netpol-identity/apply/policy-apply.ts";
 import { removePolicy } from "../netpol-identity/apply/policy-removal.ts";
 import { TunnelStats } from "../netpol-identity/apply/tunnel-stats.ts";
@@ -27,19 +24,12 @@ import { CA_OBJECTS, DEFAULT_CA_SETTINGS } from "../netpol-identity/ca/ca-settin
 import { NO_TRUST } from "../netpol-identity/model/trust.ts";
 import { readEnrolmentLabels } from "../netpol-identity/plan/enrolment.ts";
 import type { WorkerTelemetry } from "../netpol-identity/proxy/policy-telemetry.ts";
-import {
-  certificateMissing,
-  identityProblem,
-  policyProblem,
-} from "../service-proxy/apply/event-reports.ts";
+import { certificateMissing, identityProblem } from "../service-proxy/apply/event-reports.ts";
 import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { NodeSettings } from "../service-proxy/config/node-settings.ts";
 import type { IdentityPart, SharedWorkers } from "../service-proxy/model/identity-part.ts";
 import { memoryExposure } from "./memory-guard.ts";
-import { endDeniedFlows } from "./policy-flows.ts";
-import { resolvePolicyDomains } from "./policy-domains.ts";
-import { openPolicyRecords } from "./policy-records.ts";
-import { openPolicyReport } from "./policy-report.ts";
+import { makeNodePolicies, type OpenedPolicies } from "./node-policies.ts";
 
 export interface NodeIdentityContext {
   /** This host's own. */
@@ -92,32 +82,16 @@ export async function openNodeIdentity(
     return undefined;
   }
   const { authority, sign } = mode === "none" ? NOBODY : await openAuthority(context, signal);
-  const onPolicyProblem = (problem: Problem): void => events.report(policyProblem(problem));
-  const policies =
-    networkPolicy === "none"
-      ? undefined
-      : new NodePolicies({ nodeName, trustDomain, store, onProblem: onPolicyProblem });
   const stats = new TunnelStats();
   const shared: { workers?: SharedWorkers } = {};
   const door = policyKernel(kernel, shared);
   const apply = new PolicyApply(door, log);
-  const boot = new BootGuard(door, log);
-  const domains = policies && resolvePolicyDomains(policies, () => identity.look());
-  const told =
-    policies && openPolicyReport({ ...context, policies, apply, identity: () => identity });
-  const flows =
-    policies && endDeniedFlows({ ...context, policies, identity: () => identity }, signal);
+  const made = makeNodePolicies({ context, door, apply, identity: () => identity }, signal);
   const record = exposeIdentity(metrics.page, () => identity.state, stats);
   const identity: NodeIdentity = new NodeIdentity({
     settings: { nodeName, trustDomain, meshDefault: mode, tunnelPort, directPort },
     store,
-    ...(policies && { policies }),
-    ...(told && { onEnforced: told.onEnforced }),
-    onApplied: () => {
-      flows?.request();
-      domains?.look();
-      if (policies?.network !== undefined) void boot.lift();
-    },
+    ...made?.parts,
     apply,
     authority,
     sign,
@@ -135,8 +109,29 @@ export async function openNodeIdentity(
       events.report(identityProblem(problem));
     },
   });
-  const kept = policies && (await openPolicyRecords({ ...context, policies, identity }, signal));
-  const part: IdentityPart = {
+  const policies = await made?.open();
+  return {
+    part: identityPart(context, { identity, stats, shared, policies }),
+    prepared: identity.prepared,
+    run: async (end) => {
+      await Promise.all([identity.run(end), policies?.run(end)]);
+    },
+  };
+}
+
+interface Opened {
+  readonly identity: NodeIdentity;
+  readonly stats: TunnelStats;
+  readonly shared: { workers?: SharedWorkers };
+  readonly policies: OpenedPolicies | undefined;
+}
+
+function identityPart(
+  { settings, nodeName, store }: NodeIdentityContext,
+  { identity, stats, shared, policies }: Opened,
+): IdentityPart {
+  const { mode, trustDomain } = settings.identity;
+  return {
     share: (workers) => {
       shared.workers = workers;
       identity.share(workers);
@@ -146,13 +141,11 @@ export async function openNodeIdentity(
     onTelemetry: (worker, telemetry) => {
       const counted = telemetry as WorkerTelemetry;
       if (counted.tunnels !== undefined) stats.add(worker, counted.tunnels);
-      told?.onTelemetry(counted);
+      policies?.onTelemetry(counted);
     },
     onEnded: (worker) => stats.forget(worker),
     hasIdentities: (service) => identity.hasIdentities(service),
-    ...(policies && { gate: policies.gate }),
-    ...(kept && { records: kept.records }),
-    ...(told && { enforcement: told.enforcement }),
+    ...policies?.part,
     describe: (question) =>
       reportIdentities(
         {
@@ -167,13 +160,6 @@ export async function openNodeIdentity(
         },
         question,
       ),
-  };
-  return {
-    part,
-    prepared: identity.prepared,
-    run: async (end) => {
-      await Promise.all([identity.run(end), kept?.run(end), flows?.ended, domains?.run(end)]);
-    },
   };
 }
 

@@ -22,7 +22,7 @@ export interface PolicyRecordsContext {
   readonly events: EventSink;
   readonly log: Logger;
   readonly policies: NodePolicies;
-  readonly identity: Pick<NodeIdentity, "identityOf">;
+  readonly identity: () => Pick<NodeIdentity, "identityOf">;
 }
 
 export interface PolicyRecords {
@@ -37,7 +37,7 @@ export async function openPolicyRecords(
   signal: AbortSignal,
 ): Promise<PolicyRecords> {
   const addresses = new AddressBook(store);
-  const identityOf = (address: string): string | null => identity.identityOf(address);
+  const identityOf = (address: string): string | null => identity().identityOf(address);
   const denials = new DenialLog({
     nodeName,
     index: policies.index,

@@ -1,5 +1,5 @@
-// Who else enforces NetworkPolicies on a node, told by what it leaves in the kernel and on disk, and
-// which rules of others stand in the way of tunnels. Pure.
+// Who else enforces NetworkPolicies on a node, told by what it leaves in the kernel and on disk,
+// and which rules of others stand in the way of tunnels. Pure.
 
 import { asList, asRecord, asText, type JsonRecord } from "../../lib/kube/api/fields.ts";
 

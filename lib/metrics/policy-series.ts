@@ -15,9 +15,9 @@ export const policySeries = {
   denied: counter("innermesh_policy_denied_packets_total", {
     labels: ["reason"],
     help:
-      "Packets denied in the kernel: in and out (by direction), proven (past the workers to a port " +
-      "that only they open), held (whose it is was not known yet), ended (of an ended flow), lane " +
-      "(before a proxy lane took the connection).",
+      "Packets denied in the kernel: in and out (by direction), proven (past the workers to a " +
+      "port that only they open), held (whose it is was not known yet), ended (of an ended " +
+      "flow), lane (before a proxy lane took the connection).",
   }),
   objects: gauge("innermesh_policy_objects", {
     labels: ["kind"],
@@ -46,6 +46,6 @@ export const policySeries = {
   applyDuration: histogram("innermesh_policy_apply_duration_seconds", {
     labels: [],
     buckets: exponentialBuckets(0.001, 2, 14),
-    help: "Time from seeing a change of policies, or of whom they are about, to the kernel's rules.",
+    help: "Time from seeing a change of policies, or of whom they are about, to kernel's rules.",
   }),
 };

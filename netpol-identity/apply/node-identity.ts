@@ -1,6 +1,7 @@
 // Identities and policies on one node, from the control process's side: who is enrolled, whose keys
-// are needed, what workers know, what the kernel holds. One loop, woken by whatever changes; in every
-// round workers learn what is new before the kernel sends connections, and forget after it stopped.
+// are needed, what workers know, what the kernel holds. One loop, woken by whatever changes; in
+// every round workers learn what is new before the kernel sends connections, and forget after it
+// stopped.
 
 import { X509Certificate } from "node:crypto";
 import type { Clock } from "../../lib/clock/clock.ts";

@@ -23,6 +23,8 @@ export interface SampleFlow {
   readonly to: string;
   readonly protocol: Flow["protocol"];
   readonly port: number;
+  /** What a client that is no pod proves; nothing by default. */
+  readonly identity?: string;
 }
 
 export interface HeldPod {
@@ -46,7 +48,7 @@ const TRUST_DOMAIN = "cluster.local";
 const OUTSIDE: Verdict = { kind: "allow", rule: "it is no pod" };
 
 export interface SampleMesh {
-  /** Pods prove who they are to each other over TCP. @default false */
+  /** All pods are enrolled. @default false */
   readonly hasIdentities?: boolean;
 }
 
@@ -105,12 +107,13 @@ export class SampleEvaluator {
     direction: Direction,
     own: string,
     address: string,
-    { protocol, port }: SampleFlow,
+    { protocol, port, identity: proven }: SampleFlow,
   ): Verdict {
     const [subject, other] = [this.#pods.get(own), this.#pods.get(address)];
     if (subject === undefined) return OUTSIDE;
-    const isProven = protocol === "TCP" && other !== undefined && this.#isEnrolled();
-    const identity = isProven ? identityOf(other) : null;
+    // Whom it calls a client's node knows by the address; who calls, only tunnels prove.
+    const isKnown = direction === "egress" || protocol === "TCP";
+    const identity = isKnown && other && this.#isEnrolled() ? identityOf(other) : (proven ?? null);
     const set = this.#index.setOf(subject, direction);
     return judge(set, { address, protocol, port, identity }, this.#index.groups);
   }

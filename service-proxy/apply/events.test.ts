@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { type FakeClock, makeFakeClock } from "../../lib/clock/fake-clock.ts";
 import {
   nodeReference,
+  policyProblem,
   serverFailed,
   serviceHealthFailed,
   serviceReference,
@@ -76,6 +77,21 @@ test("an event about a Service stands in the Service's namespace", async () => {
   assert.equal(event?.metadata.namespace, "shop");
   assert.equal(event?.reason, "FailedToStartServiceHealthcheck");
   assert.equal(event?.note, "node node-a: port 30000 is in use");
+});
+
+test("an event about a policy names it as its API does", () => {
+  const about = (object: string) => policyProblem({ object, field: "spec", message: "odd" });
+  assert.deepEqual(about("NetworkPolicy shop/web").regarding, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    namespace: "shop",
+    name: "web",
+  });
+  assert.deepEqual(about("MeshPolicy default").regarding, {
+    apiVersion: "innermesh.io/v1alpha1",
+    kind: "MeshPolicy",
+    name: "default",
+  });
 });
 
 test("the two servers' failures have kube-proxy's reasons", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judgeHealth, noteSynced, startingHealth } from "../model/proxy-health.ts";
-import { type HealthState, makeHealthHandler } from "./health-server.ts";
+import { type HealthHandlerOptions, type HealthState, makeHealthHandler } from "./health-server.ts";
 import { listenHttp } from "./http-listener.ts";
 
 const now = { monotonicMs: 5, wallMs: Date.UTC(2026, 0, 2) };
@@ -15,9 +15,14 @@ function stateOf(isSynced: boolean, nodeEligible: boolean): HealthState {
   return { verdict, nodeEligible, nowMs: now.wallMs + 60_000 };
 }
 
-async function ask(path: string, state: HealthState) {
+async function ask(
+  path: string,
+  state: HealthState,
+  more: Pick<HealthHandlerOptions, "enforcement"> = {},
+) {
   const counted: string[] = [];
   const handler = makeHealthHandler({
+    ...more,
     state: () => state,
     onAnswer: (answered, status) => void counted.push(`${answered} ${status}`),
   });
@@ -73,4 +78,14 @@ test("a query does not matter, another path is 404 and not counted", async () =>
   assert.equal((await ask("/healthz?verbose", stateOf(true, true))).status, 200);
   const { status, counted } = await ask("/", stateOf(true, true));
   assert.deepEqual([status, counted], [404, []]);
+});
+
+test("/policyz tells which policies hold, where they are kept, and is not counted", async () => {
+  const enforcement = { report: () => '{"policies":{}}', revision: () => "r1" };
+  const whole = await ask("/policyz", stateOf(true, true), { enforcement });
+  assert.deepEqual([whole.status, whole.text, whole.counted], [200, '{"policies":{}}', []]);
+  assert.equal(whole.headers.get("content-type"), "application/json");
+  const short = await ask("/policyz/revision", stateOf(true, true), { enforcement });
+  assert.deepEqual([short.status, short.text], [200, "r1"]);
+  assert.equal((await ask("/policyz", stateOf(true, true))).status, 404);
 });

@@ -101,7 +101,7 @@ suite("statuses of policies", () => {
       return status;
     }, LIMIT_MS);
 
-  test("a good policy: whom it selects at once, and that it holds once every agent says so", async () => {
+  test("a good policy: whom it selects, and that it holds once every agent says so", async () => {
     const good = account("good", { ingress: [] });
     await admin.apply(good);
     const before = await says(good, { Accepted: "True Accepted", Enforced: "False OnNoNode" });
@@ -115,7 +115,7 @@ suite("statuses of policies", () => {
     assert.deepEqual([after.nodes, after.observedGeneration], [{ enforced: 2, total: 2 }, 1]);
   });
 
-  test("a change of its spec is no longer enforced until the agents follow; a node's error is told", async () => {
+  test("a changed spec is not enforced until the agents follow; a node's error is told", async () => {
     const changed = account("good", { action: "Deny", ingress: [{}] });
     await admin.apply(changed);
     await says(changed, { Accepted: "True Accepted", Enforced: "False OnNoNode" });
@@ -129,7 +129,7 @@ suite("statuses of policies", () => {
     }, LIMIT_MS);
   });
 
-  test("a policy that the server takes and we do not understand is told its field and the mending", async () => {
+  test("a policy that the server takes and we do not understand is told why", async () => {
     // From here on the server checks it no more: as with a definition from another release.
     const name = "serviceaccountpolicies.innermesh.io";
     const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;

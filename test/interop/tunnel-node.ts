@@ -8,7 +8,11 @@ import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { listenTransparent, TransparentDialer } from "../../lib/reactor/transparent-socket.ts";
-import type { TunnelPeer, TunnelWorkload } from "../../netpol-identity/model/tunnel-plan.ts";
+import type {
+  TunnelCredential,
+  TunnelPeer,
+  TunnelWorkload,
+} from "../../netpol-identity/model/tunnel-plan.ts";
 import { TunnelDialer } from "../../netpol-identity/tunnel/tunnel-dialer.ts";
 import { TUNNEL_PORT } from "../../netpol-identity/model/tunnel-plan.ts";
 import { SWEEP_PERIOD_MS } from "../../netpol-identity/tunnel/tunnel-limits.ts";
@@ -34,7 +38,7 @@ export interface TunnelNodeOptions {
   /** PEM of the roots, by trust domain. */
   readonly bundles: Readonly<Record<string, string>>;
   /** Of this node. */
-  readonly pods: readonly (TunnelPod & { readonly credential: Credential })[];
+  readonly pods: readonly (TunnelPod & { readonly credential?: Pick<Credential, "chain" | "key"> })[];
   /** Elsewhere. */
   readonly peers?: readonly TunnelPod[];
   /** @default everybody */
@@ -52,6 +56,8 @@ export class TunnelNode implements Disposable {
   /** Connections that ended. */
   readonly records: TunnelRecord[] = [];
   readonly #reactor = new Reactor(() => performance.now());
+  readonly #tables = new TunnelTables();
+  readonly #security: TunnelSecurity;
   readonly #telemetry = new TunnelTelemetry();
   readonly #handshakes: string[] = [];
   readonly #server: TunnelServer;
@@ -61,21 +67,25 @@ export class TunnelNode implements Disposable {
 
   constructor({ bundles, pods, peers = [], authorize }: TunnelNodeOptions) {
     const reactor = this.#reactor;
-    const tables = new TunnelTables();
+    const tables = this.#tables;
     tables.apply({
       bundles: Object.entries(bundles).map(([domain, pem]) => [domain, [pem]]),
-      credentials: pods.map(({ uri, credential: { chain, key } }) => {
-        return [uri, { chain, key, notAfterMs: new X509Certificate(chain).validToDate.getTime() }];
+      credentials: pods.flatMap(({ uri, credential }) => {
+        if (credential === undefined) return [];
+        const { chain, key } = credential;
+        const notAfterMs = new X509Certificate(chain).validToDate.getTime();
+        return [[uri, { chain, key, notAfterMs }] as const];
       }),
       workloads: pods.map((pod) => [pod.address, workloadOf(pod)]),
       peers: peers.map((pod) => [pod.address, peerOf(pod)]),
     });
+    this.#security = new TunnelSecurity(reactor, tables, Date.now);
     const parts = {
       reactor,
       inner: new TransparentDialer(reactor, Math.random),
       isHost: () => false,
       tables,
-      security: new TunnelSecurity(reactor, tables, Date.now),
+      security: this.#security,
       frames: new OutputBuffer(reactor, GATHERED_BYTES),
       telemetry: this.#telemetry,
       authorize: authorize ?? (() => ({ kind: "allow" }) as const),
@@ -95,6 +105,17 @@ export class TunnelNode implements Disposable {
       this.#server.sweep();
       this.#dialer.sweep();
     }, SWEEP_PERIOD_MS);
+  }
+
+  /** Takes up another certificate of one of its pods, or that there is none. */
+  prove(uri: string, credential: TunnelCredential | undefined): void {
+    // Workers get it as JSON, for only so its key can be seen.
+    const told = credential && (JSON.parse(JSON.stringify(credential)) as TunnelCredential);
+    const credentials = [[uri, told ?? null]] as const;
+    this.#tables.apply({ bundles: [], credentials, workloads: [], peers: [] });
+    this.#security.changed();
+    this.#server.changed();
+    this.#dialer.changed();
   }
 
   /** Each handshake so far as `side result`, e.g. `server ok`, in no order within a call. */

@@ -1,5 +1,6 @@
 // A node that boots: pods send before any agent runs. What a policy closes hears nothing from the
-// first packet on, with the tables of manifests/host, which the agent takes away when its own stand.
+// first packet on, with the tables of manifests/host, which the agent takes away when its own
+// stand.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -28,10 +29,10 @@ const PORT = 9_090;
 const GLANCE_MS = 150;
 /** Counts what reaches a pod from outside of it. */
 const COUNTER = `table inet heard {
-  counter packets {}
+  counter outside {}
   chain input {
     type filter hook input priority -300;
-    iifname != "lo" meta l4proto { tcp, udp } counter name packets
+    iifname != "lo" meta l4proto { tcp, udp } counter name outside
   }
 }`;
 
@@ -92,11 +93,11 @@ suite("a node that boots", () => {
     return answers.map(({ kind }) => kind === "reply");
   };
   const heard = async (): Promise<number> => {
-    const text = await nft(closed.netns, "list", "counter", "inet", "heard", "packets");
+    const text = await nft(closed.netns, "list", "counter", "inet", "heard", "outside");
     return Number(/packets (\d+)/.exec(text ?? "")?.[1] ?? assert.fail("no counter"));
   };
 
-  test("F36, F44: a pod that a policy closes hears nothing, before, while and after the agent starts", async () => {
+  test("F36, F44: a closed pod hears nothing, before, while and after the agent starts", async () => {
     assert.deepEqual(new Set(await ask(closed)), new Set([true]), "an open node forwards");
     const node = playground.node(1);
     const file = join(ROOT, "manifests/host/innermesh-boot.nft");

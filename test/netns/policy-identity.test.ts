@@ -9,6 +9,7 @@ import {
   callers,
   clusterPolicy,
   FRONTS,
+  inLane,
   IDENTITY_LANE,
   meshPolicy,
   networkPolicy,
@@ -20,6 +21,8 @@ import {
 } from "./policy-mesh.ts";
 import { FAMILIES, until } from "./served-node.ts";
 
+/** Runs as `batch`. */
+const OTHER_SERVER = BATCHES[1];
 const HTTP_PORT = 8080;
 const CLIENTS = { app: "client" };
 const OF_CLIENTS = { pods: { namespaceSelector: {}, podSelector: { matchLabels: CLIENTS } } };
@@ -41,11 +44,9 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
   test("labels do not count: neither other ones nor those of the account that is let in", async () => {
     await rig.hold(accountPolicy(callers("front")));
     const labels = { app: "server", front: "front", "innermesh.io/identity": "strict" };
-    const batch = { serviceAccount: "batch", labels };
-    await rig.mesh.putPods(Object.fromEntries(BATCHES.map((pod) => [pod, batch])));
+    await rig.people(Object.fromEntries(BATCHES.map((pod) => [pod, { labels }])));
     await rig.serves(...FRONTS);
-    const former = { serviceAccount: "batch", labels: CLIENTS };
-    await rig.mesh.putPods(Object.fromEntries(BATCHES.map((pod) => [pod, former])));
+    await rig.people();
   });
 
   test("an address of the account's pod, used by another: nothing", async () => {
@@ -112,6 +113,28 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
     const { sourceIdentity, rule } = JSON.parse(line ?? "{}");
     assert.match(sourceIdentity, /\/sa\/batch$/);
     assert.match(rule, /^ServiceAccountPolicy default\/watch/);
+  });
+
+  test("of endpoints of which one lets it in, a client gets that one alone", async () => {
+    const lanes = { identity: 21, l4: 22 } as const;
+    const { served } = rig.mesh;
+    const of = (number: number) => served.manifests({ number, pods: [SERVER, OTHER_SERVER] });
+    await served.put("both", [...of(lanes.identity), ...inLane("l4", of(lanes.l4))]);
+    const others = { podSelector: undefined, serviceAccounts: ["batch"], ...callers("nobody") };
+    await rig.hold(accountPolicy(callers("front")), accountPolicy(others, "others"));
+    await rig.serves(...FRONTS);
+    for (const from of FRONTS) {
+      for (const family of FAMILIES) {
+        for (const number of Object.values(lanes)) {
+          const target = served.address("cluster", number, family);
+          await rig.agree([{ from, way: "VIP of both", target, wanted: SERVER }]);
+          const calls = Array.from({ length: 40 }, () => rig.ask(from, target, 10_000));
+          assert.deepEqual(new Set(await Promise.all(calls)), new Set([SERVER]));
+        }
+      }
+    }
+    const target = served.address("cluster", lanes.l4, "ip");
+    await rig.agree([{ from: PLAIN, way: "VIP of both", target, wanted: SILENCE }]);
   });
 
   test("NetworkPolicy and ServiceAccountPolicy: both must allow", async () => {

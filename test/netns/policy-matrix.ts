@@ -13,7 +13,12 @@ interface Way {
   readonly entry: PolicyEntry;
   /** Whose address the server's node sees. */
   readonly seen: PlaygroundHost;
+  /** What the client proves, where it is no pod. */
+  readonly identity?: string;
 }
+
+/** Of a node's own processes: that of its agent. */
+const HOST = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
 
 /** All of them, among the pods and from each node and outside. */
 export function matrixProbes(
@@ -25,8 +30,9 @@ export function matrixProbes(
   const nodes = new Set<PlaygroundHost>(rig.playground.nodes);
   return waysOf(rig).flatMap((way) => {
     // A tunnel keeps its client, whatever it called.
-    const isKept = hasIdentities && pods.has(way.client);
-    const tcp = probesOf(isKept ? { ...way, seen: way.client } : way, "TCP", evaluator);
+    const kept = hasIdentities && pods.has(way.client) ? { ...way, seen: way.client } : way;
+    const isHost = hasIdentities && nodes.has(way.client);
+    const tcp = probesOf({ ...kept, ...(isHost && { identity: HOST }) }, "TCP", evaluator);
     const udp = probesOf(way, "UDP", evaluator);
     // No rule here is about a node's own processes; its worker finds out what another node's says.
     const hasProxy = hasIdentities || serviceLabels !== undefined;
@@ -68,7 +74,7 @@ function wayOf(
 }
 
 function probesOf(
-  { client, server, entry, seen }: Way,
+  { client, server, entry, seen, identity }: Way,
   protocol: PolicyProbe["protocol"],
   evaluator: SampleEvaluator,
 ): readonly PolicyProbe[] {
@@ -76,7 +82,9 @@ function probesOf(
     SERVED_PORTS.map((port): PolicyProbe => {
       const to = server.addresses[family];
       const out = evaluator.egress({ from: client.addresses[family], to, protocol, port });
-      const into = evaluator.ingress({ from: seen.addresses[family], to, protocol, port });
+      const proven = identity === undefined ? {} : { identity };
+      const visit = { from: seen.addresses[family], to, protocol, port, ...proven };
+      const into = evaluator.ingress(visit);
       // The kubelet's probes, among other things of the node.
       const isOwn = client.name === server.node;
       const isAllowed = isOwn || (out.kind === "allow" && into.kind === "allow");

@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Family } from "../../lib/nft/objects.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
 import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
+import type { MeshPod } from "./mesh-manifests.ts";
 import { Mesh, type MeshOptions, type MeshTarget } from "./mesh-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
 
@@ -25,11 +26,13 @@ export const L4_LANE = 2;
 export const SILENCE = "silence at connect";
 
 /** Who is let in answers in a fraction of it. */
-const SILENCE_MS = 1_000;
+const SILENCE_MS = 500;
+/** For one look whether something is open by now. */
+const GLANCE_MS = 150;
 const AGREES_WITHIN_MS = 20_000;
 const PAUSE_MS = 50;
 /** Pods whose policy shows that others hold, too, and their ports that it opens in turn. */
-const TURNED = [PLAIN, "pod-2-4"] as const;
+const TURNED = ["pod-1-4", "pod-2-4"] as const;
 const TURNS = [8_080, BACKEND_PORT] as const;
 /** Of all that call. */
 const LABELS = { app: "client" };
@@ -56,7 +59,7 @@ export class PolicyMesh implements AsyncDisposable {
   static async build({ flags = [], ...options }: MeshOptions = {}): Promise<PolicyMesh> {
     const mesh = await Mesh.build({
       podsPerNode: 4,
-      exempt: TURNED,
+      exempt: [PLAIN, ...TURNED],
       flags: ["--network-policy=enforce", ...flags],
       ...options,
     });
@@ -81,16 +84,41 @@ export class PolicyMesh implements AsyncDisposable {
       for (const family of FAMILIES) {
         const target = { address: this.mesh.pod(to ?? "").addresses[family], port };
         await until(`the new policies on the node of ${to}`, async () => {
-          return !(await this.ask(from ?? "", target)).startsWith("silence");
+          return (await this.ask(from ?? "", target, GLANCE_MS)) !== SILENCE;
         });
       }
     }
   }
 
+  /** Says who all pods are. @param changes what differs from what they are at first */
+  async people(changes: Readonly<Record<string, MeshPod>> = {}): Promise<void> {
+    const all = (pods: readonly string[], pod: MeshPod) =>
+      Object.fromEntries(pods.map((name) => [name, { ...pod, ...changes[name] }]));
+    await this.mesh.putPods({
+      ...all(FRONTS, { serviceAccount: "front", labels: LABELS }),
+      ...all(BATCHES, { serviceAccount: "batch", labels: LABELS }),
+      ...all([PLAIN], { labels: LABELS }),
+      ...all(TURNED, { labels: { turn: "yes" } }),
+      ...all([SERVER], { labels: { app: "server" } }),
+    });
+  }
+
+  /** Labels the namespace that all pods are in, beside what enrols them. */
+  async label(labels: Readonly<Record<string, string>>): Promise<void> {
+    const metadata = {
+      name: "default",
+      labels: { "innermesh.io/identity": "permissive", ...labels },
+    };
+    await this.mesh.served.put("namespaces", [{ apiVersion: "v1", kind: "Namespace", metadata }]);
+  }
+
   /** One call. @returns the pod that answers, or how it ends: `silence at connect` */
-  async ask(from: string, { address, port }: MeshTarget): Promise<string> {
-    const probe = this.mesh.served.probe(from);
-    const result = await probe.tcp(address, port, { timeoutMs: SILENCE_MS });
+  async ask(
+    from: string,
+    { address, port }: MeshTarget,
+    timeoutMs: number = SILENCE_MS,
+  ): Promise<string> {
+    const result = await this.mesh.served.probe(from).tcp(address, port, { timeoutMs });
     if (result.kind === "timeout") return `silence at ${result.phase}`;
     return result.kind === "reply" ? (result.echo?.pod ?? "somebody") : result.kind;
   }
@@ -157,15 +185,7 @@ export class PolicyMesh implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     const { mesh } = this;
-    const front = { serviceAccount: "front", labels: LABELS };
-    const batch = { serviceAccount: "batch", labels: LABELS };
-    await mesh.putPods({
-      ...Object.fromEntries(FRONTS.map((pod) => [pod, front])),
-      ...Object.fromEntries(BATCHES.map((pod) => [pod, batch])),
-      [PLAIN]: { labels: { ...LABELS, turn: "yes" } },
-      [TURNED[1]]: { labels: { turn: "yes" } },
-      [SERVER]: { labels: { app: "server" } },
-    });
+    await this.people();
     await mesh.served.serve({ number: IDENTITY_LANE, pods: [SERVER] });
     const l4 = mesh.served.manifests({ number: L4_LANE, pods: [SERVER] });
     await mesh.served.put("l4", inLane("l4", l4));
