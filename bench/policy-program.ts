@@ -131,10 +131,12 @@ async function counts(door: NftKernel): Promise<PolicyCounts> {
 
 /** Both ends of each pod's pair stay here: nobody sends anything. */
 async function makeInterfaces(): Promise<void> {
-  const lines = world.localPods().flatMap((pod, i) => [
-    `link add veth${i} type veth peer name peer${i}`,
-    `link set veth${i} up`,
-    ...addressesOf(pod).map((address) => `route add ${address} dev veth${i}`),
-  ]);
+  const lines = world
+    .localPods()
+    .flatMap((pod, i) => [
+      `link add veth${i} type veth peer name peer${i}`,
+      `link set veth${i} up`,
+      ...addressesOf(pod).map((address) => `route add ${address} dev veth${i}`),
+    ]);
   await runOrThrow(["ip", "-batch", "-"], { input: `${lines.join("\n")}\n` });
 }

@@ -86,7 +86,9 @@ export class PolicyWorld {
       podSelector: { matchLabels: { app: `app-${(app + 1) % APPS}` } },
     };
     const next = { podSelector: { matchLabels: { app: `app-${(app + 2) % APPS}` } } };
-    const office = { ipBlock: { cidr: `172.${16 + (number % 16)}.0.0/16`, except: EXCEPT(number) } };
+    const office = {
+      ipBlock: { cidr: `172.${16 + (number % 16)}.0.0/16`, except: EXCEPT(number) },
+    };
     const world = { ipBlock: { cidr: "0.0.0.0/0", except: ["10.0.0.0/8", "172.16.0.0/12"] } };
     const dns = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "ns-0" } } };
     this.#put(parseNetworkPolicy, {
@@ -124,10 +126,7 @@ export class PolicyWorld {
 }
 
 export function addressesOf(pod: number): readonly [string, string] {
-  return [
-    `10.64.${Math.floor(pod / 250)}.${1 + (pod % 250)}`,
-    `fd64::${(1 + pod).toString(16)}`,
-  ];
+  return [`10.64.${Math.floor(pod / 250)}.${1 + (pod % 250)}`, `fd64::${(1 + pod).toString(16)}`];
 }
 
 function namespaceOf(number: number): string {

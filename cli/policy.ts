@@ -10,6 +10,7 @@ import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { formatDenials } from "./policy/denial-text.ts";
 import { askEdges, readEdges } from "./policy/edge-files.ts";
 import { formatDiff, formatEdges } from "./policy/edge-text.ts";
+import { convertPolicies } from "./policy/policy-convert.ts";
 import { diffPolicies } from "./policy/policy-diff.ts";
 import { FILES_OPTION, parseRemoval, readPolicyFiles } from "./policy/policy-files.ts";
 import { takeSnapshot } from "./snapshot.ts";
@@ -79,15 +80,33 @@ const denialsCommand: CommandModule<object, RecordArguments> = {
   },
 };
 
+const convertCommand: CommandModule<object, { readonly file: string }> = {
+  command: "convert <file>",
+  describe: "Write GEP-3779 AuthorizationPolicies as ServiceAccountPolicies, and the other way",
+  builder: (yargs) =>
+    yargs
+      .positional("file", { type: "string", demandOption: true })
+      .example("innermesh policy convert theirs.yaml", "exit code 1 when something has no words"),
+  handler: ({ file }) => {
+    const { text, unsaid } = convertPolicies(file);
+    process.stdout.write(text);
+    for (const { object, field, message } of unsaid) {
+      process.stderr.write(`${object}: ${field}: ${message}\n`);
+    }
+    if (unsaid.length > 0) process.exitCode = 1;
+  },
+};
+
 export const policyCommand: CommandModule = {
   command: "policy",
-  describe: "Rehearse a change of policies; show recorded edges and denials",
+  describe: "Rehearse a change of policies; show recorded edges and denials; convert policies",
   builder: (yargs) =>
     yargs
       .command(diffCommand)
       .command(edgesCommand)
       .command(denialsCommand)
-      .demandCommand(1, "Say what to do: diff, edges or denials."),
+      .command(convertCommand)
+      .demandCommand(1, "Say what to do: diff, edges, denials or convert."),
   handler: () => {},
 };
 

@@ -37,8 +37,8 @@ export const values: Readonly<Record<string, Value>> = {
   networkPolicy: {
     default: "none",
     help:
-      "enforce: nodes enforce NetworkPolicy, ClusterNetworkPolicy and ServiceAccountPolicy. none: " +
-      "another engine does, or nobody. Each node then watches all pods of the cluster.",
+      "enforce: nodes enforce NetworkPolicy, ClusterNetworkPolicy and ServiceAccountPolicy, for " +
+      "which each watches all pods of the cluster. none: another engine does, or nobody.",
   },
   trustDomain: {
     default: "cluster.local",

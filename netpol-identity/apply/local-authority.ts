@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
+import { BACKDATED_MS } from "../../lib/x509/certificate.ts";
 import { decodeCsr } from "../../lib/x509/csr.ts";
 import { parseSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import { CertificateAuthority } from "../ca/authority.ts";
@@ -47,6 +48,16 @@ export async function openLocalAuthority(
   let material: Material | undefined;
   let trust: Trust = NO_TRUST;
   let authority: CertificateAuthority | undefined;
+  /** How often the clock was set back; what was signed before may be of the future. */
+  let setBacks = 0;
+  let aheadMs = clock.wallMs() - clock.monotonicMs();
+  const lookAtClock = (): void => {
+    const beforeMs = aheadMs;
+    aheadMs = clock.wallMs() - clock.monotonicMs();
+    if (aheadMs >= beforeMs - BACKDATED_MS) return;
+    setBacks += 1;
+    for (const listener of listeners) listener();
+  };
   const reread = async (): Promise<void> => {
     const read = await readDirectory(directory);
     if (isDeepStrictEqual(read, material)) return;
@@ -72,6 +83,7 @@ export async function openLocalAuthority(
     let last = "";
     while (!signal.aborted) {
       await clock.sleep(REREAD_MS, signal);
+      lookAtClock();
       await reread().then(
         () => (last = ""),
         (error: unknown) => {
@@ -85,7 +97,7 @@ export async function openLocalAuthority(
   void follow();
   return {
     trust: () => trust,
-    signer: () => material?.["tls.crt"],
+    signer: () => material && `${setBacks} ${material["tls.crt"]}`,
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

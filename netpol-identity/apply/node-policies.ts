@@ -4,7 +4,7 @@
 import type { Problem } from "../../lib/kube/api/parsed.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { KubeStore } from "../../lib/kube/store.ts";
-import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
+import type { IsEnrolled } from "../evaluate/carriers.ts";
 import { heldPolicies } from "../evaluate/held-policies.ts";
 import type { PolicySet } from "../evaluate/policy-set.ts";
 import { PolicyIndex, type PolicySource } from "../evaluate/policy-index.ts";
@@ -13,9 +13,9 @@ import { gateWorld } from "../plan/gate-world.ts";
 import { LaneGate } from "../plan/lane-gate.ts";
 import type { NetworkGate, NetworkWorld } from "../plan/network-world.ts";
 import { isEmptyPolicyDelta, PolicyLedger } from "../plan/policy-ledger.ts";
-import type { PolicyPlanDelta, PolicyPod } from "../plan/policy-plan.ts";
+import type { PolicyPlanDelta } from "../plan/policy-plan.ts";
+import { PolicyPods } from "../plan/policy-pods.ts";
 import type { TunnelPlan } from "../plan/tunnel-plan.ts";
-import { workloadAddresses } from "../plan/workload-addresses.ts";
 import { policyProblems } from "./policy-problems.ts";
 
 export interface NodePoliciesParts {
@@ -39,7 +39,7 @@ export class NodePolicies {
   readonly gate = new LaneGate();
   readonly #parts: NodePoliciesParts;
   readonly #ledger = new PolicyLedger();
-  readonly #faces = new WeakMap<Pod, PolicyPod>();
+  readonly #pods: PolicyPods;
   #network: NetworkWorld | undefined;
   #known: HeldPolicies = new Map();
   #told: ReadonlySet<string> = new Set();
@@ -50,6 +50,7 @@ export class NodePolicies {
   constructor(parts: NodePoliciesParts) {
     this.#parts = parts;
     this.index = new PolicyIndex({ trustDomain: parts.trustDomain });
+    this.#pods = new PolicyPods(parts);
   }
 
   /** For the kernel; undefined before the first update. */
@@ -75,17 +76,13 @@ export class NodePolicies {
   update(plan: TunnelPlan): boolean {
     const { store } = this.#parts;
     const isSamePlan = plan === this.#plan;
-    if (!isSamePlan) {
-      const { workloads, peers } = plan;
-      this.#plan = plan;
-      this.#isEnrolled = ({ addresses }) =>
-        addresses.some((address) => workloads.has(address) || peers.has(address));
-    }
+    if (!isSamePlan) this.#enrol(plan);
     const isOthers = this.index.update(store, this.#isEnrolled);
+    const touched = this.#pods.update(this.index);
     const isSame = isSamePlan && !isOthers && this.index.revision === this.#revision;
     this.#revision = this.index.revision;
-    if (isSame && this.#network !== undefined) return false;
-    this.#renew(plan);
+    if (isSame && touched.size === 0 && this.#network !== undefined) return false;
+    this.#renew(plan, touched);
     this.#tellProblems();
     return true;
   }
@@ -105,38 +102,38 @@ export class NodePolicies {
     return this.#ledger.whole();
   }
 
-  #isEnrolled = (_: Pod): boolean => false;
+  #isEnrolled: IsEnrolled = () => false;
 
-  #renew(plan: TunnelPlan): void {
+  /** The same function while it says the same: another one has the index ask about all pods. */
+  #enrol(plan: TunnelPlan): void {
+    const { workloads, peers } = plan;
+    const before = this.#plan;
+    this.#plan = plan;
+    if (before && isSameKeys(before.workloads, workloads) && isSameKeys(before.peers, peers))
+      return;
+    this.#isEnrolled = ({ addresses }) =>
+      addresses.some((address) => workloads.has(address) || peers.has(address));
+  }
+
+  #renew(plan: TunnelPlan, touched: Iterable<string>): void {
     const { store, nodeName } = this.#parts;
-    const { owned } = workloadAddresses([...store.pods.values()]);
-    const sets = new Map<string, PolicySet>();
-    const pods = new Map<string, PolicyPod>();
-    for (const [address, pod] of owned) {
-      const found = this.#setsOf(pod);
-      for (const set of [found.ingress, found.egress]) if (set) sets.set(set.id, set);
-      pods.set(address, this.#faceOf(pod, found));
-    }
-    const { groups } = this.index;
+    const { index } = this;
+    const { owners, local, sets, faces: pods } = this.#pods;
     this.#known = heldPolicies(store);
-    this.#ledger.replace({ sets: sets.values(), groups, pods });
-    this.#network = this.#networkOf(plan, owned);
+    this.#ledger.replace({ sets, groups: index.groups, pods, touched });
+    this.#network = this.#networkOf(plan);
     const node = store.nodes.get(nodeName);
     const nodeAddresses = node?.addresses.map(({ address }) => address) ?? [];
-    const touched = this.gate.update(
-      gateWorld({ nodeName, pods: store.pods.values(), index: this.index, plan, nodeAddresses }),
-    );
-    if (touched !== undefined) store.touch(touched);
+    const services = this.gate.update(gateWorld({ owners, local, index, plan, nodeAddresses }));
+    if (services !== undefined) store.touch(services);
   }
 
   #tellProblems(): void {
-    const { store, nodeName, onProblem } = this.#parts;
+    const { store, onProblem } = this.#parts;
     const problems = policyProblems(store);
-    const local = problems.length === 0 ? [] : [...store.pods.values()];
+    const local = problems.length === 0 ? [] : [...this.#pods.local];
     const names = new Set(
-      local
-        .filter((pod) => pod.nodeName === nodeName)
-        .flatMap((pod) => DIRECTIONS.flatMap((way) => this.index.policiesOf(pod, way))),
+      local.flatMap((pod) => DIRECTIONS.flatMap((way) => this.index.policiesOf(pod, way))),
     );
     const ours = problems.filter(({ object }) => names.has(object));
     const before = this.#told;
@@ -144,11 +141,9 @@ export class NodePolicies {
     for (const one of ours) if (!before.has(JSON.stringify(one))) onProblem(one);
   }
 
-  #networkOf(plan: TunnelPlan, owned: ReadonlyMap<string, Pod>): NetworkWorld {
+  #networkOf(plan: TunnelPlan): NetworkWorld {
     const { store, nodeName } = this.#parts;
-    const local = [...store.pods.values()].filter(
-      (pod) => pod.nodeName === nodeName && !pod.hostNetwork && !pod.isOver,
-    );
+    const local = [...this.#pods.local];
     return {
       pods: local
         .filter(({ addresses }) => addresses.length > 0)
@@ -157,7 +152,7 @@ export class NodePolicies {
           const { addresses } = pod;
           return { addresses, ...(ingress && { ingress }), ...(egress && { egress }) };
         }),
-      gates: this.#gatesOf(plan, owned),
+      gates: this.#gatesOf(plan),
       groups: this.index.groups,
       carriers: (group) => this.index.carriers(group),
       hold: local.some((pod) => {
@@ -170,7 +165,8 @@ export class NodePolicies {
   }
 
   /** The same list as before while nothing differs. */
-  #gatesOf({ workloads, peers }: TunnelPlan, owned: ReadonlyMap<string, Pod>) {
+  #gatesOf({ workloads, peers }: TunnelPlan): readonly NetworkGate[] {
+    const { owned } = this.#pods.owners;
     const gates: NetworkGate[] = [];
     for (const address of [...workloads.keys(), ...peers.keys()]) {
       const pod = owned.get(address);
@@ -191,27 +187,12 @@ export class NodePolicies {
     const { index } = this;
     return { ingress: index.setOf(pod, "ingress"), egress: index.setOf(pod, "egress") };
   }
-
-  /** The same object while it says the same. */
-  #faceOf(pod: Pod, { ingress, egress }: PodSets): PolicyPod {
-    const known = this.#faces.get(pod);
-    if (known?.ingress === ingress?.id && known?.egress === egress?.id && known) return known;
-    const face: PolicyPod = {
-      uid: pod.uid,
-      identity: this.#identityOf(pod),
-      ...(ingress && { ingress: ingress.id }),
-      ...(egress && { egress: egress.id }),
-      ...(pod.nodeName === this.#parts.nodeName && { isLocal: true }),
-    };
-    this.#faces.set(pod, face);
-    return face;
-  }
-
-  #identityOf({ namespace, serviceAccount }: Pod): string {
-    return formatSpiffeId({ trustDomain: this.#parts.trustDomain, namespace, serviceAccount });
-  }
 }
 
 function notEmpty(delta: PolicyPlanDelta): PolicyPlanDelta | undefined {
   return isEmptyPolicyDelta(delta) ? undefined : delta;
+}
+
+function isSameKeys(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
+  return a.size === b.size && a.keys().every((key) => b.has(key));
 }

@@ -68,6 +68,8 @@ export class PolicyIndex {
   #namespaceLabels: ReadonlyMap<string, { readonly labels: Labels }> = new Map();
   #accounts: ReadonlyMap<string, readonly ServiceAccount[]> = new Map();
   #era: Era | undefined;
+  #eras = 0;
+  #changes: readonly PodChange[] = [];
   #revision = 0;
 
   constructor({ trustDomain }: PolicyIndexSettings) {
@@ -108,6 +110,16 @@ export class PolicyIndex {
     return this.#revision;
   }
 
+  /** Rises when pods that are the same objects as before may have other sets. */
+  get eras(): number {
+    return this.#eras;
+  }
+
+  /** Pods that the last update found to be others than the one before; they may have other sets. */
+  get changes(): readonly PodChange[] {
+    return this.#changes;
+  }
+
   /** Names whose addresses its groups want. */
   get domains(): ReadonlySet<string> {
     return new Set(this.#domainGroups.queries());
@@ -123,6 +135,7 @@ export class PolicyIndex {
     this.#source = source;
     const labelled = stale.has("Namespace") ? this.#relabel(source.namespaces) : [];
     const changes = stale.has("Pod") ? this.#ledger.update(source.pods) : [];
+    this.#changes = changes;
     this.#podGroups.apply(changes);
     let isChanged = changes.some(isOfConsequence);
     if (stale.has("ServiceAccount")) {
@@ -133,6 +146,7 @@ export class PolicyIndex {
     const { isChanged: arePodsOthers, arePortsOthers } = this.#podGroups.refresh();
     if (isNew || arePortsOthers || labelled.length > 0) {
       this.#era = undefined;
+      this.#eras++;
       isChanged = true;
     }
     if (arePodsOthers) isChanged = true;

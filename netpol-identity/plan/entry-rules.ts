@@ -1,4 +1,4 @@
-// What brings connections to the workers' doors: tunnels to enrolled pods of this node, direct calls
+// What brings connections to the workers' doors: tunnels to enrolled pods here, and direct calls
 // of such pods to enrolled pods anywhere, and of the node's own processes to those of other nodes.
 // Workers that are dead close the way to strict pods and leave that to permissive ones open.
 

@@ -4,6 +4,7 @@ import type { PolicySet } from "../evaluate/policy-set.ts";
 import { gateWorld } from "./gate-world.ts";
 import { samplePod } from "./sample-cluster.ts";
 import { NOBODY } from "./tunnel-plan.ts";
+import { workloadAddresses } from "./workload-addresses.ts";
 
 const IDENTITY = "spiffe://cluster.local/ns/shop/sa/web";
 const GROUPS = { addresses: () => undefined, identities: () => undefined };
@@ -14,9 +15,10 @@ function setOf(direction: "ingress" | "egress"): PolicySet {
 }
 
 function world(...samples: readonly Parameters<typeof samplePod>[0][]) {
+  const all = samples.map(samplePod);
   return gateWorld({
-    nodeName: "node-1",
-    pods: samples.map(samplePod),
+    owners: workloadAddresses(all),
+    local: all.filter(({ nodeName }) => nodeName === "node-1"),
     index: {
       setOf: ({ name }, direction) => (name === "free" ? undefined : setOf(direction)),
       groups: GROUPS,

@@ -6,12 +6,13 @@ import type { PolicyIndex } from "../evaluate/policy-index.ts";
 import type { Direction } from "../model/policy.ts";
 import type { GateSide, GateWorld } from "./lane-gate.ts";
 import { NOBODY, type TunnelPlan } from "./tunnel-plan.ts";
-import { workloadAddresses } from "./workload-addresses.ts";
+import { claimantsOf, type WorkloadAddresses } from "./workload-addresses.ts";
 
 export interface GateSources {
-  readonly nodeName: string;
   /** Of the whole cluster. */
-  readonly pods: Iterable<Pod>;
+  readonly owners: WorkloadAddresses;
+  /** Pods of this node. */
+  readonly local: Iterable<Pod>;
   readonly index: Pick<PolicyIndex, "setOf" | "groups">;
   readonly plan: Pick<TunnelPlan, "workloads" | "peers">;
   /** Of this node; the first of each family counts. */
@@ -20,27 +21,20 @@ export interface GateSources {
 
 /** To be made anew whenever one of the sources is another. */
 export function gateWorld(sources: GateSources): GateWorld {
-  const { nodeName, pods, index, plan, nodeAddresses } = sources;
-  const { owned, contested } = workloadAddresses(pods);
+  const { owners, local, index, plan, nodeAddresses } = sources;
   const identityAt = (address: Address): string | null => {
     const { identity = NOBODY } = plan.workloads.get(address) ?? plan.peers.get(address) ?? {};
     return identity === NOBODY ? null : identity;
   };
   // Where several pods claim an address, what restricts one of them restricts it.
-  const sideOf = (address: Address, claimants: readonly Pod[], direction: Direction): GateSide => {
-    const sets = claimants.map((pod) => index.setOf(pod, direction));
+  const sideOf = (address: Address, direction: Direction): GateSide => {
+    const sets = claimantsOf(owners, address).map((pod) => index.setOf(pod, direction));
     return { set: sets.find((set) => set !== undefined), identity: identityAt(address) };
   };
-  const claimantsOf = (address: Address): readonly Pod[] => {
-    const owner = owned.get(address);
-    return owner === undefined ? (contested.get(address) ?? []) : [owner];
-  };
-  const own = [...owned.keys(), ...contested.keys()].filter((address) =>
-    claimantsOf(address).some((pod) => pod.nodeName === nodeName),
-  );
+  const own = Iterator.from(local).flatMap(({ addresses }) => addresses);
   return {
-    pods: new Map(own.map((address) => [address, sideOf(address, claimantsOf(address), "egress")])),
-    server: (address) => sideOf(address, claimantsOf(address), "ingress"),
+    pods: new Map(own.map((address) => [address, sideOf(address, "egress")])),
+    server: (address) => sideOf(address, "ingress"),
     nodeAddress: (family) => nodeAddresses.find((address) => familyOf(address) === family),
     groups: index.groups,
   };

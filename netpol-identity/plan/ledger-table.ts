@@ -4,13 +4,13 @@
 export type Told<V> = readonly (readonly [string, V | null])[];
 
 export class LedgerTable<V> {
-  wanted: ReadonlyMap<string, V> = new Map();
+  #wanted: ReadonlyMap<string, V> = new Map();
   readonly #told = new Map<string, V>();
   readonly #isSame: (a: V, b: V) => boolean;
   readonly #isSameOwner: (a: V, b: V) => boolean;
-  /** What was looked at last, so that maps that did not change cost nothing. */
-  #fresh: ReadonlyMap<string, V> | undefined;
-  #gone: ReadonlyMap<string, V> | undefined;
+  /** Keys to look at, so that what did not change costs nothing; undefined: all. */
+  #fresh: Set<string> | undefined = new Set();
+  #gone: Set<string> | undefined = new Set();
 
   /** @param isSameOwner where it is not, the old value is told as gone before the new one */
   constructor(isSame: (a: V, b: V) => boolean, isSameOwner: (a: V, b: V) => boolean = () => true) {
@@ -18,13 +18,34 @@ export class LedgerTable<V> {
     this.#isSameOwner = isSameOwner;
   }
 
+  get wanted(): ReadonlyMap<string, V> {
+    return this.#wanted;
+  }
+
+  /** The same map says nothing new, but for keys that `touch` names. */
+  set wanted(wanted: ReadonlyMap<string, V>) {
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    this.#fresh = undefined;
+    this.#gone = undefined;
+  }
+
+  /** What is wanted was changed in place, at these keys. */
+  touch(keys: Iterable<string>): void {
+    for (const key of keys) {
+      this.#fresh?.add(key);
+      this.#gone?.add(key);
+    }
+  }
+
   takeFresh(): Told<V> {
-    if (this.wanted === this.#fresh) return [];
-    this.#fresh = this.wanted;
+    const keys = this.#fresh ?? this.#wanted.keys();
+    this.#fresh = new Set();
     const delta: (readonly [string, V | null])[] = [];
-    for (const [key, value] of this.wanted) {
+    for (const key of keys) {
+      const value = this.#wanted.get(key);
       const told = this.#told.get(key);
-      if (told === value) continue;
+      if (value === undefined || told === value) continue;
       this.#told.set(key, value);
       const isOthers = told !== undefined && !this.#isSameOwner(told, value);
       if (isOthers) delta.push([key, null]);
@@ -34,9 +55,9 @@ export class LedgerTable<V> {
   }
 
   takeGone(): Told<V> {
-    if (this.wanted === this.#gone) return [];
-    this.#gone = this.wanted;
-    const gone = [...this.#told.keys()].filter((key) => !this.wanted.has(key));
+    const keys = this.#gone ?? this.#told.keys();
+    this.#gone = new Set();
+    const gone = [...keys].filter((key) => this.#told.has(key) && !this.#wanted.has(key));
     for (const key of gone) this.#told.delete(key);
     return gone.map((key) => [key, null]);
   }

@@ -3,7 +3,13 @@
 
 import type { GroupId, Groups, PolicySet } from "../evaluate/policy-set.ts";
 import { LedgerTable } from "./ledger-table.ts";
-import { type GroupChange, groupsOf, type PolicyPlanDelta, type PolicyPod } from "./policy-plan.ts";
+import {
+  type GroupChange,
+  type GroupIds,
+  groupsOf,
+  type PolicyPlanDelta,
+  type PolicyPod,
+} from "./policy-plan.ts";
 
 /** Everything that workers know of policies. */
 export interface PolicyView {
@@ -11,8 +17,9 @@ export interface PolicyView {
   readonly sets: Iterable<PolicySet>;
   /** A group whose members changed is another object than before. */
   readonly groups: Groups;
-  /** By address. */
+  /** By address; the same map as before where only those of `touched` may differ. */
   readonly pods: ReadonlyMap<string, PolicyPod>;
+  readonly touched?: Iterable<string>;
 }
 
 export class PolicyLedger {
@@ -20,14 +27,15 @@ export class PolicyLedger {
   readonly #addresses = new GroupLedger();
   readonly #identities = new GroupLedger();
   readonly #pods = new LedgerTable<PolicyPod>(isSamePod);
+  readonly #asked = new WeakMap<PolicySet, GroupIds>();
 
-  replace({ sets, groups, pods }: PolicyView): void {
+  replace({ sets, groups, pods, touched = [] }: PolicyView): void {
     const byId = new Map<string, PolicySet>();
     const addresses = new Map<GroupId, ReadonlySet<string>>();
     const identities = new Map<GroupId, ReadonlySet<string>>();
     for (const set of sets) {
       byId.set(set.id, set);
-      const ids = groupsOf(set);
+      const ids = this.#groupsOf(set);
       for (const id of ids.addresses) keep(addresses, id, groups.addresses(id));
       for (const id of ids.identities) keep(identities, id, groups.identities(id));
     }
@@ -35,6 +43,7 @@ export class PolicyLedger {
     this.#addresses.wanted = addresses;
     this.#identities.wanted = identities;
     this.#pods.wanted = pods;
+    this.#pods.touch(touched);
   }
 
   /** What is new or differs since the last call. */
@@ -65,6 +74,14 @@ export class PolicyLedger {
       identities: this.#identities.whole(),
       pods: [...this.#pods.wanted],
     };
+  }
+
+  #groupsOf(set: PolicySet): GroupIds {
+    const known = this.#asked.get(set);
+    if (known !== undefined) return known;
+    const found = groupsOf(set);
+    this.#asked.set(set, found);
+    return found;
   }
 }
 

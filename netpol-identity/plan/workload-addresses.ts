@@ -1,6 +1,7 @@
 // Whose an address is, among all pods of the cluster. Pure.
 
 import type { Pod } from "../../lib/kube/api/pod.ts";
+import type { PodChange } from "../evaluate/pod-ledger.ts";
 
 export interface WorkloadAddresses {
   /** One live pod says that the address is its own. */
@@ -29,4 +30,45 @@ export function workloadAddresses(pods: Iterable<Pod>): WorkloadAddresses {
     }
   }
   return { owned, contested };
+}
+
+/** The same, kept up change by change. */
+export class AddressOwners implements WorkloadAddresses {
+  readonly owned = new Map<string, Pod>();
+  readonly contested = new Map<string, readonly Pod[]>();
+
+  /** Takes over that a pod came, went, or is another object. */
+  change({ before, after }: PodChange): void {
+    for (const address of before?.addresses ?? []) {
+      this.#set(
+        address,
+        this.claimantsOf(address).filter((pod) => pod !== before),
+      );
+    }
+    if (after === undefined) return;
+    for (const address of after.addresses) {
+      this.#set(address, [...this.claimantsOf(address), after]);
+    }
+  }
+
+  claimantsOf(address: string): readonly Pod[] {
+    return claimantsOf(this, address);
+  }
+
+  #set(address: string, claimants: readonly Pod[]): void {
+    const [owner, ...others] = claimants;
+    if (owner !== undefined && others.length === 0) this.owned.set(address, owner);
+    else this.owned.delete(address);
+    if (others.length > 0) this.contested.set(address, claimants);
+    else this.contested.delete(address);
+  }
+}
+
+/** All pods that say that the address is theirs. */
+export function claimantsOf(
+  { owned, contested }: WorkloadAddresses,
+  address: string,
+): readonly Pod[] {
+  const owner = owned.get(address);
+  return owner === undefined ? (contested.get(address) ?? []) : [owner];
 }

@@ -1,4 +1,4 @@
-// Tells of a connection of the L4 lane that policies refused or ended; of others counts tell enough.
+// Tells of an L4 connection that policies refused or ended; of others counts tell enough.
 
 import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Client } from "./client.ts";

@@ -50,7 +50,7 @@ export interface LaneAgentCalls {
     };
     readonly reply: null;
   };
-  /** Who may connect from now on to the entry point with that key of `vips`, beside those before. */
+  /** Who else may connect from now on to the entry point with that key of `vips`. */
   readonly gate: {
     readonly request: {
       readonly family: Family;

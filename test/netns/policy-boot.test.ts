@@ -128,6 +128,20 @@ suite("a node that boots", () => {
     await sending;
     assert.equal(await heard(), 0);
   });
+
+  test("the agent tells what it enforces: series of what was denied, and a report", async () => {
+    const { body } = (await agent?.get(10_249, "/metrics")) ?? assert.fail("no agent");
+    const valueOf = (series: string): number => {
+      const line = body.split("\n").find((one) => one.startsWith(`innermesh_policy_${series} `));
+      return Number(line?.split(" ").at(-1) ?? assert.fail(series));
+    };
+    assert.ok(valueOf('denied_packets_total{reason="in"}') > 0);
+    assert.equal(valueOf('objects{kind="NetworkPolicy"}'), 1);
+    assert.equal(valueOf('pods{direction="ingress"}'), 1);
+    assert.ok(valueOf("apply_duration_seconds_count") > 0);
+    const report = await agent?.get(10_256, "/policyz");
+    assert.deepEqual(JSON.parse(report?.body ?? ""), { policies: {}, problems: [] });
+  });
 });
 
 function objectOf({ name, node, addresses }: PlaygroundPod): Manifest {
