@@ -28,7 +28,7 @@ const store = makeStore([]);
 const world = new PolicyWorld(store, { pods, policies });
 await makeInterfaces();
 const before = memoryMiB();
-const cold = [];
+const cold: Times[] = [];
 for (let round = 1; round < ROUNDS; round++) {
   const started = await startNode();
   cold.push(started.times);
@@ -45,8 +45,8 @@ const result: PolicyTimes = {
   counts: await counts(kernel),
   label: await changes(POD_CHANGES, relabel),
   move: await changes(OTHER_CHANGES, move),
-  policy: await changes(OTHER_CHANGES, (i) => world.putPolicy(policies + i)),
-  unpolicy: await changes(OTHER_CHANGES, (i) => world.removePolicy(policies + i)),
+  policy: await changes(OTHER_CHANGES, (i) => world.putPolicy(policies + i, far(i))),
+  unpolicy: await changes(OTHER_CHANGES, (i) => world.removePolicy(policies + i, far(i))),
   namespace: await changes(OTHER_CHANGES, (i) => world.putNamespace(i, `team-${(i + 1) % 5}`)),
 };
 assert.deepEqual(await node.apply.audit(), []);
@@ -66,7 +66,6 @@ async function startNode(): Promise<{ readonly node: PolicyNode; readonly times:
 }
 
 async function changes(count: number, change: (number: number) => void): Promise<ChangeTimes> {
-  process.stderr.write(`${change.name} ${JSON.stringify(cold)}\n`);
   const all: Times[] = [];
   for (let i = 0; i < count; i++) all.push(await timed(() => node.enforce(() => change(i))));
   const ms = all.map((one) => one.ms);
@@ -82,6 +81,11 @@ async function changes(count: number, change: (number: number) => void): Promise
 function relabel(i: number): void {
   const pod = (i * SPREAD) % pods;
   world.putPod(pod, { role: world.isFront(pod) ? "back" : "front" });
+}
+
+/** Pods of this node that stay what they were. */
+function far(i: number): number {
+  return world.localPods().at(-1 - i) ?? assert.fail(`only ${i} pods`);
 }
 
 /** Another app's policies are about it from now on, and it is in that one's groups. */

@@ -2,6 +2,7 @@
 // policies that are about apps and name others by labels, namespaces and blocks. The same every time.
 
 import assert from "node:assert/strict";
+import { type Labels, makeIntern, makeJsonIntern } from "../lib/kube/api/intern.ts";
 import { parseNamespace } from "../lib/kube/api/namespace.ts";
 import { parseNetworkPolicy } from "../lib/kube/api/network-policy.ts";
 import type { Parsed } from "../lib/kube/api/parsed.ts";
@@ -23,6 +24,12 @@ const STRIDE = 7919;
 export class PolicyWorld {
   readonly #store: KubeStore;
   readonly #pods: number;
+  /** As an agent's watch has them. */
+  readonly #interns = {
+    text: makeIntern(),
+    labels: makeJsonIntern<Labels>(),
+    ports: makeJsonIntern<Pod["ports"]>(),
+  };
   #version = 0;
 
   constructor(store: KubeStore, size: { readonly pods: number; readonly policies: number }) {
@@ -43,7 +50,7 @@ export class PolicyWorld {
       { name: "http", containerPort: 8080 },
       { name: "metrics", containerPort: 9090 },
     ];
-    return this.#put(parsePod, {
+    return this.#put((value) => parsePod(value, this.#interns), {
       metadata: { ...this.#metadata(name), namespace: namespaceOf(number), labels },
       spec: {
         nodeName: this.isLocal(number) ? NODE : `node-${2 + (number % 90)}`,
@@ -77,9 +84,9 @@ export class PolicyWorld {
     this.#put(parseNamespace, { metadata: { ...this.#metadata(name), labels } });
   }
 
-  /** About one app of one namespace; those from 500 on are about apps that have one already. */
-  putPolicy(number: number): void {
-    const app = this.appOf(number);
+  /** About the app of that pod in its namespace; the first 500 are about one each. */
+  putPolicy(number: number, pod = number): void {
+    const app = this.appOf(pod);
     const near = { podSelector: { matchLabels: { role: "front" } } };
     const far = {
       namespaceSelector: { matchLabels: { team: `team-${number % TEAMS}` } },
@@ -87,12 +94,12 @@ export class PolicyWorld {
     };
     const next = { podSelector: { matchLabels: { app: `app-${(app + 2) % APPS}` } } };
     const office = {
-      ipBlock: { cidr: `172.${16 + (number % 16)}.0.0/16`, except: EXCEPT(number) },
+      ipBlock: { cidr: `172.${16 + (number % 16)}.0.0/16`, except: exceptions(number) },
     };
     const world = { ipBlock: { cidr: "0.0.0.0/0", except: ["10.0.0.0/8", "172.16.0.0/12"] } };
     const dns = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "ns-0" } } };
     this.#put(parseNetworkPolicy, {
-      metadata: { ...this.#metadata(`policy-${number}`), namespace: namespaceOf(number) },
+      metadata: { ...this.#metadata(`policy-${number}`), namespace: namespaceOf(pod) },
       spec: {
         podSelector: { matchLabels: { app: `app-${app}` } },
         policyTypes: ["Ingress", "Egress"],
@@ -109,8 +116,8 @@ export class PolicyWorld {
     });
   }
 
-  removePolicy(number: number): void {
-    this.#store.remove("NetworkPolicy", `${namespaceOf(number)}/policy-${number}`);
+  removePolicy(number: number, pod = number): void {
+    this.#store.remove("NetworkPolicy", `${namespaceOf(pod)}/policy-${number}`);
   }
 
   #metadata(name: string): { readonly [key: string]: string } {
@@ -133,6 +140,6 @@ function namespaceOf(number: number): string {
   return `ns-${number % NAMESPACES}`;
 }
 
-function EXCEPT(number: number): readonly string[] {
+function exceptions(number: number): readonly string[] {
   return [`172.${16 + (number % 16)}.${number % 256}.0/24`];
 }

@@ -58,15 +58,16 @@ export function nodeObjects({ nodes }: Playground): readonly DemoObject[] {
 
 /**
  * What a proxy knows its clients by, and what they can prove to be.
- * @param accounts ServiceAccounts by pod
+ * @param accounts ServiceAccounts by pod. @param labels by pod
  */
 export function podObjects(
   pods: readonly PlaygroundPod[],
   accounts: Readonly<Record<string, string>>,
+  labels: Readonly<Record<string, DemoObject>> = {},
 ): readonly DemoObject[] {
   return pods.map(({ name, node, addresses }) =>
     podObject(addresses, {
-      metadata: { namespace: "default", name, uid: name },
+      metadata: { namespace: "default", name, uid: name, labels: labels[name] },
       spec: { nodeName: node, serviceAccountName: accounts[name] },
     }),
   );

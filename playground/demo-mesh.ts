@@ -59,7 +59,7 @@ export async function namePods(stage: Stage): Promise<void> {
 }
 
 /**
- * Starts agents with identities on both nodes, which take over from those that run.
+ * Starts agents with identities and policies on both nodes, which take over from those that run.
  * @returns how those come to their end
  */
 export async function replaceAgents(stage: Stage): Promise<{ readonly ended: Promise<unknown> }> {
@@ -68,7 +68,8 @@ export async function replaceAgents(stage: Stage): Promise<{ readonly ended: Pro
   const ends: Promise<void>[] = [];
   await Promise.all(
     nodes.map(async (old, index) => {
-      const flags = ["--identity=off", authority, "--access-log-share=1"];
+      const policies = "--network-policy=enforce";
+      const flags = ["--identity=off", authority, policies, "--access-log-share=1"];
       const next = launch(stage, playground.node(index + 1), flags);
       nodes[index] = next;
       await old.logged("a newer agent takes this node over");

@@ -83,6 +83,19 @@ export function askAgent(
   return onNode(playground, [LAUNCHER, ...argv, socket]);
 }
 
+/** Runs a verb of `innermesh` on node-1 that knows policies, from objects and its agent. */
+export function askPolicies(
+  { playground, directory }: Place,
+  verb: "can" | "why",
+  ...words: readonly string[]
+): Promise<CommandResult> {
+  const socket = `--socket=${socketOf(directory, playground.node(1))}`;
+  const flags = ["--hostname-override=node-1", `--cluster-cidr=${CIDRS}`, "--identity=off"];
+  const source = `--source=dir:${objectsOf(directory)}`;
+  const asked = verb === "why" ? [...words, socket] : words;
+  return onNode(playground, [LAUNCHER, verb, ...asked, source, ...flags]);
+}
+
 /** Runs a program on node-1. */
 export function onNode(playground: Playground, argv: readonly string[]): Promise<CommandResult> {
   return playground.exec(playground.node(1).netns, argv);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createPlayground, sweepPlaygrounds } from "./cluster.ts";
 import { IDENTITY_STEPS } from "./demo-identity.ts";
 import { KERNEL_STEPS, WEB } from "./demo-kernel.ts";
+import { POLICY_STEPS } from "./demo-policy.ts";
 import { PROXY_STEPS } from "./demo-proxy.ts";
 import { ROUTE_STEPS } from "./demo-routes.ts";
 import { LAUNCHER, launch, objectsOf, podsOf, type Stage, writeServices } from "./demo-stage.ts";
@@ -25,6 +26,7 @@ const PARTS = [
   { title: "Services that ask for more get a proxy on each node", steps: PROXY_STEPS },
   { title: "Routes: HTTPRoute and GRPCRoute with a Service as parent", steps: ROUTE_STEPS },
   { title: "Identities: every ServiceAccount proves itself on the wire", steps: IDENTITY_STEPS },
+  { title: "Policies: who may call whom, proved by the certificate", steps: POLICY_STEPS },
   { title: "The way back", steps: [leave] },
 ];
 

@@ -1,6 +1,7 @@
 // Joins what keeps a node's policies: what holds for whom, what is told of it, and what follows
 // when the kernel holds something new.
 
+import { systemClock } from "../lib/clock/system-clock.ts";
 import type { Problem } from "../lib/kube/api/parsed.ts";
 import { BootGuard } from "../netpol-identity/apply/boot-guard.ts";
 import type { NodeIdentity, NodeIdentityParts } from "../netpol-identity/apply/node-identity.ts";
@@ -52,11 +53,11 @@ export function makeNodePolicies(
   const { onTelemetry, onEnforced, enforcement } = openPolicyReport(all);
   const flows = endDeniedFlows(all, signal);
   const domains = resolvePolicyDomains(policies, () => identity().look());
-  const boot = new BootGuard(door, log);
+  const boot = new BootGuard({ kernel: door, clock: systemClock, log });
   const onApplied = (): void => {
     flows.request();
     domains.look();
-    if (policies.network !== undefined) void boot.lift();
+    if (policies.network !== undefined) void boot.lift(signal);
   };
   return {
     parts: { policies, onApplied, onEnforced },

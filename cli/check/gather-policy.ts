@@ -49,7 +49,12 @@ export async function gatherPolicy(
     ...common,
     count: snapshot.kind === "unknown" ? snapshot : known(policyCount(snapshot.value.store)),
     missingTables:
-      door.kind === "unknown" ? door : await factOf(() => missingTables(door.value, families)),
+      door.kind === "unknown"
+        ? door
+        : await factOf(async () => {
+            const missing = await missingTables(door.value, families);
+            return missing.filter((place) => families.some((family) => family === place));
+          }),
     lacking: await factOf(() => lacking(settings, cluster)),
   };
 }

@@ -21,9 +21,16 @@ export type Question =
   | { readonly kind: "table"; readonly family: Place; readonly table: string }
   /** Dumps; the kernel cannot select chains by table. */
   | {
-      readonly kind: "sets" | "rules" | "counters";
+      readonly kind: "sets" | "counters";
       readonly family: Place;
       readonly table: string;
+    }
+  | {
+      readonly kind: "rules";
+      readonly family: Place;
+      readonly table: string;
+      /** @default all of them */
+      readonly chain?: string;
     }
   | { readonly kind: "chains"; readonly family: Place }
   | {
@@ -54,6 +61,7 @@ export function encodeQuestion(question: Question, sequence: number): Uint8Array
       break;
     case "rules":
       writer.string(RULE.table, question.table);
+      if (question.chain !== undefined) writer.string(RULE.chain, question.chain);
       break;
     case "counters":
       writer.string(OBJECT.table, question.table);

@@ -63,9 +63,10 @@ export function makeFakeKernel(): FakeKernel {
       const table = tables.get(`${family} ${name}`);
       return table === undefined ? undefined : digestTable(contentsOf(table));
     },
-    async readRules(family, name) {
+    async readRules(family, name, only) {
       const table = tables.get(`${family} ${name}`);
-      return table === undefined ? new Map() : contentsOf(table).chains;
+      const chains = table === undefined ? new Map() : contentsOf(table).chains;
+      return only === undefined ? chains : new Map(only.map((one) => [one, chains.get(one) ?? []]));
     },
     async readCounters(place, name) {
       const table = tables.get(`${place} ${name}`);

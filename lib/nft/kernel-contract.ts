@@ -113,6 +113,9 @@ function wholeTableClaims(table: ContractTable): void {
     const counts = new Map([...contents.chains].map(([chain, rules]) => [chain, rules.length]));
     assert.deepEqual(counts, expectedCounts(whole));
     assert.deepEqual(await table.kernel.readRules(family, TABLE), contents.chains);
+    const [chain = "", rules] = [...contents.chains].find(([, list]) => list.length > 1) ?? [];
+    const some = await table.kernel.readRules(family, TABLE, [chain, "im-nowhere"]);
+    assert.deepEqual(Object.fromEntries(some), { [chain]: rules, "im-nowhere": [] });
     await table.commit({ kind: "delete-table" });
     assert.equal(await table.kernel.read(family, TABLE), undefined);
   });

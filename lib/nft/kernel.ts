@@ -73,11 +73,16 @@ class NetlinkKernel implements NftKernel {
     return (await this.#aside((thread) => ask(thread, action, request))).digest;
   }
 
-  async readRules(family: Place, table: string): Promise<TableContents["chains"]> {
+  async readRules(
+    family: Place,
+    table: string,
+    only?: readonly string[],
+  ): Promise<TableContents["chains"]> {
     const reply = await ask(this.#thread, `list rules of ${family} ${table}`, {
       kind: "rules",
       family,
       table,
+      ...(only && { only }),
     });
     return reply.chains;
   }

@@ -49,7 +49,7 @@ export async function openCommandKernel(
     },
     read: (family, table) => reader.read(family, table),
     digest: (family, table) => reader.digest(family, table),
-    readRules: (family, table) => reader.readRules(family, table),
+    readRules: (...asked) => reader.readRules(...asked),
     readCounters: (place, table) => reader.readCounters(place, table),
     generation: () => reader.generation(),
     close: async () => {

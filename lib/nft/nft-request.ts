@@ -11,7 +11,13 @@ export type Request =
   | { readonly kind: "sets"; readonly family: Place; readonly table: string }
   | { readonly kind: "read"; readonly family: Place; readonly table: string }
   | { readonly kind: "digest"; readonly family: Place; readonly table: string }
-  | { readonly kind: "rules"; readonly family: Place; readonly table: string }
+  | {
+      readonly kind: "rules";
+      readonly family: Place;
+      readonly table: string;
+      /** @default all of them */
+      readonly only?: readonly string[];
+    }
   | { readonly kind: "counters"; readonly family: Place; readonly table: string }
   | { readonly kind: "generation" };
 
@@ -73,7 +79,7 @@ function run(session: NftSession, request: Request, monotonicMs: () => number): 
       return { kind: "digest", digest: contents && digestTable(contents) };
     }
     case "rules":
-      return { kind: "rules", chains: session.readRules(request.family, request.table) };
+      return { kind: "rules", chains: readRules(session, request) };
     case "counters":
       return { kind: "counters", counters: session.readCounters(request.family, request.table) };
     case "generation":
@@ -81,4 +87,13 @@ function run(session: NftSession, request: Request, monotonicMs: () => number): 
     default:
       return request satisfies never;
   }
+}
+
+function readRules(
+  session: NftSession,
+  { family, table, only }: Extract<Request, { kind: "rules" }>,
+): TableContents["chains"] {
+  return only === undefined
+    ? session.readRules(family, table)
+    : session.readRulesOf(family, table, only);
 }

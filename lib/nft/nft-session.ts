@@ -105,6 +105,15 @@ export class NftSession {
     return chains;
   }
 
+  /** As `readRules`, of these chains alone: what a policy or dormancy adds is not looked at. */
+  readRulesOf(family: Place, table: string, chains: readonly string[]): Map<string, string[]> {
+    const rulesOf = (chain: string): string[] =>
+      this.#dump({ kind: "rules", family, table, chain }).map(
+        (payload) => decodeRule(payload).fingerprint,
+      );
+    return new Map(chains.map((chain) => [chain, rulesOf(chain)]));
+  }
+
   /** Packets that the counters of a table have seen. @throws SystemError */
   readCounters(family: Place, table: string): Map<string, number> {
     const counters = new Map<string, number>();

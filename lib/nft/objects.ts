@@ -254,8 +254,15 @@ export interface NftKernel {
   read(place: Place, table: string): Promise<TableContents | undefined>;
   /** Reads one table and returns only its digest; undefined when it does not exist. */
   digest(place: Place, table: string): Promise<TableDigest | undefined>;
-  /** Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist. */
-  readRules(place: Place, table: string): Promise<ReadonlyMap<string, readonly string[]>>;
+  /**
+   * Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist.
+   * @param only these chains, whether or not they are there; policies and dormancy are not looked at
+   */
+  readRules(
+    place: Place,
+    table: string,
+    only?: readonly string[],
+  ): Promise<ReadonlyMap<string, readonly string[]>>;
   /** Packets that each counter of a table has seen; empty when there is no such table. */
   readCounters(place: Place, table: string): Promise<ReadonlyMap<string, number>>;
   /** The ruleset generation: grows by one with each commit by anybody in this namespace. */

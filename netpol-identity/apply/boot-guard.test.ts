@@ -1,21 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { makeFakeClock } from "../../lib/clock/fake-clock.ts";
 import { makeLogger } from "../../lib/log/logger.ts";
 import { makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
 import { NftError } from "../../lib/nft/objects.ts";
-import { BOOT_TABLE, BootGuard } from "./boot-guard.ts";
+import { BOOT_TABLE, BootGuard, RETRY_MS } from "./boot-guard.ts";
 
 const log = makeLogger({ level: "error", format: "json", destination: { write: () => {} } });
+const clock = makeFakeClock();
+const { signal } = new AbortController();
 
 test("both tables go, once, and none is made where there was none", async () => {
   const kernel = makeFakeKernel();
   await kernel.commit([{ family: "ip", table: BOOT_TABLE, changes: [{ kind: "add-table" }] }]);
-  const guard = new BootGuard(kernel, log);
-  await guard.lift();
+  const guard = new BootGuard({ kernel, clock, log });
+  await guard.lift(signal);
   assert.equal(await kernel.read("ip", BOOT_TABLE), undefined);
   assert.equal(await kernel.read("ip6", BOOT_TABLE), undefined);
   const generation = await kernel.generation();
-  await guard.lift();
+  await guard.lift(signal);
   assert.equal(await kernel.generation(), generation);
 });
 
@@ -27,9 +30,10 @@ test("what the kernel refused is tried again", async () => {
     return kernel.commit(transactions);
   };
   await kernel.commit([{ family: "ip", table: BOOT_TABLE, changes: [{ kind: "add-table" }] }]);
-  const guard = new BootGuard({ commit }, log);
-  await guard.lift();
+  const lifted = new BootGuard({ kernel: { commit }, clock, log }).lift(signal);
+  await clock.advance(0);
   assert.notEqual(await kernel.read("ip", BOOT_TABLE), undefined);
-  await guard.lift();
+  await clock.advance(RETRY_MS);
+  await lifted;
   assert.equal(await kernel.read("ip", BOOT_TABLE), undefined);
 });

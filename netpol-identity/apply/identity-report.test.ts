@@ -25,6 +25,7 @@ const cluster = new SampleCluster()
   .putPods(
     { name: "bound", addresses: ["10.71.1.2"] },
     { name: "unbound", addresses: ["10.71.1.3"] },
+    { name: "odd", addresses: ["10.71.1.9"] },
     { name: "starting" },
     { name: "waits", serviceAccount: "waits", addresses: ["10.71.1.4"] },
     { name: "refused", serviceAccount: "strict", addresses: ["10.71.1.5"] },
@@ -62,6 +63,7 @@ const kernel: PolicyState = {
     link: { index: 5, name: "veth5", kind: "veth", address: "", master: 4 },
   })),
   problems: ["Cannot bind pod address 10.71.1.3: no host route"],
+  unsupported: new Map([["10.71.1.9", { uid: "uid-odd", why: "its route leads to mv0" }]]),
 };
 
 function report(peers: boolean, more: object = {}): IdentityReport {
@@ -100,7 +102,7 @@ const podOf = (name: string) =>
 test("of this node, every pod that is not over is told, sorted", () => {
   assert.deepEqual(
     report(false).pods.map(({ pod }) => pod.replace("shop/", "")),
-    ["lab/plain", "ambient", "bound", "host", "refused", "starting", "twin-a", "twin-b"].concat([
+    ["lab/plain", "ambient", "bound", "host", "odd", "refused", "starting", "twin-a", "twin-b"].concat([
       "unbound",
       "waits",
     ]),
@@ -109,6 +111,7 @@ test("of this node, every pod that is not over is told, sorted", () => {
 
 const lacks: readonly (readonly [pod: string, lacks: RegExp | undefined])[] = [
   ["shop/bound", undefined],
+  ["shop/odd", /^nothing proves who is at 10\.71\.1\.9: its route leads to mv0$/],
   ["shop/starting", /^it has no address yet$/],
   ["shop/twin-a", /^another pod claims 10\.71\.1\.6, too$/],
   ["shop/waits", /^no certificate: the authority has not answered yet$/],

@@ -142,9 +142,13 @@ function podIdentity(
 function lackOf(
   { uid }: Pod,
   { identity, addresses }: Required<Pick<PodIdentity, "identity" | "addresses">>,
-  { workloads, keys }: NodeIdentity["state"],
+  { workloads, keys, kernel }: NodeIdentity["state"],
 ): string | undefined {
   if (addresses.length === 0) return "it has no address yet";
+  const lost = addresses
+    .map(({ address }) => [address, kernel.unsupported.get(address)] as const)
+    .find(([, why]) => why?.uid === uid);
+  if (lost !== undefined) return `nothing proves who is at ${lost[0]}: ${lost[1]?.why}`;
   const contested = addresses.find(({ address }) => (workloads.get(address)?.uid ?? uid) !== uid);
   if (contested !== undefined) return `another pod claims ${contested.address}, too`;
   const withoutKey = missing(identity, keys);

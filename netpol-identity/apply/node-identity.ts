@@ -4,14 +4,16 @@
 // stopped.
 
 import { X509Certificate } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Problem } from "../../lib/kube/api/parsed.ts";
 import type { KubeStore, ObjectKey } from "../../lib/kube/store.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import type { TrustBundles } from "../../lib/x509/svid.ts";
+import type { UnsupportedAddresses } from "../plan/guard-binding.ts";
 import { hasIdentities } from "../plan/identity-lane.ts";
 import { isEmptyDelta, TunnelLedger } from "../plan/tunnel-ledger.ts";
-import { NOBODY, type TunnelPlan } from "../plan/tunnel-plan.ts";
+import { ALL_SUPPORTED, NOBODY, type TunnelPlan } from "../plan/tunnel-plan.ts";
 import { TunnelPlanner, type TunnelSettings } from "../plan/tunnel-planner.ts";
 import type { PolicyPlanDelta, WorkerDelta } from "../plan/policy-plan.ts";
 import type { EnforcementReport, HeldPolicies } from "../model/enforcement-report.ts";
@@ -19,6 +21,7 @@ import type { SpiffeUri, TunnelPlanDelta } from "../model/tunnel-plan.ts";
 import { type KeyEvent, KeyKeeper, type Sign } from "./key-keeper.ts";
 import type { NodePolicies } from "./node-policies.ts";
 import type { PolicyApply, PolicyCounts } from "./policy-apply.ts";
+import { keepBeating } from "./policy-heartbeat.ts";
 import { type PolicyKeeper, type PolicyState, startPolicyKeeper } from "./policy-keeper.ts";
 import type { TrustSource } from "./trust-watch.ts";
 
@@ -57,9 +60,6 @@ export interface NodeIdentityParts {
   readonly onProblem: (problem: Problem) => void;
 }
 
-const HEARTBEAT_MS = 1_000;
-/** Dropped packets are read this often. */
-const BEATS_TO_COUNT = 5;
 /** The kernel may refuse for a while; workers are told all the same. */
 const KERNEL_WITHIN_MS = 2_000;
 /** An authority that is a Service of this cluster may be reached only once Services are served. */
@@ -90,7 +90,9 @@ export class NodeIdentity {
   #trusted: TrustBundles = new Map();
   #signer: string | undefined;
   readonly #prepared = Promise.withResolvers<void>();
-  #kernel: PolicyState = { bindings: [], problems: [] };
+  #kernel: PolicyState = { bindings: [], problems: [], unsupported: ALL_SUPPORTED };
+  /** The same map while it says the same. */
+  #unsupported = ALL_SUPPORTED;
   #dropped: PolicyCounts = { spoofed: 0, closed: 0 };
   #problems = "";
   #held: HeldPolicies = new Map();
@@ -217,6 +219,7 @@ export class NodeIdentity {
         },
         onApplied: (state) => {
           this.#kernel = state;
+          this.#learn(state.unsupported);
           this.#held = asked;
           this.#refused = undefined;
           onApplied?.();
@@ -228,13 +231,18 @@ export class NodeIdentity {
       signal,
     );
     this.#keeper = keeper;
-    await Promise.all([this.#beat(handoverMs, signal), keeper.ended]);
+    const isLiving = (): boolean =>
+      this.#workers?.healthy() === true || clock.monotonicMs() < handoverMs;
+    const isWatched = (): boolean => this.#plan.identities.size > 0 || this.#held.size > 0;
+    const onCounts = (counts: PolicyCounts): void => void (this.#dropped = counts);
+    const beating = keepBeating({ apply, clock, log, isLiving, isWatched, onCounts }, signal);
+    await Promise.all([beating, keeper.ended]);
   }
 
   async #round(sinceMs: number, signal: AbortSignal): Promise<void> {
     const { clock, authority, policies } = this.#parts;
     const before = this.#plan;
-    const plan = this.#planner.plan(clock.monotonicMs());
+    const plan = this.#planner.plan(clock.monotonicMs(), this.#unsupported);
     this.#plan = plan;
     const arePoliciesOthers = policies?.update(plan) === true;
     this.#report(plan.problems);
@@ -264,6 +272,13 @@ export class NodeIdentity {
     await this.#tell(this.#ledger.takeGone(), policies?.takeGone());
   }
 
+  /** What cannot be proven is known once the kernel's view of the network was looked at. */
+  #learn(unsupported: UnsupportedAddresses): void {
+    if (isDeepStrictEqual(unsupported, this.#unsupported)) return;
+    this.#unsupported = unsupported;
+    this.#mark();
+  }
+
   /** @param sinceMs when a change of policies was seen */
   async #refresh(sinceMs: number | undefined): Promise<void> {
     const { clock, onEnforced } = this.#parts;
@@ -275,29 +290,6 @@ export class NodeIdentity {
   async #tell(delta: TunnelPlanDelta, policy: PolicyPlanDelta | undefined): Promise<void> {
     if (isEmptyDelta(delta) && policy === undefined) return;
     await this.#workers?.update({ ...delta, ...(policy && { policy }) });
-  }
-
-  /** Without it calls to permissive pods go past workers, which may be dead. */
-  async #beat(handoverMs: number, signal: AbortSignal): Promise<void> {
-    const { apply, clock, log } = this.#parts;
-    let said: "living" | "dead" = "dead";
-    for (let beats = 0; !signal.aborted; beats++) {
-      const isHandover = clock.monotonicMs() < handoverMs;
-      const word = this.#workers?.healthy() === true || isHandover ? "living" : "dead";
-      if (word === "living" || said !== word) {
-        await apply.tell(word).then(
-          () => (said = word),
-          (error: unknown) => log.debug("cannot tell the kernel of workers", { error }),
-        );
-      }
-      if (beats % BEATS_TO_COUNT === 0) {
-        await apply.counts().then(
-          (counts) => (this.#dropped = counts),
-          () => {},
-        );
-      }
-      await clock.sleep(HEARTBEAT_MS, signal);
-    }
   }
 
   /** Of this node. */

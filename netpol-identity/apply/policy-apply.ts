@@ -34,10 +34,12 @@ const DELETE_ALIVE: Change = { kind: "delete-elements", set: ALIVE_SET, keys: ["
 const FAMILIES = ["ip", "ip6"] as const;
 const PLACES = ["ip", "ip6", "netdev", "bridge"] as const;
 
+type Place = (typeof PLACES)[number];
+
 interface Installed {
   readonly tables: readonly TablePlan[];
   /** By place: rules as the kernel told them right after they were written. */
-  readonly rules: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
+  readonly rules: ReadonlyMap<Place, Map<string, readonly string[]>>;
 }
 
 /** Owns the tables `innermesh-policy`. Calls that change them take their turns. */
@@ -46,6 +48,8 @@ export class PolicyApply {
   readonly #log: Logger;
   /** Undefined when not known: then all is written anew. */
   #installed: Installed | undefined;
+  /** Chains that were written and not read back since. */
+  readonly #unread = new Map<Place, Set<string>>();
   #word: "living" | "dead" = "dead";
   #turn: Promise<unknown> = Promise.resolve();
   #commits = 0;
@@ -58,11 +62,14 @@ export class PolicyApply {
   }
 
   /**
-   * Applies the tables.
+   * Applies the tables. What the kernel made of them is read back after, for audits.
    * @throws NftError when the kernel refused; what was there stays, the next call writes all anew
    */
-  apply(tables: readonly TablePlan[]): Promise<void> {
-    return this.#inTurn(() => this.#apply(tables));
+  async apply(tables: readonly TablePlan[]): Promise<void> {
+    await this.#inTurn(() => this.#apply(tables));
+    void this.#inTurn(() => this.#readBack()).catch((error: unknown) => {
+      this.#log.debug("cannot read back the policy tables yet", { error });
+    });
   }
 
   /**
@@ -120,12 +127,17 @@ export class PolicyApply {
     if (await this.#applyDifference(tables)) return;
     this.#installed = undefined;
     await this.#commit([...tables.flatMap(wholeTable), ...this.#aliveAgain()]);
-    await this.#remember(tables, () => true);
+    this.#installed = { tables, rules: new Map(PLACES.map((place) => [place, new Map()])) };
+    this.#unread.clear();
+    for (const table of tables) {
+      this.#unread.set(placeOf(table), new Set(table.chains.map(({ spec }) => spec.name)));
+    }
   }
 
   async #audit(): Promise<readonly string[]> {
     const installed = this.#installed;
     if (installed === undefined) return [];
+    await this.#readBack();
     const strangers = await this.#countStrangers();
     if (strangers === this.#strangers) return [];
     const drift: string[] = [];
@@ -161,7 +173,8 @@ export class PolicyApply {
     for (const [i, { staleChains }] of known.entries()) {
       for (const chain of staleChains) await this.#deleteChain(tables[i], chain);
     }
-    await this.#remember(tables, (i) => known[i] !== undefined && altersRules(known[i]));
+    this.#installed = { ...this.#installed, tables };
+    for (const [i, table] of tables.entries()) this.#noteWritten(placeOf(table), known[i]);
     return true;
   }
 
@@ -182,18 +195,39 @@ export class PolicyApply {
     }
   }
 
-  /** @param isAltered whether the rules of that table were written: the kernel tells them anew */
-  async #remember(
-    tables: readonly TablePlan[],
-    isAltered: (number: number) => boolean,
-  ): Promise<void> {
-    const rules = new Map(this.#installed?.rules);
-    for (const [i, table] of tables.entries()) {
-      if (!isAltered(i)) continue;
-      const place = placeOf(table);
-      rules.set(place, await this.#kernel.readRules(place, table.table));
+  #noteWritten(place: Place, difference: TableDifference | undefined): void {
+    const unread = this.#unread.get(place) ?? new Set();
+    const forget = (chain: string): void => {
+      unread.delete(chain);
+      this.#installed?.rules.get(place)?.delete(chain);
+    };
+    for (const { changes } of difference?.transactions ?? []) {
+      for (const change of changes) {
+        if (change.kind === "delete-chain") forget(change.chain);
+        else if (change.kind === "add-chain") unread.add(change.chain.name);
+        else if (change.kind === "flush-chain" || change.kind === "add-rule") {
+          unread.add(change.chain);
+        }
+      }
     }
-    this.#installed = { tables, rules };
+    for (const chain of difference?.staleChains ?? []) forget(chain);
+    this.#unread.set(place, unread);
+  }
+
+  /** Chains of which the kernel has another number of rules than were written are drift. */
+  async #readBack(): Promise<void> {
+    for (const [place, chains] of this.#unread) {
+      if (this.#installed === undefined || chains.size === 0) continue;
+      const told = await this.#kernel.readRules(place, POLICY_TABLE, [...chains]);
+      const { tables, rules } = this.#installed;
+      for (const { spec, rules: written } of tables.find(isAt(place))?.chains ?? []) {
+        if (!chains.has(spec.name)) continue;
+        const found = told.get(spec.name) ?? [];
+        const isOurs = found.length === written.length;
+        rules.get(place)?.set(spec.name, isOurs ? found : ["another number of rules"]);
+      }
+      chains.clear();
+    }
   }
 
   #aliveAgain(): readonly Transaction[] {
@@ -227,12 +261,11 @@ export class PolicyApply {
   }
 }
 
-function altersRules({ transactions, staleChains }: TableDifference): boolean {
-  const isRule = ({ kind }: Change): boolean => kind.endsWith("-chain") || kind === "add-rule";
-  return staleChains.length > 0 || transactions.some(({ changes }) => changes.some(isRule));
+function isAt(place: Place): (table: TablePlan) => boolean {
+  return (table) => placeOf(table) === place;
 }
 
-function placeOf({ family, layer }: TablePlan): (typeof PLACES)[number] {
+function placeOf({ family, layer }: TablePlan): Place {
   return layer ?? family;
 }
 

@@ -5,7 +5,12 @@ import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import { ensureDetour, removeDetour } from "../../lib/netlink/detour.ts";
 import { DETOUR_LINKS } from "../plan/entry-lift.ts";
-import { type Binding, type BindingMemory, bindPods } from "../plan/guard-binding.ts";
+import {
+  type Binding,
+  type BindingMemory,
+  bindPods,
+  type UnsupportedAddresses,
+} from "../plan/guard-binding.ts";
 import { NetworkPlanner } from "../plan/network-tables.ts";
 import type { NetworkWorld } from "../plan/network-world.ts";
 import { planPolicyTables } from "../plan/policy-table.ts";
@@ -45,6 +50,7 @@ export interface PolicyState {
   readonly bindings: readonly Binding[];
   /** A sentence each. */
   readonly problems: readonly string[];
+  readonly unsupported: UnsupportedAddresses;
 }
 
 export interface PolicyKeeper {
@@ -68,14 +74,17 @@ export function startPolicyKeeper(parts: PolicyKeeperParts, signal: AbortSignal)
     wake();
   };
   signal.addEventListener("abort", ring);
+  const keeper = new Keeper(parts);
   const watching = watchNodeNetwork({
     clock,
     signal,
-    onChange: ring,
+    onChange: () => {
+      keeper.forgetNetwork();
+      ring();
+    },
     onError: (error) => log.warn("cannot watch the interfaces of pods", { cause: String(error) }),
   });
   const run = async (): Promise<void> => {
-    const keeper = new Keeper(parts);
     let lastAuditMs = clock.monotonicMs();
     while (!signal.aborted) {
       const served = waiting;
@@ -94,6 +103,7 @@ export function startPolicyKeeper(parts: PolicyKeeperParts, signal: AbortSignal)
         log.warn("cannot hold identities in the kernel", { cause: String(error) });
         parts.onFailed?.(error);
         isDirty = true;
+        keeper.forgetNetwork();
         waiting.push(...served);
         await clock.sleep(RETRY_MS, signal);
       }
@@ -121,6 +131,9 @@ class Keeper {
   #memory: BindingMemory = new Map();
   #hasDetour: boolean | undefined;
   #problems = "";
+  /** What was read last, for these pods. */
+  #network: { readonly pods: string; readonly read: NodeNetwork } | undefined;
+  #networkChanges = 0;
 
   constructor(parts: PolicyKeeperParts) {
     this.#parts = parts;
@@ -129,9 +142,9 @@ class Keeper {
   async bringUp(): Promise<void> {
     const { apply, input, ports, onApplied } = this.#parts;
     const { network: policies, ...known } = input();
-    const network = await readNodeNetwork();
+    const network = await this.#readNetwork(known.pods);
     const bound = bindPods(known.pods, network, this.#memory);
-    const { bindings, memory } = bound;
+    const { bindings, memory, unsupported } = bound;
     const bridges = bridgesOf(network, bindings);
     const { nodeAddresses } = network;
     const judged = policies && { network: policies };
@@ -140,12 +153,30 @@ class Keeper {
     await apply.apply(planPolicyTables({ ...world, ...detour }, this.#planner));
     this.#memory = memory;
     if (detour === undefined) this.#dropDetour();
+    else this.forgetNetwork();
     const problems = [...bound.problems, ...blindSpots(network, world)];
     this.#report(problems);
-    onApplied({ bindings, problems });
+    onApplied({ bindings, problems, unsupported });
+  }
+
+  /** It may be another. */
+  forgetNetwork(): void {
+    this.#network = undefined;
+    this.#networkChanges++;
+  }
+
+  /** Policies change more often than pods and interfaces, of which the watch tells. */
+  async #readNetwork(pods: readonly PolicyPod[]): Promise<NodeNetwork> {
+    const text = JSON.stringify(pods);
+    if (this.#network?.pods === text) return this.#network.read;
+    const changes = this.#networkChanges;
+    const read = await readNodeNetwork();
+    if (changes === this.#networkChanges) this.#network = { pods: text, read };
+    return read;
   }
 
   async audit(): Promise<void> {
+    this.forgetNetwork();
     const drift = await this.#parts.apply.audit();
     if (drift.length > 0) this.#parts.log.warn("somebody changed the policy tables", { drift });
   }

@@ -18,6 +18,7 @@ import { DerivedGroups, isSameSet } from "./derived-groups.ts";
 import { identityMembers, identityQueryKey } from "./identity-group.ts";
 import { makeSet, type PeerGroups } from "./make-set.ts";
 import { isReachedAlike, PodGroups } from "./pod-groups.ts";
+import { PodKinds } from "./pod-kinds.ts";
 import { type PodChange, PodLedger } from "./pod-ledger.ts";
 import { POLICY_KINDS, PolicyBook, type PolicyObjects } from "./policy-book.ts";
 import type { GroupId, Groups, PolicySet } from "./policy-set.ts";
@@ -31,10 +32,13 @@ export interface PolicyIndexSettings {
   readonly trustDomain: string;
 }
 
+type DirectedSets = Readonly<Record<Direction, PolicySet | undefined>>;
+
 /** As long as sets mean the same for the same pod. */
 interface Era {
   readonly book: PolicyBook;
-  readonly ofPods: WeakMap<Pod, Readonly<Record<Direction, PolicySet | undefined>>>;
+  readonly ofPods: WeakMap<Pod, DirectedSets>;
+  readonly ofKinds: PodKinds<DirectedSets>;
   /** By the policies and whatever else makes a set. */
   readonly sets: Map<string, PolicySet | undefined>;
 }
@@ -165,7 +169,7 @@ export class PolicyIndex {
     const era = this.#currentEra();
     const known = era.ofPods.get(pod);
     if (known !== undefined) return known[direction];
-    const made = this.#makeSets(pod, era);
+    const made = era.ofKinds.of(pod, () => this.#makeSets(pod, era));
     era.ofPods.set(pod, made);
     return made[direction];
   }
@@ -218,12 +222,13 @@ export class PolicyIndex {
     this.#era ??= {
       book: new PolicyBook(this.#source, this.#namespaceLabels),
       ofPods: new WeakMap(),
+      ofKinds: new PodKinds(),
       sets: new Map(),
     };
     return this.#era;
   }
 
-  #makeSets(pod: Pod, { book, sets }: Era): Readonly<Record<Direction, PolicySet | undefined>> {
+  #makeSets(pod: Pod, { book, sets }: Era): DirectedSets {
     const policies = book.selecting(pod);
     const otherwise = book.otherwise(pod);
     const key = JSON.stringify([policies.map(({ name }) => name), pod.ports, otherwise]);

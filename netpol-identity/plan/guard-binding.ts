@@ -30,9 +30,23 @@ export interface BindingResult {
   readonly memory: BindingMemory;
   /** Why a pod's address has no interface; a sentence each. */
   readonly problems: readonly string[];
+  /** Of enrolled pods, by address, sorted. */
+  readonly unsupported: UnsupportedAddresses;
 }
 
-type Found = Link | { readonly why: string };
+/**
+ * Addresses of enrolled pods that never had an interface which would prove anything. A pod that had
+ * one is only ending.
+ */
+export type UnsupportedAddresses = ReadonlyMap<string, UnsupportedAddress>;
+
+export interface UnsupportedAddress {
+  readonly uid: string;
+  /** A sentence without its full stop. */
+  readonly why: string;
+}
+
+type Found = Link | { readonly why: string; readonly isUnsupported?: true };
 
 const UNSUPPORTED =
   "only CNIs with routed or bridged veths are supported, not ipvlan, macvlan, eBPF";
@@ -52,6 +66,7 @@ export function bindPods(
   const bindings: Binding[] = [];
   const memory = new Map<string, Link>();
   const problems: string[] = [];
+  const unsupported: (readonly [string, UnsupportedAddress])[] = [];
   for (const { uid, addresses, mode } of pods) {
     for (const address of addresses) {
       const key = `${uid} ${address}`;
@@ -60,12 +75,16 @@ export function bindPods(
       const found = isContested ? { why: "two pods claim it" } : finder.find(address, old, mode);
       if ("why" in found) problems.push(`Cannot bind pod address ${address}: ${found.why}`);
       else bindings.push({ uid, address, link: found });
+      if ("why" in found && "isUnsupported" in found && old === undefined && mode !== "off") {
+        unsupported.push([address, { uid, why: found.why }]);
+      }
       const seen = mode === "off" && !("why" in found) ? found : (old ?? found);
       if (!("why" in seen)) memory.set(key, seen);
     }
   }
   bindings.sort((a, b) => (a.address < b.address ? -1 : 1));
-  return { bindings, memory, problems };
+  unsupported.sort(([a], [b]) => (a < b ? -1 : 1));
+  return { bindings, memory, problems, unsupported: new Map(unsupported) };
 }
 
 /** By address the pod's uid. */
@@ -116,8 +135,12 @@ class LinkFinder {
     }
     if (port !== undefined) return port;
     if (route === undefined || route.kind === "bridge") {
-      return { why: `no host route and no port of a bridge leads to it; ${UNSUPPORTED}` };
+      return unsupported("no host route and no port of a bridge leads to it");
     }
-    return { why: `its route leads to ${route.name}, which is no veth; ${UNSUPPORTED}` };
+    return unsupported(`its route leads to ${route.name}, which is no veth`);
   }
+}
+
+function unsupported(what: string): Found {
+  return { why: `${what}; ${UNSUPPORTED}`, isUnsupported: true };
 }

@@ -6,6 +6,7 @@ import type { Pod } from "../../lib/kube/api/pod.ts";
 import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import type { SpiffeUri, TunnelPeer, TunnelWorkload, WorkloadMode } from "../model/tunnel-plan.ts";
 import { type EnrolmentLabels, enrolmentOf } from "./enrolment.ts";
+import type { UnsupportedAddresses } from "./guard-binding.ts";
 import { hostAccount } from "./host-account.ts";
 import type { LeavingPods } from "./leaving-pods.ts";
 import type { PeerNodes } from "./peer-nodes.ts";
@@ -34,7 +35,12 @@ export interface TunnelSnapshot {
   readonly peerNodes: PeerNodes;
   /** Of this node. */
   readonly leaving: LeavingPods;
+  /** Of this node; where nothing proves a pod, it has no identity. @default none */
+  readonly unsupported?: UnsupportedAddresses;
 }
+
+export const ALL_SUPPORTED: UnsupportedAddresses = new Map();
+
 
 /**
  * Stands for the pods that claim one address, if any of them is enrolled. No certificate names
@@ -81,7 +87,9 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
     const local = pods
       .filter((pod) => pod.nodeName === nodeName)
       .map((pod) => ({ pod, mode: modeHere(pod, snapshot) }));
-    const enrolled = local.filter(({ mode }) => mode !== "off").map(({ pod }) => pod);
+    const enrolled = local
+      .filter(({ pod, mode }) => mode !== "off" && canProve(pod, snapshot))
+      .map(({ pod }) => pod);
     const account = hostAccount(pods, nodeName);
     const isServed = account !== undefined || peerNodes.has(nodeName);
     const host = isServed ? faces.host(account) : undefined;
@@ -106,6 +114,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
       problems: [
         ...labels.problems,
         ...disputes.map(disputeProblem),
+        ...draft.unproven.map(unprovenProblem),
         ...nodeProblems(draft.unreachable),
       ],
     };
@@ -118,6 +127,7 @@ class Draft {
   readonly policyPeers: PolicyPeer[] = [];
   /** Peers on other nodes. */
   readonly elsewhere: string[] = [];
+  readonly unproven: (readonly [Pod, address: string, why: string])[] = [];
   /** Strict pods by their node, which takes no tunnels. */
   readonly unreachable = new Map<string, Pod[]>();
 }
@@ -133,7 +143,12 @@ function placeOwned(
   const { nodeName, labels, peerNodes } = snapshot;
   if (isServedHere(pod, nodeName)) {
     const here = modeHere(pod, snapshot);
-    if (here !== "off") draft.workloads.set(address, faces.workload(pod, here));
+    if (here === "off") return;
+    const why = whyUnsupported(pod, address, snapshot);
+    if (why === undefined) draft.workloads.set(address, faces.workload(pod, here));
+    // Workers know nothing of it, or that nobody is there; other nodes dial tunnels in vain.
+    else if (here === "strict") draft.workloads.set(address, CONTESTED_WORKLOAD);
+    if (why !== undefined) draft.unproven.push([pod, address, why]);
     return;
   }
   const { mode } = enrolmentOf(pod, labels);
@@ -160,6 +175,29 @@ function modeHere(pod: Pod, { labels, leaving }: TunnelSnapshot): WorkloadMode |
   if (pod.ambientRedirection) return "off";
   const { mode } = enrolmentOf(pod, labels);
   return mode === "off" && leaving.has(pod.uid) ? "leaving" : mode;
+}
+
+/** Why the pod has no identity at that address; undefined when it may have one. */
+function whyUnsupported(
+  { uid }: Pod,
+  address: string,
+  { unsupported = ALL_SUPPORTED }: TunnelSnapshot,
+): string | undefined {
+  const found = unsupported.get(address);
+  return found?.uid === uid ? found.why : undefined;
+}
+
+/** A pod without an address may have one that proves something. */
+function canProve(pod: Pod, snapshot: TunnelSnapshot): boolean {
+  const { addresses } = pod;
+  const isLost = (address: string): boolean =>
+    whyUnsupported(pod, address, snapshot) !== undefined;
+  return addresses.length === 0 || !addresses.every(isLost);
+}
+
+function unprovenProblem([pod, address, why]: readonly [Pod, string, string]): Problem {
+  const message = `it has no identity at ${address}, and what it sends is dropped: ${why}`;
+  return { object: nameOf(pod), field: "status.podIPs", message };
 }
 
 function disputeProblem([address, pods]: readonly [string, readonly Pod[]]): Problem {

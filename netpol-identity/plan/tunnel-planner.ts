@@ -1,12 +1,19 @@
 // Plans again only what changed: a cluster's objects change all the time, and most changes say
 // nothing about identities. No I/O; the time is an argument.
 
+import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { Kind, KubeStore } from "../../lib/kube/store.ts";
 import { type EnrolmentMode, IDENTITY_LABEL } from "../model/enrolment.ts";
 import { type EnrolmentLabels, readEnrolmentLabels } from "./enrolment.ts";
+import type { UnsupportedAddresses } from "./guard-binding.ts";
 import { type LeavingPods, nextLeavingPods } from "./leaving-pods.ts";
 import { forgetsAtMs, nextPeerNodes, type PeerNodes } from "./peer-nodes.ts";
-import { makeTunnelPlan, type TunnelPlan, type TunnelSnapshot } from "./tunnel-plan.ts";
+import {
+  ALL_SUPPORTED,
+  makeTunnelPlan,
+  type TunnelPlan,
+  type TunnelSnapshot,
+} from "./tunnel-plan.ts";
 
 export type TunnelStore = Pick<
   KubeStore,
@@ -39,6 +46,7 @@ export class TunnelPlanner {
   #last:
     | {
         readonly podRevision: number;
+        readonly unsupported: UnsupportedAddresses;
         readonly labels: EnrolmentLabels;
         readonly plan: TunnelPlan;
       }
@@ -61,27 +69,41 @@ export class TunnelPlanner {
    * The plan of the moment; the same object as before when nothing changed that it rests on. To be
    * asked once the store is synced, for what is not known yet looks like what is not enrolled.
    * @param nowMs monotonic
+   * @param unsupported another object when it says something else
    */
-  plan(nowMs: number): TunnelPlan {
-    const { pods } = this.#store;
+  plan(nowMs: number, unsupported: UnsupportedAddresses = ALL_SUPPORTED): TunnelPlan {
     const podRevision = this.#store.revisionOf("Pod");
     const labels = this.labels();
     const last = this.#last;
-    const isSame = last?.podRevision === podRevision && last.labels === labels;
+    const isSame =
+      last?.podRevision === podRevision &&
+      last.labels === labels &&
+      last.unsupported === unsupported;
     if (isSame && nowMs < this.nextMs) return last.plan;
-    this.#peerNodes = nextPeerNodes(this.#peerNodes, pods.values(), nowMs);
+    const pods = this.#podsToAsk();
+    this.#peerNodes = nextPeerNodes(this.#peerNodes, pods, nowMs);
     const workloads = last?.plan.workloads.values() ?? [];
-    const look = { workloads, pods: pods.values(), labels, nowMs };
+    const look = { workloads, pods, labels, nowMs };
     this.#leaving = nextLeavingPods(this.#leaving, look);
     const plan = this.#plan({
       nodeName: this.#settings.nodeName,
-      pods: pods.values(),
+      pods,
       labels,
       peerNodes: this.#peerNodes,
       leaving: this.#leaving,
+      unsupported,
     });
-    this.#last = { podRevision, labels, plan };
+    this.#last = { podRevision, labels, unsupported, plan };
     return plan;
+  }
+
+  /** Without identities there are no peers. */
+  #podsToAsk(): readonly Pod[] {
+    const { nodeName, meshDefault } = this.#settings;
+    const pods = this.#store.pods.values();
+    return meshDefault === "none"
+      ? pods.filter((pod) => pod.nodeName === nodeName).toArray()
+      : [...pods];
   }
 
   /** What labels say at the moment: for telling somebody why. */

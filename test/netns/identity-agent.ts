@@ -38,7 +38,7 @@ if (import.meta.main) {
   // Fails while somebody has removed the table.
   const beat = (): Promise<void> => apply.tell(word).catch(() => {});
   setInterval(() => void beat(), 1_000).unref();
-  let state: PolicyState = { bindings: [], problems: [] };
+  let state: PolicyState = { bindings: [], problems: [], unsupported: new Map() };
   ensureLaneRoutes(["ip", "ip6"]);
   const keeper = startPolicyKeeper(
     {

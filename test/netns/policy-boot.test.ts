@@ -106,9 +106,10 @@ suite("a node that boots", () => {
     await writeFile(counter, COUNTER);
     assert.notEqual(await nft(closed.netns, "-f", counter), undefined);
     let isOver = false;
+    let answered = 0;
     let rounds = 0;
     const sending = (async () => {
-      for (; !isOver; rounds++) assert.deepEqual(new Set(await ask(closed)), new Set([false]));
+      for (; !isOver; rounds++) answered += (await ask(closed)).filter(Boolean).length;
     })();
     assert.deepEqual(new Set(await ask(open)), new Set([false]), "nothing is forwarded at boot");
     agent = startNode(playground, node, [
@@ -116,6 +117,7 @@ suite("a node that boots", () => {
       `--cluster-cidr=${CLUSTER_CIDRS}`,
       "--network-policy=enforce",
     ]);
+    await agent.healthy();
     for (const family of FAMILIES) {
       await until(`table ${family} innermesh-boot is gone`, async () => {
         return (await nft(node.netns, "list", "table", family, "innermesh-boot")) === undefined;
@@ -126,7 +128,7 @@ suite("a node that boots", () => {
     await until("some more was sent", async () => rounds > roundsBefore + 2);
     isOver = true;
     await sending;
-    assert.equal(await heard(), 0);
+    assert.deepEqual([await heard(), answered], [0, 0]);
   });
 
   test("the agent tells what it enforces: series of what was denied, and a report", async () => {

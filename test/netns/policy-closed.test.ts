@@ -74,12 +74,17 @@ describe("closed ports without workers", () => {
     }
   }
 
-  async function killWorkers(): Promise<void> {
+  function killWorkers(): void {
     for (const node of NODES) {
       const workers = rig.mesh.agent(node).workers();
       assert(workers.length > 0, `no worker on node-${node}`);
       for (const pid of workers) process.kill(pid, "SIGKILL");
     }
+  }
+
+  /** Nobody starts other workers. */
+  function freeze(): void {
+    for (const node of NODES) process.kill(rig.mesh.agent(node).pid, "SIGSTOP");
   }
 
   /** The kernel forgets workers that do not tell that they live. */
@@ -93,9 +98,9 @@ describe("closed ports without workers", () => {
   }
 
   test("all workers are killed, agents frozen: not one segment reaches the server", async () => {
-    for (const node of NODES) process.kill(rig.mesh.agent(node).pid, "SIGSTOP");
+    freeze();
     try {
-      await killWorkers();
+      killWorkers();
       await nothingPasses();
       await workersAreMissed();
       await nothingPasses();
@@ -109,7 +114,9 @@ describe("closed ports without workers", () => {
     await rig.serves(...FRONTS);
   });
 
-  test("agents are killed, too; new ones heal it", async () => {
+  test("workers and agents are killed: nothing passes, and new ones heal it", async () => {
+    freeze();
+    killWorkers();
     for (const node of NODES) await rig.mesh.agent(node).kill();
     await nothingPasses();
     for (const node of rig.mesh.served.playground.nodes) await rig.mesh.startAgent(node);

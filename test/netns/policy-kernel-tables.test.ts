@@ -77,7 +77,7 @@ function forwarding(kernel: NftKernel): NftKernel {
     commit: (transactions) => kernel.commit(transactions),
     read: (place, table) => kernel.read(place, table),
     digest: (place, table) => kernel.digest(place, table),
-    readRules: (place, table) => kernel.readRules(place, table),
+    readRules: (...asked) => kernel.readRules(...asked),
     readCounters: (place, table) => kernel.readCounters(place, table),
     generation: () => kernel.generation(),
     close: () => kernel.close(),

@@ -279,5 +279,6 @@ export function meshPolicy(spec: object): Manifest {
 /** Whoever runs as one of these, at the port of servers. */
 export function callers(...names: readonly string[]): object {
   const serviceAccounts = names.map((name) => ({ name }));
-  return { ingress: [{ from: [{ serviceAccounts }], ports: [{ port: BACKEND_PORT }] }] };
+  const ports = ["TCP", "UDP"].map((protocol) => ({ protocol, port: BACKEND_PORT }));
+  return { ingress: [{ from: [{ serviceAccounts }], ports }] };
 }
