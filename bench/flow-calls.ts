@@ -3,6 +3,9 @@
 import type { FrameFacts } from "./frame.ts";
 import type { Target } from "./rig.ts";
 
+/** The first source port of a flood. */
+export const FIRST_PORT = 1_024;
+
 export interface FlowCalls {
   /** Sends `packets` frames over an interface; source ports take turns, `flows` of them. */
   readonly flood: {

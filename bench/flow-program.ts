@@ -8,13 +8,12 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { answerCalls } from "../playground/line-calls.ts";
 import { bind, close, send, SOCK_RAW, socket } from "../lib/sys/ffi.ts";
-import type { FlowCalls } from "./flow-calls.ts";
+import { FIRST_PORT, type FlowCalls } from "./flow-calls.ts";
 import { makeFrame } from "./frame.ts";
 import { machineMs } from "./machine-clock.ts";
 
 const AF_PACKET = 17;
 const SOCKADDR_LL_BYTES = 20;
-const FIRST_PORT = 1_024;
 
 answerCalls<FlowCalls>({
   flood({ interfaceIndex, frame: facts, flows, packets }) {

@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { LineCaller } from "../playground/line-calls.ts";
 import type { PlaygroundNode } from "../playground/topology.ts";
-import type { FlowCalls } from "./flow-calls.ts";
+import { FIRST_PORT, type FlowCalls } from "./flow-calls.ts";
 import { backend, type Rig, runInside, type Target } from "./rig.ts";
 
 const FLOWS = 20_000;
@@ -18,6 +18,9 @@ const PROGRAM = fileURLToPath(new URL("./flow-program.ts", import.meta.url));
 
 /** UDP datagrams to port 53 are dropped behind the node; TCP port 80 leads to an echo server. */
 export const UDP_PORT = 53;
+
+/** What the meters need of a rig. */
+export type FlowRig = Pick<Rig, "playground" | "clientPod" | "forgetFlows">;
 
 /** One node and its client. */
 export interface FlowPath {
@@ -39,12 +42,12 @@ export interface FlowCost {
 /** Measures one path. */
 export class FlowMeter {
   readonly path: FlowPath;
-  readonly #rig: Rig;
+  readonly #rig: FlowRig;
   readonly #program: LineCaller<FlowCalls>;
   readonly #link: { readonly index: number; readonly mac: string; readonly routerMac: string };
 
   constructor(
-    rig: Rig,
+    rig: FlowRig,
     path: FlowPath,
     link: { readonly index: number; readonly mac: string; readonly routerMac: string },
   ) {
@@ -67,6 +70,21 @@ export class FlowMeter {
     const { durationsUs } = await this.#program.call("connect", { target, count: CONNECTS });
     await this.#rig.forgetFlows(this.path.node.netns);
     return { udpNewNs, udpKnownNs, synNs, connectsUs: durationsUs };
+  }
+
+  /** Of datagrams with source ports never seen, on an empty table of flows. */
+  newNs(): Promise<number> {
+    return this.#flood("udp", FLOWS, FLOWS);
+  }
+
+  /** Of datagrams of one flow whose other end has answered. */
+  async answeredNs(): Promise<number> {
+    const { node, udp } = this.path;
+    const { ip } = this.#rig.clientPod(node).addresses;
+    const flow = `-p udp -s ${ip} -d ${udp.address} --sport ${FIRST_PORT} --dport ${udp.port}`;
+    const line = `conntrack -I ${flow} --timeout 60 --status SEEN_REPLY,ASSURED`;
+    await runInside(this.#rig.playground, node.netns, line);
+    return this.#flood("udp", 1, FLOWS);
   }
 
   /** Warms up, and makes sure that what is measured really arrives. */
@@ -108,7 +126,7 @@ export class FlowMeter {
 }
 
 /** Opens the meter of a path; its pod 2 drops datagrams from now on, without a word. */
-export async function openFlowMeter(rig: Rig, path: FlowPath): Promise<FlowMeter> {
+export async function openFlowMeter(rig: FlowRig, path: FlowPath): Promise<FlowMeter> {
   const { playground } = rig;
   const client = rig.clientPod(path.node);
   const own = await runInside(playground, client.netns, "ip -oneline link show eth0");
@@ -154,7 +172,7 @@ const DROP_DATAGRAMS = `table netdev bench {
 }
 `;
 
-async function receivedPackets({ playground }: Rig, netns: string): Promise<number> {
+async function receivedPackets({ playground }: FlowRig, netns: string): Promise<number> {
   const text = await runInside(playground, netns, "ip -json -statistics link show eth0");
   const [link] = JSON.parse(text) as [{ stats64: { rx: { packets: number } } }];
   return link.stats64.rx.packets;

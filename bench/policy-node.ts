@@ -28,6 +28,7 @@ export class PolicyNode implements AsyncDisposable {
   readonly #end = new AbortController();
   #waiting = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
+  #isUp = false;
 
   constructor({ store, kernel, log }: PolicyNodeParts) {
     const onProblem = (problem: object): void => assert.fail(JSON.stringify(problem));
@@ -55,8 +56,6 @@ export class PolicyNode implements AsyncDisposable {
       onProblem,
     });
   }
-
-  #isUp = false;
 
   /** Resolves when the kernel holds all that the store says. */
   async start(): Promise<void> {

@@ -30,10 +30,17 @@ export class PolicyWorld {
     labels: makeJsonIntern<Labels>(),
     ports: makeJsonIntern<Pod["ports"]>(),
   };
+  readonly #onObject: (object: unknown) => void;
   #version = 0;
 
-  constructor(store: KubeStore, size: { readonly pods: number; readonly policies: number }) {
+  /** @param onObject gets each object as the API says it */
+  constructor(
+    store: KubeStore,
+    size: { readonly pods: number; readonly policies: number },
+    onObject: (object: unknown) => void = () => {},
+  ) {
     this.#store = store;
+    this.#onObject = onObject;
     this.#pods = size.pods;
     for (let i = 0; i < NAMESPACES; i++) this.putNamespace(i, `team-${i % TEAMS}`);
     for (let i = 0; i < size.pods; i++) this.putPod(i);
@@ -125,6 +132,7 @@ export class PolicyWorld {
   }
 
   #put<T extends KubeObject>(parse: (value: unknown) => Parsed<T>, value: unknown): T {
+    this.#onObject(value);
     const parsed = parse(value);
     assert(parsed.kind === "ok" && parsed.problems.length === 0, JSON.stringify(parsed));
     this.#store.put(parsed.object);

@@ -3,6 +3,7 @@
 import { removeDetour } from "../lib/netlink/detour.ts";
 import { openNetlinkKernel } from "../lib/nft/kernel.ts";
 import type { NftKernel } from "../lib/nft/objects.ts";
+import { CANARY_LINKS } from "../netpol-identity/apply/canary-attacker.ts";
 import { DETOUR_LINKS } from "../netpol-identity/plan/entry-lift.ts";
 import { POLICY_TABLE } from "../netpol-identity/plan/policy-table-parts.ts";
 import { removeLiftLinks } from "../service-proxy/apply/lane-lift.ts";
@@ -19,6 +20,7 @@ export async function cleanUp(output: { write(text: string): unknown }): Promise
   try {
     const removed = [...(await removeOwnTables(kernel)), ...(await removePolicyTables(kernel))];
     removed.push(...removeLiftLinks(), ...removeDetour(DETOUR_LINKS));
+    removed.push(...removeDetour(CANARY_LINKS));
     removed.push(...removeLaneRoutes(["ip", "ip6"]));
     for (const what of removed) output.write(`removed ${what}\n`);
     if (removed.length === 0) output.write("nothing to remove\n");

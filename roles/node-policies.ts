@@ -10,6 +10,7 @@ import type { PolicyApply, PolicyKernel } from "../netpol-identity/apply/policy-
 import { policyProblem } from "../service-proxy/apply/event-reports.ts";
 import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
 import type { NodeIdentityContext } from "./node-identity.ts";
+import { openPolicyCanary } from "./policy-canary.ts";
 import { resolvePolicyDomains } from "./policy-domains.ts";
 import { endDeniedFlows } from "./policy-flows.ts";
 import { openPolicyRecords } from "./policy-records.ts";
@@ -54,7 +55,9 @@ export function makeNodePolicies(
   const flows = endDeniedFlows(all, signal);
   const domains = resolvePolicyDomains(policies, () => identity().look());
   const boot = new BootGuard({ kernel: door, clock: systemClock, log });
+  const canary = openPolicyCanary({ ...all, kernel: door });
   const onApplied = (): void => {
+    canary.onApplied();
     flows.request();
     domains.look();
     if (policies.network !== undefined) void boot.lift(signal);
@@ -65,9 +68,12 @@ export function makeNodePolicies(
       const kept = await openPolicyRecords(all, signal);
       return {
         part: { gate: policies.gate, records: kept.records, enforcement },
-        onTelemetry,
+        onTelemetry: (telemetry) => {
+          onTelemetry(telemetry);
+          kept.onTelemetry(telemetry);
+        },
         run: async (end) => {
-          await Promise.all([kept.run(end), flows.ended, domains.run(end)]);
+          await Promise.all([kept.run(end), flows.ended, domains.run(end), canary.run(end)]);
         },
       };
     },

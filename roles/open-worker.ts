@@ -7,6 +7,7 @@ import { PolicyWorker } from "../netpol-identity/proxy/policy-worker.ts";
 import type { Inspect } from "../netpol-identity/tunnel/inspection.ts";
 import { NOBODY_PROVEN } from "../netpol-identity/tunnel/tunnel-dialer.ts";
 import { TunnelWorker } from "../netpol-identity/tunnel/tunnel-worker.ts";
+import type { RequestRecord } from "../service-proxy/model/request-record.ts";
 import type {
   FromWorker,
   ToWorker,
@@ -16,6 +17,7 @@ import { ProxyWorker } from "../service-proxy/proxy/proxy-worker.ts";
 import { makeAuditLog } from "./audit-log.ts";
 import { closeMemory } from "./memory-guard.ts";
 import { makeTunnelLog } from "./tunnel-log.ts";
+import { workerDenial } from "./worker-denials.ts";
 
 export interface OpenedWorker {
   readonly worker: ProxyWorker;
@@ -37,7 +39,11 @@ export function openWorker(
   const inspect: Inspect = (inspection) => worker.guard(inspection);
   const isHost = (address: string): boolean => worker.tables.isHost(address);
   const policies = openPolicies(told, isHost);
-  const tunnels = openTunnels(settings, told, { reactor, inspect, isHost, policies });
+  const onDenied = (record: RequestRecord): void => {
+    const denial = policies && workerDenial(record);
+    if (denial !== undefined) policies?.denied(denial);
+  };
+  const tunnels = openTunnels(settings, told, { reactor, inspect, isHost, policies, onDenied });
   const plain = new TransparentDialer(reactor, Math.random);
   const inner: Dialer = tunnels?.dialer ?? plain;
   const guarded = policies?.dialer({
@@ -54,6 +60,7 @@ export function openWorker(
     settings,
     random: Math.random,
     tell,
+    onDenied,
   });
   worker.apply(plan);
   worker.listen();
@@ -75,12 +82,13 @@ interface TunnelContext {
   readonly inspect: Inspect;
   readonly isHost: (address: string) => boolean;
   readonly policies: PolicyWorker | undefined;
+  readonly onDenied: (record: RequestRecord) => void;
 }
 
 function openTunnels(
   settings: WorkerSettings,
   told: WorkerDelta | undefined,
-  { reactor, inspect, isHost, policies }: TunnelContext,
+  { reactor, inspect, isHost, policies, onDenied }: TunnelContext,
 ): TunnelWorker | undefined {
   if (told === undefined || settings.tunnelDoors === undefined) return undefined;
   closeMemory();
@@ -91,7 +99,7 @@ function openTunnels(
     authorize: policies?.authorize ?? (() => ({ kind: "allow" })),
     policyRevision: () => policies?.revision ?? 0,
     inspect,
-    onFinished: makeTunnelLog(settings.accessLogShare),
+    onFinished: makeTunnelLog(settings.accessLogShare, onDenied),
     wallMs: Date.now,
     random: Math.random,
   });

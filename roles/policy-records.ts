@@ -11,41 +11,52 @@ import { EdgeBook } from "../netpol-identity/apply/edge-book.ts";
 import { watchEdges } from "../netpol-identity/apply/edge-watch.ts";
 import type { NodeIdentity } from "../netpol-identity/apply/node-identity.ts";
 import type { NodePolicies } from "../netpol-identity/apply/node-policies.ts";
+import { STRANGERS } from "../netpol-identity/plan/canary-targets.ts";
+import type { WorkerTelemetry } from "../netpol-identity/proxy/policy-telemetry.ts";
 import { connectionDenied } from "../service-proxy/apply/event-reports.ts";
 import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
 
 export interface PolicyRecordsContext {
   readonly nodeName: string;
+  readonly settings: { readonly policyCanary: boolean };
   readonly store: KubeStore;
   readonly conntrack: ConntrackTable;
   readonly events: EventSink;
   readonly log: Logger;
   readonly policies: NodePolicies;
-  readonly identity: () => Pick<NodeIdentity, "identityOf">;
+  readonly identity: () => Pick<NodeIdentity, "identityOf" | "state">;
 }
 
 export interface PolicyRecords {
   readonly records: NonNullable<IdentityPart["records"]>;
+  /** Has it told what a worker denied. */
+  readonly onTelemetry: (telemetry: WorkerTelemetry) => void;
   /** Never rejects. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 /** Denials are told from now on; edges are looked for while it runs. */
 export async function openPolicyRecords(
-  { nodeName, store, conntrack, events, log, policies, identity }: PolicyRecordsContext,
+  context: PolicyRecordsContext,
   signal: AbortSignal,
 ): Promise<PolicyRecords> {
+  const { nodeName, settings, store, conntrack, events, log, policies, identity } = context;
   const addresses = new AddressBook(store);
-  const identityOf = (address: string): string | null => identity().identityOf(address);
+  const identityOf = (address: string): string | null => {
+    const known = identity().identityOf(address);
+    if (known !== null || addresses.nodes.get(address) !== nodeName) return known;
+    return identity().state.host?.identity ?? null;
+  };
   const denials = new DenialLog({
     nodeName,
     index: policies.index,
-    pods: () => addresses.pods,
+    book: addresses,
     identityOf,
     clock: systemClock,
     log,
     onDenied: (pod, message) => events.report(connectionDenied(pod, nodeName, message)),
+    ...(settings.policyCanary && { ignored: new Set(Object.values(STRANGERS)) }),
   });
   const group = await watchDenials({ denials, clock: systemClock, log }, signal);
   if (group !== undefined) policies.logTo(group);
@@ -59,6 +70,7 @@ export async function openPolicyRecords(
       identityOf(client) !== null && identityOf(server) !== null,
   });
   return {
+    onTelemetry: ({ policy }) => denials.addDenied(policy?.denials ?? []),
     records: { edges: () => edges.report(nodeName), denials: () => denials.report() },
     run: (end) =>
       watchEdges(

@@ -13,11 +13,22 @@ const FLAGS: Readonly<Record<TunnelRecord["result"], readonly Failure[]>> = {
   cancelled: ["cancelled"],
 };
 
-/** @param share of connections that are logged, 0–1 */
-export function makeTunnelLog(share: number): (record: TunnelRecord) => void {
+/**
+ * @param share of connections that are logged, 0–1
+ * @param onDenied hears of all that policies denied
+ */
+export function makeTunnelLog(
+  share: number,
+  onDenied: (record: RequestRecord) => void,
+): (record: TunnelRecord) => void {
   const log = new AccessLog(share, fileWriter(STANDARD_OUTPUT));
   return (record) => {
-    if (log.wants(Math.random())) log.add(lineOf(record, Date.now()));
+    const isLogged = log.wants(Math.random());
+    const isDenied = record.result === "denied";
+    if (!isLogged && !isDenied) return;
+    const line = lineOf(record, Date.now());
+    if (isLogged) log.add(line);
+    if (isDenied) onDenied(line);
   };
 }
 

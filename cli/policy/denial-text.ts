@@ -13,12 +13,13 @@ export function formatDenials({ node, denials }: DenialReport, nowMs: number): s
 /** One denial's cells: when, from, to, side, packets, rule. */
 export function denialCells(denial: Denial, nowMs: number): string[] {
   const { atMs, source, destination, port, protocol, direction, packets, rule } = denial;
+  const { destinationPod, service, method, path = "" } = denial;
   return [
     `${formatAge(nowMs - atMs)} ago`,
     denial.sourcePod ?? source,
-    `${denial.destinationPod ?? destination}:${port}/${protocol.toLowerCase()}`,
+    `${destinationPod ?? service ?? destination}:${port}/${protocol.toLowerCase()}`,
     direction,
     String(packets),
-    rule,
+    method === undefined ? rule : `${method} ${path}: ${rule}`,
   ];
 }

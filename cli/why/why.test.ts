@@ -60,6 +60,7 @@ describe("why", () => {
   });
   test("policies answer as they do for can, and denials that were recorded are told", async () => {
     const denial: Denial = {
+      by: "kernel",
       atMs: 60_000,
       direction: "ingress",
       rule: "no rule matches",

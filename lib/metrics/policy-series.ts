@@ -4,6 +4,7 @@
 import { counter, exponentialBuckets, gauge, histogram } from "./series.ts";
 
 const DIRECTION = ["direction"] as const;
+const ATTACK = ["attack"] as const;
 
 export const policySeries = {
   verdicts: counter("innermesh_policy_verdicts_total", {
@@ -42,6 +43,17 @@ export const policySeries = {
   members: gauge("innermesh_policy_group_members", {
     labels: [],
     help: "Addresses in those groups.",
+  }),
+  provenAge: gauge("innermesh_enforcement_proven_age_seconds", {
+    labels: ATTACK,
+    help:
+      "Time since the canary last saw an attack on a pod of this node stopped: spoofed-source, " +
+      "plaintext (to a strict pod), skipped-proxy (to a port that only workers open), denied. " +
+      "Missing where there is no such pod.",
+  }),
+  canaryFailures: counter("innermesh_canary_failures_total", {
+    labels: ATTACK,
+    help: "Attacks of the canary that were not seen to be stopped.",
   }),
   applyDuration: histogram("innermesh_policy_apply_duration_seconds", {
     labels: [],

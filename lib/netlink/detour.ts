@@ -3,6 +3,7 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { type Link, listLinks } from "./link.ts";
+import type { LinkAddress } from "./link-change.ts";
 import { RouteSocket } from "./route-socket.ts";
 
 /** Both ends: frames leave by `out` and arrive at `in`. */
@@ -17,20 +18,35 @@ export interface DetourNames {
 }
 
 /** An address of a range for such uses (RFC 7600): without one the link takes no IPv4. */
-const LINK_ADDRESS = "192.0.0.8";
+const LINK_ADDRESS: LinkAddress = { address: "192.0.0.8", prefixLength: 32 };
 /** Values of rp_filter. */
 const STRICT = 1;
 const LOOSE = "2";
 
 /**
- * Finds the two links, or makes them.
+ * Finds the two links of a detour, or makes them.
  * @param links as they are now
  * @throws RouteError; Error when the reverse path filter would drop what arrives
  */
 export async function ensureDetour(names: DetourNames, links: readonly Link[]): Promise<Detour> {
-  const found = ends(names, links) ?? (await make(names));
-  withSocket((socket) => socket.addLinkAddress(found.in.index, LINK_ADDRESS));
+  const found = await ensurePair(names, links, LINK_ADDRESS);
   await loosenReversePath(names.in);
+  return found;
+}
+
+/**
+ * Finds the two links, or makes them.
+ * @param links as they are now
+ * @param address of `in`
+ * @throws RouteError
+ */
+export async function ensurePair(
+  names: DetourNames,
+  links: readonly Link[],
+  address: LinkAddress,
+): Promise<Detour> {
+  const found = ends(names, links) ?? (await make(names));
+  withSocket((socket) => socket.addLinkAddress(found.in.index, address));
   return found;
 }
 

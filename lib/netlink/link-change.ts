@@ -64,10 +64,16 @@ export function encodeDeleteLink(name: string, sequence: number): Uint8Array<Arr
   return writer.finish();
 }
 
+/** An IPv4 address, and how many bits of it lead to the link. */
+export interface LinkAddress {
+  readonly address: Address;
+  readonly prefixLength: number;
+}
+
 /** Gives a link one IPv4 address that nobody else will use as a source. EEXIST when it has it. */
 export function encodeAddLinkAddress(
   index: number,
-  address: Address,
+  { address, prefixLength }: LinkAddress,
   sequence: number,
 ): Uint8Array<ArrayBuffer> {
   const bytes = addressBytes(address);
@@ -75,7 +81,7 @@ export function encodeAddLinkAddress(
   const create = NLM_F_CREATE | NLM_F_EXCL;
   const message = begin(writer, { type: RTM_NEWADDR, flags: create, sequence });
   const body = writer.skip(ADDRESS_BYTES);
-  writer.buffer.set([2, 8 * bytes.length, 0, RT_SCOPE_LINK], body);
+  writer.buffer.set([2, prefixLength, 0, RT_SCOPE_LINK], body);
   writer.setUint32(body + 4, index);
   writer.bytes(IFA_LOCAL, bytes);
   writer.bytes(IFA_ADDRESS, bytes);

@@ -1,13 +1,13 @@
 // Changes this network namespace's routing rules, routes and links. Each call waits for the
 // kernel, which takes microseconds.
 
-import type { Address } from "../ip/address.ts";
 import { errnoName, SystemError } from "../sys/ffi.ts";
 import {
   encodeAddLinkAddress,
   encodeAddVethPair,
   encodeDeleteLink,
   encodeLinkUp,
+  type LinkAddress,
 } from "./link-change.ts";
 import { RouteError } from "./route-error.ts";
 import {
@@ -64,9 +64,9 @@ export class RouteSocket {
   }
 
   /** An IPv4 address of its own. @throws RouteError */
-  addLinkAddress(index: number, address: Address): boolean {
+  addLinkAddress(index: number, address: LinkAddress): boolean {
     const request = encodeAddLinkAddress(index, address, ++this.#sequence);
-    return this.#change(`add address ${address} to link ${index}`, "add", request);
+    return this.#change(`add address ${address.address} to link ${index}`, "add", request);
   }
 
   close(): void {

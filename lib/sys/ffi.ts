@@ -34,6 +34,7 @@ const errnoAddress = libc.__errno_location();
 export const AF_NETLINK = 16;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_PACKET = 17;
 export const SOCK_STREAM = 1;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;

@@ -9,6 +9,7 @@ import { makeLogger } from "../../lib/log/logger.ts";
 import type { LoggedPacket } from "../../lib/netlink/packet-log-codec.ts";
 import { PolicyIndex } from "../evaluate/policy-index.ts";
 import { SamplePolicies } from "../evaluate/sample-policies.ts";
+import type { CalledService } from "./address-book.ts";
 import { DenialLog } from "./denial-log.ts";
 
 const FRONT = "spiffe://cluster.local/ns/shop/sa/front";
@@ -18,6 +19,7 @@ class Rig {
   readonly lines: Record<string, unknown>[] = [];
   readonly told: string[] = [];
   readonly log: DenialLog;
+  called: CalledService | undefined;
   identities: Readonly<Record<string, string>> = {};
 
   constructor(fill: (objects: SamplePolicies) => void) {
@@ -33,11 +35,16 @@ class Rig {
     this.log = new DenialLog({
       nodeName: "node-1",
       index,
-      pods: () => pods,
+      book: {
+        pods,
+        calledAt: () => this.called,
+        addressOf: () => "10.96.0.1",
+      },
       identityOf: (address) => this.identities[address] ?? null,
       clock: this.clock,
       log: makeLogger({ level: "info", format: "json", destination }),
       onDenied: (pod, message) => this.told.push(`${pod.name}: ${message}`),
+      ignored: new Set(["192.0.2.2"]),
     });
   }
 
@@ -70,6 +77,7 @@ test("a denial is told with its pods and the rule, on the pod that is selected",
     denials: [
       {
         atMs: 1_000_000,
+        by: "kernel",
         direction: "ingress",
         rule,
         protocol: "TCP",
@@ -153,4 +161,77 @@ test("where nothing denies it any more, or yet, the reason says so", () => {
     "a policy that holds no more, or not yet",
   ]);
   assert.equal(rig.log.report().denials.at(-1)?.protocol, "47");
+});
+
+test("whom the gate of a lane leaves out is told why each endpoint is closed to it", () => {
+  const gate = { prefix: "denied-lane", destination: "10.96.0.1", destinationPort: 8_080 } as const;
+  const called = { name: "shop/pay", endpoints: [{ address: "10.0.0.9", port: 80 }] };
+  const only = (policyTypes: readonly string[]): Rig => {
+    const rig = new Rig((objects) =>
+      objects.networkPolicy("shop/closed", { podSelector: {}, policyTypes }),
+    );
+    rig.called = called;
+    rig.deny(gate);
+    return rig;
+  };
+  const rule = "no rule of NetworkPolicy shop/closed matches";
+  const into = only(["Ingress"]);
+  const [denial] = into.log.report().denials;
+  assert.deepEqual(
+    [denial?.by, denial?.direction, denial?.service, denial?.destination, denial?.port],
+    ["gate", "ingress", "shop/pay", "10.96.0.1", 8_080],
+  );
+  assert.equal(denial?.rule, `no endpoint of Service shop/pay admits it: ${rule}`);
+  assert.match(into.told.join(), /^pay: ingress shop\/front → shop\/pay port 8080/);
+  const out = only(["Egress"]);
+  assert.deepEqual(out.rules(), [rule]);
+  assert.match(out.told.join(), /^front: egress/);
+  const open = new Rig(() => {});
+  open.called = called;
+  open.deny(gate);
+  open.called = undefined;
+  open.deny({ ...gate, sourcePort: 1 });
+  assert.deepEqual(open.rules(), [
+    "no endpoint of Service shop/pay admits it",
+    "no endpoint of the Service admits it",
+  ]);
+});
+
+test("what workers denied is told with its request, each time counted", () => {
+  const rig = new Rig(closedIn);
+  const rule = "ServiceAccountPolicy shop/readers ingress[0]";
+  const request = {
+    client: "10.0.0.7",
+    endpoint: { address: "10.0.0.9", port: 80 },
+    rule,
+    method: "GET",
+    path: "/cards",
+    times: 3,
+  };
+  rig.log.addDenied([request, request]);
+  const [denial] = rig.log.report().denials;
+  assert.deepEqual(
+    [denial?.by, denial?.direction, denial?.rule, denial?.packets],
+    ["worker", "ingress", rule, 6],
+  );
+  assert.deepEqual([denial?.method, denial?.path], ["GET", "/cards"]);
+  assert.equal(denial?.destinationPod, "shop/pay");
+  assert.equal(rig.told.length, 1);
+});
+
+test("where a worker found nobody, the Service is named, and the client's own policy", () => {
+  const rig = new Rig(closedIn);
+  const rule = "no rule of NetworkPolicy shop/closed matches";
+  rig.log.addDenied([{ client: "10.0.0.1", service: "shop/pay:8080", rule, times: 1 }]);
+  const [denial] = rig.log.report().denials;
+  assert.deepEqual(
+    [denial?.service, denial?.destination, denial?.port, denial?.direction],
+    ["shop/pay", "10.96.0.1", 8_080, "egress"],
+  );
+});
+
+test("nobody hears of senders that are to be ignored", () => {
+  const rig = new Rig((objects) => objects.networkPolicy("shop/closed", { podSelector: {} }));
+  rig.deny({ source: "192.0.2.2" });
+  assert.deepEqual([rig.log.report().denials, rig.lines, rig.told], [[], [], []]);
 });

@@ -18,7 +18,7 @@ export interface EdgeWorld {
   /** Addresses of nodes. */
   readonly nodes: ReadonlyMap<string, string>;
   /** Addresses of Services: what goes there goes to a worker, which calls on. */
-  readonly services: ReadonlySet<string>;
+  readonly services: { readonly has: (address: string) => boolean };
   /** Whether both prove who they are where they meet. */
   readonly isProven: (client: string, server: string) => boolean;
 }

@@ -102,10 +102,17 @@ const podOf = (name: string) =>
 test("of this node, every pod that is not over is told, sorted", () => {
   assert.deepEqual(
     report(false).pods.map(({ pod }) => pod.replace("shop/", "")),
-    ["lab/plain", "ambient", "bound", "host", "odd", "refused", "starting", "twin-a", "twin-b"].concat([
-      "unbound",
-      "waits",
-    ]),
+    [
+      "lab/plain",
+      "ambient",
+      "bound",
+      "host",
+      "odd",
+      "refused",
+      "starting",
+      "twin-a",
+      "twin-b",
+    ].concat(["unbound", "waits"]),
   );
 });
 

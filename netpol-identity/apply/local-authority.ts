@@ -48,16 +48,7 @@ export async function openLocalAuthority(
   let material: Material | undefined;
   let trust: Trust = NO_TRUST;
   let authority: CertificateAuthority | undefined;
-  /** How often the clock was set back; what was signed before may be of the future. */
-  let setBacks = 0;
-  let aheadMs = clock.wallMs() - clock.monotonicMs();
-  const lookAtClock = (): void => {
-    const beforeMs = aheadMs;
-    aheadMs = clock.wallMs() - clock.monotonicMs();
-    if (aheadMs >= beforeMs - BACKDATED_MS) return;
-    setBacks += 1;
-    for (const listener of listeners) listener();
-  };
+  const setBacks = new SetBacks(clock);
   const reread = async (): Promise<void> => {
     const read = await readDirectory(directory);
     if (isDeepStrictEqual(read, material)) return;
@@ -83,7 +74,7 @@ export async function openLocalAuthority(
     let last = "";
     while (!signal.aborted) {
       await clock.sleep(REREAD_MS, signal);
-      lookAtClock();
+      if (setBacks.look()) for (const listener of listeners) listener();
       await reread().then(
         () => (last = ""),
         (error: unknown) => {
@@ -97,7 +88,7 @@ export async function openLocalAuthority(
   void follow();
   return {
     trust: () => trust,
-    signer: () => material && `${setBacks} ${material["tls.crt"]}`,
+    signer: () => material && `${setBacks.count} ${material["tls.crt"]}`,
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -111,6 +102,27 @@ export async function openLocalAuthority(
       return authority.issue({ publicKey: request.publicKey, identity, node: nodeName });
     },
   };
+}
+
+/** Times that the clock was set back: what was signed before them may be of the future. */
+class SetBacks {
+  count = 0;
+  readonly #clock: Clock;
+  #aheadMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#aheadMs = clock.wallMs() - clock.monotonicMs();
+  }
+
+  /** @returns whether it was since the last look, by more than certificates are backdated by */
+  look(): boolean {
+    const beforeMs = this.#aheadMs;
+    this.#aheadMs = this.#clock.wallMs() - this.#clock.monotonicMs();
+    const isSetBack = this.#aheadMs < beforeMs - BACKDATED_MS;
+    if (isSetBack) this.count += 1;
+    return isSetBack;
+  }
 }
 
 async function readDirectory(directory: string): Promise<Material> {

@@ -9,7 +9,9 @@ import { heldPolicies } from "../evaluate/held-policies.ts";
 import type { PolicySet } from "../evaluate/policy-set.ts";
 import { PolicyIndex, type PolicySource } from "../evaluate/policy-index.ts";
 import type { HeldPolicies } from "../model/enforcement-report.ts";
+import type { SpiffeUri } from "../model/tunnel-plan.ts";
 import { gateWorld } from "../plan/gate-world.ts";
+import { HostCarriers } from "../plan/host-carriers.ts";
 import { LaneGate } from "../plan/lane-gate.ts";
 import type { NetworkGate, NetworkWorld } from "../plan/network-world.ts";
 import { isEmptyPolicyDelta, PolicyLedger } from "../plan/policy-ledger.ts";
@@ -44,6 +46,7 @@ export class NodePolicies {
   #known: HeldPolicies = new Map();
   #told: ReadonlySet<string> = new Set();
   #logGroup: number | undefined;
+  #host = new HostCarriers(undefined, []);
   #plan: TunnelPlan | undefined;
   #revision: number | undefined;
 
@@ -61,6 +64,7 @@ export class NodePolicies {
   /** From the next change on the kernel tells of denials. @param group of nfnetlink_log */
   logTo(group: number): void {
     this.#logGroup = group;
+    this.gate.logGroup = group;
   }
 
   /** Policies that the last update saw. */
@@ -121,9 +125,10 @@ export class NodePolicies {
     const { owners, local, sets, faces: pods } = this.#pods;
     this.#known = heldPolicies(store);
     this.#ledger.replace({ sets, groups: index.groups, pods, touched });
-    this.#network = this.#networkOf(plan);
     const node = store.nodes.get(nodeName);
     const nodeAddresses = node?.addresses.map(({ address }) => address) ?? [];
+    this.#host = hostFor(this.#host, plan.host?.identity, nodeAddresses);
+    this.#network = this.#networkOf(plan);
     const services = this.gate.update(gateWorld({ owners, local, index, plan, nodeAddresses }));
     if (services !== undefined) store.touch(services);
   }
@@ -144,6 +149,7 @@ export class NodePolicies {
   #networkOf(plan: TunnelPlan): NetworkWorld {
     const { store, nodeName } = this.#parts;
     const local = [...this.#pods.local];
+    const host = this.#host;
     return {
       pods: local
         .filter(({ addresses }) => addresses.length > 0)
@@ -154,7 +160,9 @@ export class NodePolicies {
         }),
       gates: this.#gatesOf(plan),
       groups: this.index.groups,
-      carriers: (group) => this.index.carriers(group),
+      carriers: (group) =>
+        host.join(this.index.carriers(group), this.index.groups.identities(group)),
+      hostAddresses: host.addresses,
       hold: local.some((pod) => {
         const { ingress, egress } = this.#setsOf(pod);
         return pod.addresses.length === 0 && (ingress !== undefined || egress !== undefined);
@@ -187,6 +195,16 @@ export class NodePolicies {
     const { index } = this;
     return { ingress: index.setOf(pod, "ingress"), egress: index.setOf(pod, "egress") };
   }
+}
+
+/** The same as before while it is equal. */
+function hostFor(
+  before: HostCarriers,
+  identity: SpiffeUri | undefined,
+  addresses: readonly string[],
+): HostCarriers {
+  const isSame = before.identity === identity && before.addresses.join() === addresses.join();
+  return isSame ? before : new HostCarriers(identity, addresses);
 }
 
 function notEmpty(delta: PolicyPlanDelta): PolicyPlanDelta | undefined {

@@ -6,9 +6,10 @@ import type { NftKernel } from "../../lib/nft/objects.ts";
 import { DETOUR_LINKS } from "../plan/entry-lift.ts";
 import { policyRemoval } from "../plan/policy-table.ts";
 import { POLICY_TABLE } from "../plan/policy-table-parts.ts";
+import { CANARY_LINKS } from "./canary-attacker.ts";
 
 /**
- * Deletes our tables in one commit, and the links of the detour. Strict pods are open afterwards.
+ * Deletes our tables in one commit, and our links. Strict pods are open afterwards.
  * @returns one line for each thing that went; empty when nothing was there
  * @throws NftError, RouteError
  */
@@ -21,5 +22,5 @@ export async function removePolicy(
     if (chains.size > 0) removed.push(`nft table ${place} ${POLICY_TABLE}`);
   }
   if (removed.length > 0) await kernel.commit(policyRemoval());
-  return [...removed, ...removeDetour(DETOUR_LINKS)];
+  return [...removed, ...removeDetour(DETOUR_LINKS), ...removeDetour(CANARY_LINKS)];
 }

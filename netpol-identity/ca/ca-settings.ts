@@ -1,5 +1,6 @@
 // What an installation may choose about its CA, and what it gets without choosing.
 
+import { MESH_NAMESPACE } from "../model/enrolment.ts";
 import { LEAF_LIFETIME } from "./authority.ts";
 import { DEFAULT_ROTATION_TIMINGS } from "./rotation.ts";
 
@@ -26,7 +27,7 @@ export interface CaSettings {
 
 export const DEFAULT_CA_SETTINGS: CaSettings = {
   trustDomain: "cluster.local",
-  namespace: "innermesh-system",
+  namespace: MESH_NAMESPACE,
   listen: { port: 15_012 },
   callers: ["kube-system/innermesh-node"],
   audiences: ["innermesh-ca"],

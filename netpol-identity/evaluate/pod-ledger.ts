@@ -14,21 +14,22 @@ const NO_PODS: ReadonlyMap<string, Pod> = new Map();
 export class PodLedger {
   /** By namespace, then by name. */
   readonly #pods = new Map<string, Map<string, Pod>>();
-  #size = 0;
+  /** The same ones by the keys of what they were taken from. */
+  readonly #taken = new Map<string, Pod>();
 
   /** @param pods a pod that changed is another object; one look costs a comparison for each */
   update(pods: ReadonlyMap<string, Pod>): readonly PodChange[] {
     const changes: PodChange[] = [];
     let size = 0;
-    for (const after of pods.values()) {
-      if (after.hostNetwork || after.isOver) continue;
+    for (const [key, after] of pods) {
+      const before = this.#taken.get(key);
+      if (before !== after && (after.hostNetwork || after.isOver)) continue;
       size++;
-      const before = this.#pods.get(after.namespace)?.get(after.name);
       if (before === after) continue;
       changes.push({ before, after });
-      this.#set(after);
+      this.#set(key, after);
     }
-    if (this.#size !== size) this.#removeOthers(pods, changes);
+    if (this.#taken.size !== size) this.#removeOthers(pods, changes);
     return changes;
   }
 
@@ -45,23 +46,21 @@ export class PodLedger {
     return this.#pods.get(namespace) ?? NO_PODS;
   }
 
-  #set(pod: Pod): void {
+  #set(key: string, pod: Pod): void {
+    this.#taken.set(key, pod);
     const known = this.#pods.get(pod.namespace);
     if (known === undefined) this.#pods.set(pod.namespace, new Map([[pod.name, pod]]));
-    if (known?.has(pod.name) !== true) this.#size++;
-    known?.set(pod.name, pod);
+    else known.set(pod.name, pod);
   }
 
   #removeOthers(pods: ReadonlyMap<string, Pod>, changes: PodChange[]): void {
-    const present = new Set(pods.values());
-    for (const [namespace, known] of this.#pods) {
-      for (const [name, before] of known) {
-        if (present.has(before)) continue;
-        known.delete(name);
-        this.#size--;
-        changes.push({ before, after: undefined });
-      }
-      if (known.size === 0) this.#pods.delete(namespace);
+    for (const [key, before] of this.#taken) {
+      if (pods.get(key) === before) continue;
+      this.#taken.delete(key);
+      const known = this.#pods.get(before.namespace);
+      known?.delete(before.name);
+      if (known?.size === 0) this.#pods.delete(before.namespace);
+      changes.push({ before, after: undefined });
     }
   }
 }

@@ -5,6 +5,9 @@ import type { IdentityMode } from "./tunnel-plan.ts";
 /** On a Namespace, a ServiceAccount or a Service. */
 export const IDENTITY_LABEL = "innermesh.io/identity";
 
+/** Of the authority: nodes have to reach it before they can prove anything. */
+export const MESH_NAMESPACE = "innermesh-system";
+
 export type EnrolmentMode = "off" | IdentityMode;
 
 export interface Enrolment {

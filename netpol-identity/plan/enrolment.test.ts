@@ -110,3 +110,12 @@ test("a pod of the host's network is never enrolled by itself, nor one that is o
   const over = enrolmentOf(samplePod({ name: "p", phase: "Succeeded" }), labels);
   assert.deepEqual(over, { mode: "off", rule: "it is over" });
 });
+
+test("the authority's pods are never enrolled: certificates come from there", () => {
+  const namespace = "innermesh-system";
+  const cluster = new SampleCluster().labelNamespace(namespace, "strict");
+  const authority = samplePod({ name: "controller", namespace, addresses: [ADDRESS] });
+  const { mode, rule } = enrolmentOf(authority, labelsOf(cluster, "strict"));
+  assert.equal(mode, "off");
+  assert.match(rule, /before they can prove anything/);
+});

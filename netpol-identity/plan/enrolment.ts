@@ -10,6 +10,7 @@ import {
   type Enrolment,
   type EnrolmentMode,
   IDENTITY_LABEL,
+  MESH_NAMESPACE,
   parseEnrolmentMode,
   stricter,
 } from "../model/enrolment.ts";
@@ -34,6 +35,10 @@ const HOST_NETWORK: Enrolment = {
   rule: "it shares its node's network, and has no identity but its node's",
 };
 const OVER: Enrolment = { mode: "off", rule: "it is over" };
+const OF_THE_MESH: Enrolment = {
+  mode: "off",
+  rule: `it is in ${MESH_NAMESPACE}, which nodes reach before they can prove anything`,
+};
 
 /**
  * Whether a pod is enrolled. A Service speaks for the pods of its own namespace that its slices
@@ -43,6 +48,7 @@ export function enrolmentOf(pod: Pod, labels: EnrolmentLabels): Enrolment {
   if (pod.hostNetwork) return HOST_NETWORK;
   if (pod.isOver) return OVER;
   const { namespace, serviceAccount } = pod;
+  if (namespace === MESH_NAMESPACE) return OF_THE_MESH;
   return (
     byService(pod, labels) ??
     labels.serviceAccounts.get(`${namespace}/${serviceAccount}`) ??

@@ -14,7 +14,7 @@ import {
   plain,
   verdict,
 } from "../../lib/nft/rule-parts.ts";
-import { JUDGE_DIRECT } from "./network-tables.ts";
+import { JUDGE_DIRECT, JUDGE_HOST } from "./network-tables.ts";
 import {
   BOUND_MARK,
   DELIVERED_MARK,
@@ -63,6 +63,11 @@ export function entryChains({ tunnel, direct }: PolicyPorts): readonly Chain[] {
     ]),
     plain("entry-living", [[inSet("alive", field("meta l4proto")), goto("entry-direct")]]),
     plain("entry-direct", [...JUDGE_DIRECT, [goto("entry-take")]]),
+    plain("entry-host", [
+      // By another address it is somebody whom only the other node can judge.
+      [inSet("host-callers", field("saddr")), ...JUDGE_HOST],
+      [{ kind: "set-ct-mark", mask: BOUND_MARK }, divert],
+    ]),
     plain("entry-take", [[{ kind: "set-ct-mark", mask: BOUND_MARK }, goto("entry-doors")]]),
     plain("entry-doors", [
       [isTunnel, ...to(tunnel)],
@@ -110,8 +115,7 @@ function departures(): readonly Rule[] {
       inSet("host-calls", field("daddr")),
       inSet("alive", field("meta l4proto")),
       { kind: "fib-local", field: "daddr", negate: true },
-      { kind: "set-ct-mark", mask: BOUND_MARK },
-      divert,
+      goto("entry-host"),
     ],
   ];
 }

@@ -9,6 +9,8 @@ import { workloadAddresses } from "./workload-addresses.ts";
 const IDENTITY = "spiffe://cluster.local/ns/shop/sa/web";
 const GROUPS = { addresses: () => undefined, identities: () => undefined };
 
+const AGENT = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
+
 function setOf(direction: "ingress" | "egress"): PolicySet {
   const rules = { admin: [], denies: [], audits: [], baseline: [], provenPorts: [] };
   return { id: direction, direction, otherwise: "deny", ...rules };
@@ -26,6 +28,7 @@ function world(...samples: readonly Parameters<typeof samplePod>[0][]) {
     plan: {
       workloads: new Map([["10.0.1.9", { identity: NOBODY, ...WORKLOAD }]]),
       peers: new Map([["10.0.2.1", { identity: IDENTITY, uid: "" }]]),
+      host: { identity: AGENT, ...WORKLOAD },
     },
     nodeAddresses: ["192.0.2.1", "192.0.2.9", "2001:db8::1"],
   });
@@ -57,7 +60,8 @@ test("an address that several pods claim has what restricts one of them, and no 
   assert.deepEqual(server("10.0.1.9"), { set: setOf("ingress"), identity: null });
 });
 
-test("others see this node as its first address of a family", () => {
-  const { nodeAddress } = world();
+test("others see this node as its first address of a family, or by its agent's identity", () => {
+  const { nodeAddress, nodeIdentity } = world();
+  assert.equal(nodeIdentity, AGENT);
   assert.deepEqual([nodeAddress("ip"), nodeAddress("ip6")], ["192.0.2.1", "2001:db8::1"]);
 });

@@ -14,7 +14,7 @@ export interface GateSources {
   /** Pods of this node. */
   readonly local: Iterable<Pod>;
   readonly index: Pick<PolicyIndex, "setOf" | "groups">;
-  readonly plan: Pick<TunnelPlan, "workloads" | "peers">;
+  readonly plan: Pick<TunnelPlan, "workloads" | "peers" | "host">;
   /** Of this node; the first of each family counts. */
   readonly nodeAddresses: readonly Address[];
 }
@@ -36,6 +36,7 @@ export function gateWorld(sources: GateSources): GateWorld {
     pods: new Map(own.map((address) => [address, sideOf(address, "egress")])),
     server: (address) => sideOf(address, "ingress"),
     nodeAddress: (family) => nodeAddresses.find((address) => familyOf(address) === family),
+    nodeIdentity: plan.host?.identity ?? null,
     groups: index.groups,
   };
 }

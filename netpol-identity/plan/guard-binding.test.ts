@@ -93,3 +93,21 @@ test("what is neither routed nor bridged is refused with a sentence", () => {
   const nowhere = bindPods([pod("a", A)], network({}), NONE);
   assert.match(nowhere.problems[0] ?? "", /no host route and no port of a bridge leads to it/);
 });
+
+test("an enrolled pod that never had an interface which proves anything is told of, with why", () => {
+  const macvlan = veth(7, { name: "mv0", kind: "macvlan" });
+  const odd = network({ links: [macvlan], routes: new Map([[A, 7]]) });
+  const { unsupported } = bindPods([pod("a", A), pod("b", B)], odd, NONE);
+  assert.deepEqual([...unsupported.keys()], [A, B]);
+  assert.equal(unsupported.get(A)?.uid, "a");
+  assert.match(unsupported.get(A)?.why ?? "", /mv0, which is no veth; only CNIs with routed/);
+  assert.match(unsupported.get(B)?.why ?? "", /no host route and no port .* not ipvlan, macvlan/);
+  assert.equal(bindPods([pod("a", A, "off")], odd, NONE).unsupported.size, 0);
+});
+
+test("a pod whose interface has gone is ending, and not unsupported", () => {
+  const { memory } = bindPods([pod("a", A)], network({ routes: new Map([[A, 5]]) }), NONE);
+  const gone = bindPods([pod("a", A)], network({ links: [] }), memory);
+  assert.equal(gone.problems.length, 1);
+  assert.equal(gone.unsupported.size, 0);
+});

@@ -8,6 +8,7 @@ import { type GateAnswer, type GateQuestion, type GateSide, LaneGate } from "./l
 
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";
 const CART = "spiffe://cluster.local/ns/shop/sa/cart";
+const AGENT = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
 const FREE: GateSide = { set: undefined, identity: null };
 
 type Members = Readonly<Record<string, readonly string[]>>;
@@ -56,6 +57,7 @@ function move(gate: LaneGate, { pods, servers, groups: members }: World) {
     pods: new Map(Object.entries(pods)),
     server: (address) => servers[address] ?? FREE,
     nodeAddress: (family) => (family === "ip" ? NODE : undefined),
+    nodeIdentity: AGENT,
     groups: members,
   });
 }
@@ -74,10 +76,12 @@ const OTHER = "10.0.1.2";
 const SERVER = "10.0.2.1";
 const NODE = "192.0.2.1";
 const NO_GROUPS = groups({});
+const OPEN: GateAnswer = { isGuarded: false, pods: [], blocks: [], deniesNode: false };
+const CLOSED: GateAnswer = { isGuarded: true, pods: [], blocks: [], deniesNode: true };
 
 test("where no policy selects anybody, everybody may connect", () => {
   const gate = gateOf({ pods: { [POD]: FREE }, servers: {}, groups: NO_GROUPS });
-  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: false, pods: [], blocks: [] });
+  assert.deepEqual(ask(gate, to(SERVER)), OPEN);
   assert.deepEqual(gate.gatedPods("ip"), { all: [POD], isolated: [] });
   assert.deepEqual(gate.gatedPods("ip6"), { all: [], isolated: [] });
 });
@@ -86,7 +90,7 @@ test("an endpoint that admits one pod leaves all others out, whoever they are", 
   const pods = { [POD]: FREE, [OTHER]: FREE };
   const servers = { [SERVER]: { set: admits(ofGroup("g")), identity: null } };
   const gate = gateOf({ pods, servers, groups: groups({ g: [POD] }) });
-  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: true, pods: [POD], blocks: [] });
+  assert.deepEqual(ask(gate, to(SERVER)), { ...CLOSED, pods: [POD] });
 });
 
 test("one endpoint that admits is enough", () => {
@@ -99,7 +103,7 @@ test("one endpoint that admits is enough", () => {
 test("nobody to be led to is no reason for silence", () => {
   const pods = { [POD]: { set: admits(), identity: null } };
   const gate = gateOf({ pods, servers: {}, groups: NO_GROUPS });
-  assert.deepEqual(ask(gate, to()), { isGuarded: false, pods: [POD], blocks: [] });
+  assert.deepEqual(ask(gate, to()), { ...OPEN, pods: [POD] });
 });
 
 test("an endpoint that takes this node for the client admits whom it admits, or nobody", () => {
@@ -109,8 +113,8 @@ test("an endpoint that takes this node for the client admits whom it admits, or 
     const servers = { [SERVER]: { set: admits(ofBlock(from), ofGroup("g")), identity: null } };
     return ask(gateOf({ pods: { [POD]: FREE }, servers, groups: groups({ g: group }) }), question);
   };
-  assert.deepEqual(answer(`${NODE}/32`, []), { isGuarded: false, pods: [], blocks: [] });
-  assert.deepEqual(answer("203.0.113.0/24", [POD]), { isGuarded: true, pods: [], blocks: [] });
+  assert.deepEqual(answer(`${NODE}/32`, []), OPEN);
+  assert.deepEqual(answer("203.0.113.0/24", [POD]), CLOSED);
 });
 
 test("who calls through a tunnel is known to the endpoint, whatever address it comes from", () => {
@@ -126,8 +130,8 @@ test("a pod restricted in whom it calls needs leave where others need none", () 
   const pods = { [POD]: { set: admits(ofGroup("g")), identity: null }, [OTHER]: FREE };
   const gate = gateOf({ pods, servers: {}, groups: groups({ g: [SERVER] }) });
   assert.deepEqual(gate.gatedPods("ip"), { all: [POD, OTHER], isolated: [POD] });
-  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: false, pods: [POD], blocks: [] });
-  assert.deepEqual(ask(gate, to("10.0.2.9")), { isGuarded: false, pods: [], blocks: [] });
+  assert.deepEqual(ask(gate, to(SERVER)), { ...OPEN, pods: [POD] });
+  assert.deepEqual(ask(gate, to("10.0.2.9")), OPEN);
 });
 
 test("what both sides say must hold for one endpoint", () => {
@@ -149,7 +153,24 @@ test("a rule about certificates admits pods that have them", () => {
   const servers = { [SERVER]: { set: admits(identified), identity: CART } };
   const pods = { [POD]: { set: undefined, identity: WEB }, [OTHER]: FREE };
   const gate = gateOf({ pods, servers, groups: groups({ accounts: [WEB] }) });
-  assert.deepEqual(ask(gate, to(SERVER)), { isGuarded: true, pods: [POD], blocks: [] });
+  assert.deepEqual(ask(gate, to(SERVER)), { ...CLOSED, pods: [POD] });
+});
+
+test("the node's own processes are kept from whom none of the endpoints elsewhere lets in", () => {
+  const deniesNode = (set: PolicySet, identity: string | null, address = SERVER): boolean => {
+    const members = groups({ agents: [AGENT], nodes: [NODE] });
+    const servers = { [address]: { set, identity } };
+    const world = { pods: { [POD]: FREE }, servers, groups: members };
+    return ask(gateOf(world), to(address)).deniesNode;
+  };
+  const agents = admits({ groups: [], blocks: [], identities: ["agents"] });
+  assert.equal(deniesNode(admits(), CART), true);
+  assert.equal(deniesNode(admits(ofBlock(`${NODE}/32`)), null), false);
+  assert.equal(deniesNode(agents, CART), false);
+  assert.equal(deniesNode(agents, null), true, "it proves nothing without a tunnel");
+  assert.equal(deniesNode(admits(), null, POD), false, "those of its own node always pass");
+  const gate = gateOf({ pods: {}, servers: {}, groups: NO_GROUPS });
+  assert.equal(ask(gate, to()).deniesNode, false);
 });
 
 test("a rule about requests is left to a worker", () => {
@@ -260,7 +281,7 @@ const named = (addresses: readonly string[]) =>
 const members = fc.record({
   g1: fc.subarray([...LOCAL, ...OUTSIDE]),
   g2: fc.subarray([...LOCAL, ...OUTSIDE]),
-  i1: fc.subarray([WEB, CART]),
+  i1: fc.subarray([WEB, CART, AGENT]),
 });
 const arbitraryWorld: fc.Arbitrary<World> = fc.record({
   pods: named(LOCAL),
@@ -316,6 +337,22 @@ test("the gate lets through whom the evaluator allows some endpoint, and nobody 
       for (const client of [...LOCAL, ...strangers]) {
         assert.equal(passes(answer, world, client), allowed(world, asked, client), client);
       }
+    }),
+  );
+});
+
+test("a node's processes are kept out where the evaluator denies them every endpoint", () => {
+  fc.assert(
+    fc.property(arbitraryWorld, question, (world, asked) => {
+      const { servers, groups: known, pods } = world;
+      const isAdmitted = asked.outside.some(({ address, port }) => {
+        const { set, identity = null } = servers[address] ?? {};
+        const proven = identity === null ? null : AGENT;
+        const flow = { protocol: "TCP", port, address: NODE, identity: proven } as const;
+        return address in pods || judge(set, flow, known).kind !== "deny";
+      });
+      const isDenied = asked.outside.length > 0 && !isAdmitted;
+      assert.equal(ask(gateOf(world), asked).deniesNode, isDenied);
     }),
   );
 });

@@ -26,6 +26,8 @@ export interface GateWorld {
   readonly server: (address: Address) => GateSide;
   /** As which others see this node; undefined where that is not known. */
   readonly nodeAddress: (family: Family) => Address | undefined;
+  /** What this node's processes prove to who has an identity; null: nothing. */
+  readonly nodeIdentity: SpiffeUri | null;
   /** One whose members change is another object from then on. */
   readonly groups: Groups;
 }
@@ -47,6 +49,7 @@ export interface GateAnswer {
   readonly isGuarded: boolean;
   readonly pods: readonly Address[];
   readonly blocks: readonly Cidr[];
+  readonly deniesNode: boolean;
 }
 
 interface Client extends GateSide {
@@ -68,6 +71,7 @@ const NOBODY: GateWorld = {
   pods: new Map(),
   server: () => ({ set: undefined, identity: null }),
   nodeAddress: () => undefined,
+  nodeIdentity: null,
   groups: { addresses: () => undefined, identities: () => undefined },
 };
 const EVERYWHERE: Readonly<Record<Family, Cidr>> = { ip: "0.0.0.0/0", ip6: "::/0" };
@@ -78,6 +82,8 @@ export class LaneGate {
   readonly #told = new Map<string, Told>();
   readonly #blocks = new Map<string, readonly Cidr[]>();
   readonly #verdicts = new SetVerdicts(NOBODY.groups);
+  /** See the lanes' own LaneGate. */
+  logGroup: number | undefined;
   #world = NOBODY;
   #clients: readonly Client[] = [];
   #clientStamp = "";
@@ -92,7 +98,12 @@ export class LaneGate {
     this.#world = world;
     this.#verdicts.renew(world.groups);
     this.#clients = [...world.pods].map(([address, side]) => ({ address, ...side }));
-    const clientStamp = this.#clients.map((client) => this.#stampOf(client)).join();
+    const clientStamp = [
+      ...this.#clients.map((client) => this.#stampOf(client)),
+      world.nodeAddress("ip"),
+      world.nodeAddress("ip6"),
+      world.nodeIdentity,
+    ].join();
     const isSameClients = clientStamp === this.#clientStamp;
     this.#clientStamp = clientStamp;
     if (!isSameClients) this.#generation++;
@@ -143,11 +154,13 @@ export class LaneGate {
         this.#mayConnect(client, client.set === undefined ? kinds : servers, servers),
       );
       const free = (list: readonly Client[]) => list.filter(({ set }) => set === undefined).length;
-      const blocks = this.#admitted(family, this.#servers(outside), isExternal);
+      const others = this.#servers(outside);
+      const blocks = this.#admitted(family, others, isExternal);
       const isGuarded = free(allowed) < free(clients) || blocks[0] !== EVERYWHERE[family];
       const listed = isGuarded ? allowed : allowed.filter(({ set }) => set !== undefined);
       const pods = listed.map(({ address }) => address).sort();
-      return { isGuarded, pods, blocks: isGuarded ? blocks : [] };
+      const deniesNode = others.length > 0 && !others.some((server) => this.#admitsHost(server));
+      return { isGuarded, pods, blocks: isGuarded ? blocks : [], deniesNode };
     });
   }
 
@@ -207,10 +220,21 @@ export class LaneGate {
     );
   }
 
+  /** Whether it lets in processes of this node: those of its own node always, as the kernel does. */
+  #admitsHost(server: Server): boolean {
+    const { pods, nodeIdentity } = this.#world;
+    const identity = server.identity === null ? null : nodeIdentity;
+    return pods.has(server.address) || !this.#deniesNode(server.set, server, identity);
+  }
+
   /** Whether the server's node lets nobody in who comes as this one. */
-  #deniesNode(set: PolicySet | undefined, { address, port }: Endpoint): boolean {
+  #deniesNode(
+    set: PolicySet | undefined,
+    { address, port }: Endpoint,
+    identity: SpiffeUri | null = null,
+  ): boolean {
     const own = this.#world.nodeAddress(familyOf(address));
-    return own !== undefined && this.#verdicts.denies(set, { port, address: own, identity: null });
+    return own !== undefined && this.#verdicts.denies(set, { port, address: own, identity });
   }
 
   #servers(endpoints: readonly Endpoint[]): readonly Server[] {
@@ -240,8 +264,13 @@ export class LaneGate {
 
 function sameAnswers(before: readonly GateAnswer[], after: readonly GateAnswer[]): boolean {
   return before.every((answer, i) => {
-    const { isGuarded, pods, blocks } = after[i] ?? answer;
-    return answer.isGuarded === isGuarded && same(answer.pods, pods) && same(answer.blocks, blocks);
+    const { isGuarded, pods, blocks, deniesNode } = after[i] ?? answer;
+    return (
+      answer.isGuarded === isGuarded &&
+      answer.deniesNode === deniesNode &&
+      same(answer.pods, pods) &&
+      same(answer.blocks, blocks)
+    );
   });
 }
 

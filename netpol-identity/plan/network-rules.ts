@@ -84,8 +84,13 @@ class SetCompiler {
 
   #lists(): readonly Rule[] {
     const { network, account, denies } = this.#set;
-    const last = account === undefined ? [] : this.#list(account, returns);
     const isBoth = network !== undefined && account !== undefined;
+    const only = isBoth ? undefined : (network ?? account);
+    // Calls to oneself are rare: they are asked about last where that makes no difference.
+    if (only !== undefined && denies.length === 0) {
+      return [...this.#all(only.rules, returns), ...this.#self(returns), [this.#deny]];
+    }
+    const last = account === undefined ? [] : this.#list(account, returns);
     const accounts = this.#part("account", last, isBoth);
     const enter = isBoth ? accounts.enter : returns;
     const first = network === undefined ? accounts.rules : this.#list(network, enter);

@@ -53,6 +53,8 @@ export const JUDGE_DIRECT: readonly Rule[] = [
   [{ kind: "vmap", key: [field("saddr")], map: MAPS.out.name }],
   [{ kind: "vmap", key: [field("daddr")], map: MAPS.gate.name }],
 ];
+/** The same of a node's own process, which no set restricts in whom it calls. */
+export const JUDGE_HOST: Rule = [{ kind: "vmap", key: [field("daddr")], map: MAPS.gate.name }];
 
 /** Packets, or the first of flows, that were dropped: by which direction's set, or why else. */
 export const DENIED_COUNTERS = {
@@ -71,6 +73,7 @@ export interface NetworkParts {
   readonly chains: readonly PlannedChain[];
 }
 
+type AskedGroups = ReturnType<typeof groupsAsked>;
 type Elements = ReadonlyMap<string, Element>;
 type ByFamily<T> = Readonly<Record<Family, T>>;
 /** By id, so that pods that share a set share its chains. */
@@ -86,6 +89,13 @@ export class NetworkPlanner {
   };
   readonly #members = new WeakMap<ReadonlySet<string>, ByFamily<Elements>>();
   readonly #gates = new WeakMap<NetworkWorld["gates"], ByFamily<Elements>>();
+  readonly #asked = new Map<NetworkSide, WeakMap<PolicySet, AskedGroups>>(
+    SIDES.map((side) => [side, new WeakMap()]),
+  );
+  readonly #groups: Record<Family, ReadonlyMap<string, PlannedSet>> = {
+    ip: new Map(),
+    ip6: new Map(),
+  };
 
   /** One family's sets and chains. */
   plan(family: Family, world: NetworkWorld): NetworkParts {
@@ -119,18 +129,30 @@ export class NetworkPlanner {
     const members = new Map<string, ReadonlySet<string>>();
     for (const side of SIDES) {
       for (const set of used[side].values()) {
-        const asked = groupsAsked(side, set);
+        const asked = this.#groupsAsked(side, set);
         for (const id of asked.addresses) {
           members.set(groupSetName(id), world.groups.addresses(id) ?? NOBODY);
         }
         for (const id of asked.carriers) members.set(carrierSetName(id), world.carriers(id));
       }
     }
-    return [...members].map(([name, addresses]) => ({
-      spec: { name, key: ["saddr"] },
-      family,
-      elements: this.#memberElements(addresses)[family],
-    }));
+    const before = this.#groups[family];
+    const planned = new Map<string, PlannedSet>();
+    for (const [name, addresses] of members) {
+      const elements = this.#memberElements(addresses)[family];
+      const { spec = { name, key: ["saddr"] } } = before.get(name) ?? {};
+      planned.set(name, { spec, family, elements });
+    }
+    this.#groups[family] = planned;
+    return [...planned.values()];
+  }
+
+  #groupsAsked(side: NetworkSide, set: PolicySet): AskedGroups {
+    const known = this.#asked.get(side)?.get(set);
+    if (known !== undefined) return known;
+    const asked = groupsAsked(side, set);
+    this.#asked.get(side)?.set(set, asked);
+    return asked;
   }
 
   #memberElements(addresses: ReadonlySet<string>): ByFamily<Elements> {
@@ -204,7 +226,7 @@ function addressElements(family: Family, addresses: Iterable<string>): Elements 
 }
 
 /** Where flows are judged, and where they end; base chains first. */
-function flowChains(family: Family, { logGroup }: NetworkWorld): readonly Chain[] {
+function flowChains(family: Family, { logGroup, hold }: NetworkWorld): readonly Chain[] {
   const known: Rule = [{ kind: "ct-known" }, accept];
   // Between ports of a bridge; nobody tracks them.
   const neighbours: readonly Rule[] = [NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT].map(
@@ -238,8 +260,7 @@ function flowChains(family: Family, { logGroup }: NetworkWorld): readonly Chain[
       [isBroken, inSet(ISOLATED.name, daddr), ...ended],
       [{ kind: "vmap", key: [saddr], map: MAPS.out.name }],
       [{ kind: "vmap", key: [daddr], map: MAPS.in.name }],
-      unknown(saddr),
-      unknown(daddr),
+      ...(hold ? [unknown(saddr), unknown(daddr)] : []),
     ]),
     ...[DENIED.in, DENIED.out, DENIED.proven, DENIED.held].map((name) =>
       plain(name, [...logs(name, logGroup), [{ kind: "count", counter: name }, drop]]),

@@ -21,6 +21,8 @@ export interface NetworkWorld {
   readonly podCidrs: readonly string[];
   /** The group of nfnetlink_log that some denials are told to; none where the kernel lacks it. */
   readonly logGroup?: number;
+  /** Of this node, as others see its processes; `carriers` has them by its identity. @default none */
+  readonly hostAddresses?: readonly string[];
 }
 
 export interface NetworkPod {

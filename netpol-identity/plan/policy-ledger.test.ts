@@ -133,3 +133,23 @@ test("whoever applies every delta in order knows the whole, after any changes", 
     .addresses.map(([id, change]) => [id, new Set(change?.added)] as const);
   assert.deepEqual(known, new Map(whole));
 });
+
+test("of a map that is changed in place only what was touched is looked at", () => {
+  const ledger = new PolicyLedger();
+  const pods = new Map([
+    ["10.0.0.1", pod("a")],
+    ["10.0.0.2", pod("b")],
+  ]);
+  const { sets, groups } = view([], {});
+  ledger.replace({ sets, groups, pods });
+  ledger.takeFresh();
+  ledger.takeGone();
+  pods.set("10.0.0.1", pod("c"));
+  pods.delete("10.0.0.2");
+  ledger.replace({ sets, groups, pods });
+  assert.ok(isEmptyPolicyDelta(ledger.takeFresh()) && isEmptyPolicyDelta(ledger.takeGone()));
+  ledger.replace({ sets, groups, pods, touched: ["10.0.0.1", "10.0.0.2"] });
+  assert.deepEqual(ledger.takeFresh().pods, [["10.0.0.1", pod("c")]]);
+  assert.deepEqual(ledger.takeGone().pods, [["10.0.0.2", null]]);
+  assert.deepEqual(ledger.whole().pods, [["10.0.0.1", pod("c")]]);
+});

@@ -13,8 +13,8 @@ import {
 
 /** Everything that workers know of policies. */
 export interface PolicyView {
-  /** Of all pods of the cluster. */
-  readonly sets: Iterable<PolicySet>;
+  /** Of all pods of the cluster; the same list as before while they are the same. */
+  readonly sets: readonly PolicySet[];
   /** A group whose members changed is another object than before. */
   readonly groups: Groups;
   /** By address; the same map as before where only those of `touched` may differ. */
@@ -27,23 +27,26 @@ export class PolicyLedger {
   readonly #addresses = new GroupLedger();
   readonly #identities = new GroupLedger();
   readonly #pods = new LedgerTable<PolicyPod>(isSamePod);
-  readonly #asked = new WeakMap<PolicySet, GroupIds>();
+  #listed: readonly PolicySet[] = [];
+  #asked: GroupIds = { addresses: new Set(), identities: new Set() };
 
   replace({ sets, groups, pods, touched = [] }: PolicyView): void {
-    const byId = new Map<string, PolicySet>();
-    const addresses = new Map<GroupId, ReadonlySet<string>>();
-    const identities = new Map<GroupId, ReadonlySet<string>>();
-    for (const set of sets) {
-      byId.set(set.id, set);
-      const ids = this.#groupsOf(set);
-      for (const id of ids.addresses) keep(addresses, id, groups.addresses(id));
-      for (const id of ids.identities) keep(identities, id, groups.identities(id));
-    }
-    this.#sets.wanted = byId;
-    this.#addresses.wanted = addresses;
-    this.#identities.wanted = identities;
+    if (sets !== this.#listed) this.#list(sets);
+    const { addresses, identities } = this.#asked;
+    this.#addresses.wanted = membersOf(addresses, (id) => groups.addresses(id));
+    this.#identities.wanted = membersOf(identities, (id) => groups.identities(id));
     this.#pods.wanted = pods;
     this.#pods.touch(touched);
+  }
+
+  #list(sets: readonly PolicySet[]): void {
+    this.#listed = sets;
+    this.#sets.wanted = new Map(sets.map((set) => [set.id, set]));
+    const all = sets.map(groupsOf);
+    this.#asked = {
+      addresses: new Set(all.flatMap(({ addresses }) => [...addresses])),
+      identities: new Set(all.flatMap(({ identities }) => [...identities])),
+    };
   }
 
   /** What is new or differs since the last call. */
@@ -74,14 +77,6 @@ export class PolicyLedger {
       identities: this.#identities.whole(),
       pods: [...this.#pods.wanted],
     };
-  }
-
-  #groupsOf(set: PolicySet): GroupIds {
-    const known = this.#asked.get(set);
-    if (known !== undefined) return known;
-    const found = groupsOf(set);
-    this.#asked.set(set, found);
-    return found;
   }
 }
 
@@ -122,12 +117,16 @@ class GroupLedger {
 }
 
 /** What nobody knows is not told: whoever asks about it is denied. */
-function keep(
-  to: Map<GroupId, ReadonlySet<string>>,
-  id: GroupId,
-  members: ReadonlySet<string> | undefined,
-): void {
-  if (members !== undefined) to.set(id, members);
+function membersOf(
+  ids: ReadonlySet<GroupId>,
+  find: (id: GroupId) => ReadonlySet<string> | undefined,
+): ReadonlyMap<GroupId, ReadonlySet<string>> {
+  const found = new Map<GroupId, ReadonlySet<string>>();
+  for (const id of ids) {
+    const members = find(id);
+    if (members !== undefined) found.set(id, members);
+  }
+  return found;
 }
 
 function isSamePod(a: PolicyPod, b: PolicyPod): boolean {

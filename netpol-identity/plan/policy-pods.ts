@@ -28,6 +28,7 @@ export class PolicyPods {
   readonly #local = new Map<string, Pod>();
   readonly #faces = new Map<string, PolicyPod>();
   readonly #sets = new Map<string, { readonly set: PolicySet; uses: number }>();
+  #listed: readonly PolicySet[] | undefined;
   #eras: number | undefined;
 
   constructor(settings: PolicyPodsSettings) {
@@ -48,9 +49,13 @@ export class PolicyPods {
     return this.#faces;
   }
 
-  /** Those that hold at some address. */
-  get sets(): Iterable<PolicySet> {
-    return this.#sets.values().map(({ set }) => set);
+  /** Those that hold at some address; the same list while they are the same. */
+  get sets(): readonly PolicySet[] {
+    this.#listed ??= this.#sets
+      .values()
+      .map(({ set }) => set)
+      .toArray();
+    return this.#listed;
   }
 
   /** @returns addresses of which something else may be told */
@@ -116,14 +121,20 @@ export class PolicyPods {
   #use(set: PolicySet | undefined): void {
     if (set === undefined) return;
     const known = this.#sets.get(set.id);
-    if (known === undefined) this.#sets.set(set.id, { set, uses: 1 });
-    else known.uses++;
+    if (known !== undefined) {
+      known.uses++;
+      return;
+    }
+    this.#sets.set(set.id, { set, uses: 1 });
+    this.#listed = undefined;
   }
 
   #release(id: string | undefined): void {
     const known = id === undefined ? undefined : this.#sets.get(id);
     if (id === undefined || known === undefined) return;
     known.uses--;
-    if (known.uses === 0) this.#sets.delete(id);
+    if (known.uses > 0) return;
+    this.#sets.delete(id);
+    this.#listed = undefined;
   }
 }

@@ -95,6 +95,7 @@ function packetSets(family: Family, world: PolicyWorld): readonly PlannedSet[] {
       [...direct].map(([key, data]) => ({ key, data })),
     ),
     set({ name: "host-calls", key: ["daddr"] }, plain(hostCalls)),
+    set({ name: "host-callers", key: ["saddr"] }, plain(world.network?.hostAddresses ?? [])),
     { spec: ALIVE_SET, family, elements: new Map() },
   ];
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EnrolmentMode } from "../model/enrolment.ts";
 import { readEnrolmentLabels } from "./enrolment.ts";
+import type { UnsupportedAddresses } from "./guard-binding.ts";
 import { nextPeerNodes } from "./peer-nodes.ts";
 import { SampleCluster, type SamplePod, sampleAgent, samplePod } from "./sample-cluster.ts";
 import { makeTunnelPlan, NOBODY, type TunnelPlan } from "./tunnel-plan.ts";
@@ -13,6 +14,7 @@ interface World {
   readonly agentsOn?: readonly string[];
   readonly meshDefault?: EnrolmentMode;
   readonly leavingUids?: readonly string[];
+  readonly unsupported?: UnsupportedAddresses;
 }
 
 const planOf = makeTunnelPlan("cluster.local");
@@ -22,13 +24,14 @@ function planned({
   agentsOn = ["node-2"],
   meshDefault = "permissive",
   leavingUids = [],
+  unsupported = new Map(),
 }: World): TunnelPlan {
   const all = [...pods.map(samplePod), ...agentsOn.map(sampleAgent)];
   const { store } = new SampleCluster();
   const labels = readEnrolmentLabels(store, meshDefault);
   const peerNodes = nextPeerNodes(new Map(), all, 0);
   const leaving = new Map(leavingUids.map((uid) => [uid, 1]));
-  return planOf({ nodeName: "node-1", pods: all, labels, peerNodes, leaving });
+  return planOf({ nodeName: "node-1", pods: all, labels, peerNodes, leaving, unsupported });
 }
 
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";
@@ -243,4 +246,28 @@ test("an unchanged pod has the same value in every plan", () => {
   );
   assert.equal(first?.workloads.get(HERE), second?.workloads.get(HERE));
   assert.equal(first?.peers.get(THERE), second?.peers.get(THERE));
+});
+
+test("where nothing proves who has an address, nobody has an identity there", () => {
+  const world = {
+    pods: [{ name: "a", addresses: [HERE] }],
+    unsupported: new Map([[HERE, { uid: "uid-a", why: "its route leads to mv0" }]]),
+  };
+  const permissive = planned(world);
+  assert.deepEqual([permissive.workloads.size, permissive.identities.size], [0, 0]);
+  const [problem] = permissive.problems;
+  assert.equal(problem?.object, "Pod shop/a");
+  assert.match(problem?.message ?? "", /no identity at 10\.0\.1\.1, .*: its route leads to mv0$/);
+  const strict = planned({ ...world, meshDefault: "strict" });
+  assert.equal(strict.workloads.get(HERE)?.identity, NOBODY);
+  assert.deepEqual(strict.policy.pods, [{ uid: "uid-a", addresses: [HERE], mode: "strict" }]);
+});
+
+test("what is said of one pod's address does not hold for its next owner", () => {
+  const { workloads, problems } = planned({
+    pods: [{ name: "b", addresses: [HERE] }],
+    unsupported: new Map([[HERE, { uid: "uid-a", why: "its route leads to mv0" }]]),
+  });
+  assert.equal(workloads.get(HERE)?.identity, WEB);
+  assert.deepEqual(problems, []);
 });

@@ -41,7 +41,6 @@ export interface TunnelSnapshot {
 
 export const ALL_SUPPORTED: UnsupportedAddresses = new Map();
 
-
 /**
  * Stands for the pods that claim one address, if any of them is enrolled. No certificate names
  * nobody, so nothing goes to the address or comes from it, and nothing that was in a tunnel before
@@ -66,7 +65,7 @@ const MAX_NAMED = 3;
 export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) => TunnelPlan {
   const faces = new PodFaces(trustDomain);
   return (snapshot) => {
-    const { nodeName, labels, peerNodes } = snapshot;
+    const { nodeName, labels } = snapshot;
     const pods = [...snapshot.pods];
     const { owned, contested } = workloadAddresses(pods);
     const disputes = [...contested].filter(([, claimants]) =>
@@ -74,15 +73,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
     );
     const draft = new Draft();
     for (const [address, pod] of owned) placeOwned(draft, address, pod, snapshot, faces);
-    for (const [address, claimants] of disputes) {
-      if (claimants.some((pod) => isServedHere(pod, nodeName))) {
-        draft.workloads.set(address, CONTESTED_WORKLOAD);
-      } else {
-        draft.peers.set(address, CONTESTED_PEER);
-        draft.policyPeers.push({ address, mode: "strict" });
-        if (claimants.every((pod) => pod.nodeName !== nodeName)) draft.elsewhere.push(address);
-      }
-    }
+    for (const dispute of disputes) placeContested(draft, dispute, nodeName);
     const disputed = new Set(disputes.flatMap(([, claimants]) => claimants));
     const local = pods
       .filter((pod) => pod.nodeName === nodeName)
@@ -90,9 +81,7 @@ export function makeTunnelPlan(trustDomain: string): (snapshot: TunnelSnapshot) 
     const enrolled = local
       .filter(({ pod, mode }) => mode !== "off" && canProve(pod, snapshot))
       .map(({ pod }) => pod);
-    const account = hostAccount(pods, nodeName);
-    const isServed = account !== undefined || peerNodes.has(nodeName);
-    const host = isServed ? faces.host(account) : undefined;
+    const host = hostOf(pods, snapshot, faces);
     const proven = enrolled.map((pod) => faces.identity(pod));
     if (host !== undefined && draft.peers.size > 0) proven.push(host.identity);
     return {
@@ -165,6 +154,32 @@ function placeOwned(
   else others.push(pod);
 }
 
+/** Puts an address that several pods claim where none of them is. */
+function placeContested(
+  draft: Draft,
+  [address, claimants]: readonly [string, readonly Pod[]],
+  nodeName: string,
+): void {
+  if (claimants.some((pod) => isServedHere(pod, nodeName))) {
+    draft.workloads.set(address, CONTESTED_WORKLOAD);
+    return;
+  }
+  draft.peers.set(address, CONTESTED_PEER);
+  draft.policyPeers.push({ address, mode: "strict" });
+  if (claimants.every((pod) => pod.nodeName !== nodeName)) draft.elsewhere.push(address);
+}
+
+/** What processes of the node are, also while its agent is being replaced. */
+function hostOf(
+  pods: readonly Pod[],
+  { nodeName, peerNodes }: TunnelSnapshot,
+  faces: PodFaces,
+): TunnelWorkload | undefined {
+  const account = hostAccount(pods, nodeName);
+  if (account === undefined && !peerNodes.has(nodeName)) return undefined;
+  return faces.host(account);
+}
+
 /** A pod whose connections ambient takes has its tunnels from there, on this node too. */
 function isServedHere(pod: Pod, nodeName: string): boolean {
   return pod.nodeName === nodeName && !pod.ambientRedirection;
@@ -190,8 +205,7 @@ function whyUnsupported(
 /** A pod without an address may have one that proves something. */
 function canProve(pod: Pod, snapshot: TunnelSnapshot): boolean {
   const { addresses } = pod;
-  const isLost = (address: string): boolean =>
-    whyUnsupported(pod, address, snapshot) !== undefined;
+  const isLost = (address: string): boolean => whyUnsupported(pod, address, snapshot) !== undefined;
   return addresses.length === 0 || !addresses.every(isLost);
 }
 

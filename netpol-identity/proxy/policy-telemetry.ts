@@ -1,6 +1,7 @@
 // What a worker counts of verdicts. The names of policies come from the plan, and a limit bounds
 // how many of them become labels.
 
+import type { WorkerDenial } from "../model/denial-report.ts";
 import type { Direction } from "../model/policy.ts";
 import type { TunnelTelemetryMessage } from "../tunnel/tunnel-telemetry.ts";
 
@@ -27,6 +28,8 @@ export interface PolicyTelemetryMessage {
     policy: string,
     times: number,
   ])[];
+  /** Missing where there were none. */
+  readonly denials?: readonly WorkerDenial[];
 }
 
 interface Count {

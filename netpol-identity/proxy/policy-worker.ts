@@ -1,8 +1,10 @@
 // Everything of policies in one proxy worker: the plan, who asks it, and what is counted.
 
 import type { Address } from "../../lib/ip/address.ts";
+import type { WorkerDenial } from "../model/denial-report.ts";
 import type { PolicyPlanDelta } from "../plan/policy-plan.ts";
 import type { Authorize } from "../tunnel/tunnel-parts.ts";
+import { DenialRing } from "./denial-ring.ts";
 import { PolicyDialer, type PolicyDialerParts } from "./policy-dialer.ts";
 import { type PolicyAudit, PolicyJudge } from "./policy-judge.ts";
 import { PolicyTables } from "./policy-tables.ts";
@@ -21,6 +23,7 @@ export interface PolicyWorkerParts {
 export class PolicyWorker {
   readonly #tables = new PolicyTables();
   readonly #telemetry = new PolicyTelemetry();
+  readonly #denials = new DenialRing();
   readonly #judge: PolicyJudge;
 
   readonly #isHost: (address: Address) => boolean;
@@ -57,8 +60,14 @@ export class PolicyWorker {
     return dialer;
   }
 
+  /** Has it told: whoever ends what is denied says so. */
+  denied(denial: Omit<WorkerDenial, "times">): void {
+    this.#denials.add(denial);
+  }
+
   /** What happened since the last call. */
   telemetry(): PolicyTelemetryMessage {
-    return this.#telemetry.take();
+    const denials = this.#denials.take();
+    return { ...this.#telemetry.take(), ...(denials.length > 0 && { denials }) };
   }
 }

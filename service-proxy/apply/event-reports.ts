@@ -144,6 +144,21 @@ export function connectionDenied(pod: Named, nodeName: string, message: string):
   };
 }
 
+/** An attack of the node's canary on a pod here got through, or was not seen to be stopped. */
+export function enforcementBroken(
+  nodeName: string,
+  attack: { readonly kind: string; readonly source: string; readonly destination: string },
+): EventReport {
+  const { kind, source, destination } = attack;
+  return {
+    regarding: nodeReference(nodeName),
+    type: "Warning",
+    reason: "EnforcementBroken",
+    action: "Prove",
+    note: `attack ${kind} from ${source} on pod ${destination} was not stopped`,
+  };
+}
+
 /** Rules could not be written; those of before stay. */
 export function syncFailed(node: ObjectReference, error: Error): EventReport {
   const note = `rules of before stay in place: ${error.message}`;

@@ -80,6 +80,7 @@ const anySettings = record<Partial<NodeSettings>>({
   ),
   masqueradeAll: boolean(),
   networkPolicy: constantFrom("none", "enforce"),
+  policyCanary: boolean(),
   identity: constantFrom<NodeSettings["identity"]>(
     defaults.identity,
     { ...defaults.identity, mode: "off" },

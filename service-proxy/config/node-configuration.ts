@@ -49,6 +49,7 @@ export function toNodeConfiguration(settings: NodeSettings) {
       directPort: settings.identity.directPort,
     },
     networkPolicy: settings.networkPolicy,
+    policyCanary: settings.policyCanary,
   };
 }
 

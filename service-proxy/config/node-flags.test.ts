@@ -66,6 +66,7 @@ test("without any flag the node runs with kube-proxy's defaults, but syncs after
         directPort: 15_003,
       },
       networkPolicy: "none",
+      policyCanary: false,
       conntrack: {
         maxPerCore: 32_768,
         minEntries: 131_072,

@@ -88,6 +88,7 @@ export interface NodeSettings {
   readonly identity: IdentitySettings;
   /** Whether this node enforces policies. */
   readonly networkPolicy: "none" | "enforce";
+  readonly policyCanary: boolean;
   readonly conntrack: ConntrackSettings;
   /** -1000–1000 */
   readonly oomScoreAdj: number;

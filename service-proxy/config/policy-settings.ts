@@ -1,7 +1,7 @@
 // Settings of policies: whether this node enforces them.
 
 import { supported } from "./setting.ts";
-import { choiceType } from "./value-type.ts";
+import { booleanType, choiceType } from "./value-type.ts";
 
 export const policySettings = {
   networkPolicy: supported({
@@ -13,5 +13,15 @@ export const policySettings = {
     help:
       "NetworkPolicy, ClusterNetworkPolicy and ServiceAccountPolicy: enforced by this node, or " +
       "left to another engine, none.",
+  }),
+  policyCanary: supported({
+    flag: "policy-canary",
+    nodeField: "policyCanary",
+    type: booleanType,
+    default: false,
+    besideConfig: true,
+    help:
+      "Attack this node's own pods every few seconds, in ways that policies and identities must " +
+      "stop, and tell the age of the last proof that they did; with network-policy only.",
   }),
 };

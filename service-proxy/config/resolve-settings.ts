@@ -54,6 +54,7 @@ export function resolveSettings(values: SettingValues): ResolvedSettings {
     proxy: resolveProxy(values, errors),
     identity: resolveIdentity(values, errors),
     networkPolicy: values.value(table.networkPolicy),
+    policyCanary: values.value(table.policyCanary),
     conntrack: resolveConntrack(values),
     oomScoreAdj: values.value(table.oomScoreAdj),
     log: { verbosity: values.value(table.verbosity), format: values.value(table.logFormat) },

@@ -31,6 +31,7 @@ const OWN_FLAGS = [
   "min-sync-period",
   "network-policy",
   "nft-backend",
+  "policy-canary",
   "proxy-drain-timeout",
   "proxy-fallback",
   "proxy-inside-port",

@@ -31,6 +31,8 @@ export interface GateAnswer {
   readonly pods: readonly string[];
   /** Where others that may are: disjoint prefixes. Empty where the entry point is not guarded. */
   readonly blocks: readonly string[];
+  /** Nobody there lets in processes of this node. */
+  readonly deniesNode: boolean;
 }
 
 /** Pods of this node with addresses of their own. */
@@ -42,6 +44,8 @@ export interface GatedPods {
 
 /** All answers are of one moment; when one of them changes, the store announces it. */
 export interface LaneGate {
+  /** Of nfnetlink_log, told of some of those that may not; asked for once, before the first plan. */
+  readonly logGroup?: number | undefined;
   gatedPods(family: Family): GatedPods;
   /**
    * Takes the place of what was asked about the Service in that family before. When an answer

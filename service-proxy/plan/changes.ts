@@ -35,6 +35,7 @@ const LEAVES_FIRST = [
   "lane-allow",
   "lane-allow-blocks",
   "lane-guarded",
+  "lane-host-denied",
   "lane-isolated",
   "lane-vips",
   "lane-nodeports",

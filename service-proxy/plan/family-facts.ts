@@ -62,6 +62,7 @@ export function rulesetOptions(settings: TableSettings, family: Family): Ruleset
     masqueradeMark: masqueradeMark(settings),
     lane: settings.lane,
     gated: settings.gate !== undefined,
+    logGroup: settings.gate?.logGroup,
     nodePortsEverywhere: scope.kind === "everywhere",
   };
 }

@@ -32,7 +32,7 @@ interface Asked {
 
 /** Says the same of every entry point, and remembers what was asked last. */
 class OneAnswer implements LaneGate {
-  answer: GateAnswer = { isGuarded: false, pods: [], blocks: [] };
+  answer: GateAnswer = { isGuarded: false, pods: [], blocks: [], deniesNode: false };
   pods: GatedPods = { all: [], isolated: [] };
   readonly asked = new Map<string, readonly Asked[]>();
 
@@ -95,17 +95,18 @@ function open(gate: LaneGate | undefined, fill: (store: KubeStore) => void) {
 
 test("answers are elements under the id that the entry point has in the lane", () => {
   const gate = new OneAnswer();
-  gate.answer = { isGuarded: true, pods: [HERE], blocks: ["192.0.2.0/24"] };
+  gate.answer = { isGuarded: true, pods: [HERE], blocks: ["192.0.2.0/24"], deniesNode: true };
   const { plan, keys } = open(gate, (store) => put(store, "web"));
   const id = plan.ledger.wanted.get("lane-vips")?.values().next().value?.data;
   assert.deepEqual(keys("lane-guarded"), [id]);
   assert.deepEqual(keys("lane-allow"), [`${HERE} . ${id}`]);
   assert.deepEqual(keys("lane-allow-blocks"), [`${id} . 192.0.2.0/24`]);
+  assert.deepEqual(keys("lane-host-denied"), [id]);
 });
 
 test("where everybody may connect, only pods that need leave are elements", () => {
   const gate = new OneAnswer();
-  gate.answer = { isGuarded: false, pods: [HERE], blocks: [] };
+  gate.answer = { isGuarded: false, pods: [HERE], blocks: [], deniesNode: false };
   const { keys } = open(gate, (store) => put(store, "web"));
   assert.deepEqual([keys("lane-guarded"), keys("lane-allow").length], [[], 1]);
 });
@@ -127,7 +128,7 @@ test("each entry point leads those outside where its policy does", () => {
 
 test("the kernel lane has no gate, and a Service that leaves takes its own along", () => {
   const gate = new OneAnswer();
-  gate.answer = { isGuarded: true, pods: [], blocks: [] };
+  gate.answer = { isGuarded: true, pods: [], blocks: [], deniesNode: false };
   const { store, update, keys } = open(gate, (filled) => {
     put(filled, "web");
     put(filled, "kernel", { lane: "kernel" });
@@ -142,7 +143,7 @@ test("the kernel lane has no gate, and a Service that leaves takes its own along
 
 test("a Service without endpoints is asked about by nobody: it goes on refusing", () => {
   const gate = new OneAnswer();
-  gate.answer = { isGuarded: true, pods: [], blocks: [] };
+  gate.answer = { isGuarded: true, pods: [], blocks: [], deniesNode: false };
   const { keys } = open(gate, (store) => put(store, "web", { endpoints: [] }));
   assert.deepEqual(gate.asked.get("ip shop/web"), []);
   assert.deepEqual([keys("lane-vips"), keys("lane-guarded")], [[], []]);
@@ -194,9 +195,11 @@ test("without policies the table has no part of it", () => {
       "lane-guarded",
       "lane-allow",
       "lane-allow-blocks",
+      "lane-host-denied",
       "lane-denied",
       "lane-gate",
       "lane-need-allow",
+      "lane-denied",
     ],
   );
 });

@@ -62,11 +62,12 @@ export function gateElements(
 /** What the kernel is told of one answer. */
 export function answerElements(
   id: string,
-  { isGuarded, pods, blocks }: GateAnswer,
+  { isGuarded, pods, blocks, deniesNode }: GateAnswer,
 ): readonly GateElement[] {
   return [
     ...(isGuarded ? [{ set: "lane-guarded", key: id }] : []),
     ...pods.map((pod) => ({ set: "lane-allow", key: `${pod} . ${id}` })),
     ...blocks.map((block) => ({ set: "lane-allow-blocks", key: `${id} . ${block}` })),
+    ...(deniesNode ? [{ set: "lane-host-denied", key: id }] : []),
   ];
 }

@@ -141,7 +141,7 @@ for (const family of ["ip", "ip6"] as const) {
 
     test(`the chains with a gate as nft text, ${family}`, (t) => {
       const path = join(import.meta.dirname, "testdata", `lane-gated-${family}.nft`);
-      const chains = chainChanges(laneChainsOnly(optionsOf(family, { gated: true })));
+      const chains = chainChanges(laneChainsOnly(optionsOf(family, { gated: true, logGroup: 5 })));
       t.assert.fileSnapshot(formatTransaction(transaction(family, chains)), path, {
         serializers: [(text: string) => text],
       });
@@ -167,6 +167,17 @@ for (const family of ["ip", "ip6"] as const) {
         assert.deepEqual(await from(guarded, leave), [reached[0], "drop", reached[2]]);
         assert.deepEqual(await from(guarded, blocks), ["drop", reached[1], reached[2]]);
         assert.deepEqual(await from(add("lane-guarded", ["0:2"])), reached);
+      }
+    });
+
+    test("whom nobody lets in from this node, its processes do not reach", async () => {
+      for (const isAlive of [true, false]) {
+        const elements = [add("lane-host-denied", ["0:1"])];
+        const trace = await install(family, { isAlive, options: { gated: true }, elements });
+        assert.equal(landing(trace({ source: node, destination: vip })), "drop");
+        const from = { interface: "eth0", source: client, destination: vip };
+        assert.equal(landing(trace(from)), isAlive ? 15_002 : endpoint);
+        assert.equal(landing(trace({ source: node, destination: vip, protocol: "udp" })), endpoint);
       }
     });
 

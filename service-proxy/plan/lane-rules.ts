@@ -2,7 +2,7 @@
 // where a Service is in a lane. Every line cures a failure that was seen: see each comment.
 
 import type { Rule, Statement } from "../../lib/nft/objects.ts";
-import { gateChains, throughGate } from "./lane-gate-rules.ts";
+import { gateChains, throughGate, throughHostGate } from "./lane-gate-rules.ts";
 import { DELIVERED_MARK, DIVERTED_MARK, type LaneOptions, SOCKET_MARK } from "./lane-marks.ts";
 import {
   accept,
@@ -30,6 +30,8 @@ export function negated(match: OriginMatch): OriginMatch {
 export interface LaneRuleset {
   readonly lane: LaneOptions;
   readonly gated: boolean;
+  /** See LaneGate. */
+  readonly logGroup?: number | undefined;
   /** Any of these matches traffic of this node's own pods. */
   readonly fromPods: readonly OriginMatch[];
   /** Matches the addresses where NodePorts answer. */
@@ -56,13 +58,13 @@ export function laneChains(ruleset: LaneRuleset): readonly Chain[] {
     base("lane-in", "filter", "prerouting", MANGLE, arrivals(ruleset.onNode)),
     base("lane-out", "route", "output", MANGLE, departures()),
     plain("lane", lane(ruleset)),
-    ...(ruleset.gated ? gateChains(isDiverted) : []),
+    ...(ruleset.gated ? gateChains(isDiverted, ruleset.logGroup) : []),
     plain("lane-ranges", [
       [inSet("lb-allow", priority, field("saddr")), verdict({ kind: "return" })],
       [drop],
     ]),
     plain("lane-enter", enter(ruleset)),
-    plain("lane-divert", diversion()),
+    plain("lane-divert", diversion(ruleset)),
   ];
 }
 
@@ -119,8 +121,9 @@ function departures(): readonly Rule[] {
 }
 
 /** Without a living worker the connection stays in the kernel lane. */
-function diversion(): readonly Rule[] {
+function diversion({ gated }: LaneRuleset): readonly Rule[] {
   return [
+    ...(gated ? [throughHostGate] : []),
     [{ kind: "clear-priority" }],
     [
       inSet("alive", field("meta l4proto")),

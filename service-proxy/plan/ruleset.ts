@@ -43,6 +43,8 @@ export interface RulesetOptions {
   readonly lane?: LaneOptions;
   /** Not everybody may connect to Services of lanes. @default false */
   readonly gated?: boolean;
+  /** See LaneGate. */
+  readonly logGroup?: number | undefined;
 }
 
 /** What endpoint sets of the moment need beside the fixed chains. */
@@ -97,6 +99,7 @@ const GATE_SETS: readonly SetSpec[] = [
   set("lane-guarded", ["meta priority"]),
   set("lane-allow", ["saddr", "meta priority"]),
   set("lane-allow-blocks", ["meta priority", "saddr"], { interval: true }),
+  set("lane-host-denied", ["meta priority"]),
 ];
 
 const SETS_BY_NAME: ReadonlyMap<string, SetSpec> = new Map(
@@ -224,6 +227,7 @@ function laneRuleset(options: RulesetOptions): Parameters<typeof laneChains>[0] 
   return {
     lane: options.lane ?? DEFAULT_LANE,
     gated: options.gated ?? false,
+    logGroup: options.logGroup,
     fromPods: localOrigins(options.detector),
     onNode: onNode(options),
   };

@@ -11,8 +11,9 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { type TestContext, test } from "node:test";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import type { JudgeRequest } from "./guarded-http-requests.ts";
-import { ALLOW, anything, DENY, guard, notAdmin } from "./sample-guarded-pod.ts";
+import { ALLOW, anything, DENY, guard, notAdmin, until } from "./sample-guarded-pod.ts";
 import { listenOn } from "./sample-http-proxy.ts";
 
 interface H2Answer {
@@ -34,7 +35,7 @@ async function ask(
 }
 
 /** A pod that speaks HTTP/2 with prior knowledge, guarded; and a client of it. */
-async function http2(t: TestContext, judge: JudgeRequest) {
+async function http2(t: TestContext, judge: JudgeRequest, upOf?: (up: ByteStream) => ByteStream) {
   const seen: string[] = [];
   const server = createHttp2Server({ settings: { enableConnectProtocol: true } });
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
@@ -44,7 +45,7 @@ async function http2(t: TestContext, judge: JudgeRequest) {
     if (headers[":path"] === "/waits") stream.write("begun");
     else stream.pipe(stream);
   });
-  const guarded = guard(t, await listenOn(server), judge);
+  const guarded = guard(t, await listenOn(server), judge, upOf);
   const session = connectHttp2(`http://127.0.0.1:${guarded.port}`);
   session.on("error", () => {});
   t.after(() => {
@@ -127,3 +128,76 @@ test("a WebSocket within HTTP/2 is judged as the GET that it is", async (t) => {
   );
   assert.deepEqual(seen, ["CONNECT /chat"]);
 });
+
+test("settings of a pod that come in the round in which it is taken are not lost", async (t) => {
+  let held = 0;
+  const { session } = await http2(t, anything, (up) => new Late(up, (bytes) => (held += bytes)));
+  await until(() => held > 0, "the pod's settings");
+  const { headers } = await ask(session, { ":path": "/y" });
+  assert.equal(headers[":status"], 200);
+});
+
+/** What comes for its first owner, its second one hears at once. */
+class Late implements ByteStream {
+  readonly #inner: ByteStream;
+  readonly #held: Buffer[] = [];
+  #owner: StreamOwner;
+
+  constructor(inner: ByteStream, onHeld: (lengthBytes: number) => void) {
+    this.#inner = inner;
+    this.#owner = inner.owner;
+    inner.owner = {
+      ...inner.owner,
+      onData: (bytes, start, end) => {
+        this.#held.push(Buffer.from(bytes.subarray(start, end)));
+        onHeld(end - start);
+      },
+    };
+  }
+
+  get owner(): StreamOwner {
+    return this.#owner;
+  }
+  set owner(owner: StreamOwner) {
+    this.#owner = owner;
+    if (this.#held.length === 0) return;
+    this.#inner.owner = owner;
+    for (const bytes of this.#held.splice(0)) owner.onData(bytes, 0, bytes.length);
+  }
+  get local() {
+    return this.#inner.local;
+  }
+  get remote() {
+    return this.#inner.remote;
+  }
+  get isOpen() {
+    return this.#inner.isOpen;
+  }
+  get queuedBytes() {
+    return this.#inner.queuedBytes;
+  }
+  write(bytes: Buffer, start: number, end: number): boolean {
+    return this.#inner.write(bytes, start, end);
+  }
+  push(bytes: Buffer): void {
+    this.#inner.push(bytes);
+  }
+  pause(): void {
+    this.#inner.pause();
+  }
+  resume(): void {
+    this.#inner.resume();
+  }
+  awaitReader(): void {
+    this.#inner.awaitReader();
+  }
+  end(): void {
+    this.#inner.end();
+  }
+  close(): void {
+    this.#inner.close();
+  }
+  reset(): void {
+    this.#inner.reset();
+  }
+}

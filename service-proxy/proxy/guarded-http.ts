@@ -127,11 +127,21 @@ class PodDialer implements Dialer {
     const first = this.#first;
     if (first === undefined) return this.#more.dial(owner);
     this.#first = undefined;
-    first.owner = owner;
+    // What the pod says in this very round of events comes after its word that it stands.
+    let isEnded = false;
+    const soon: StreamOwner = {
+      onData: (bytes, start, end) => this.#keep(bytes.subarray(start, end)),
+      onEnd: () => (isEnded = true),
+      onDrained() {},
+      onClosed: (code) => owner.onClosed(code),
+    };
+    first.owner = soon;
     this.#reactor.later(() => {
+      if (first.isOpen) first.owner = owner;
       if (first.isOpen) owner.onOpen?.();
       const { length } = this.#early;
       if (first.isOpen && length > 0) first.owner.onData(this.#early, 0, length);
+      if (first.isOpen && isEnded) first.owner.onEnd();
     });
     return first;
   }

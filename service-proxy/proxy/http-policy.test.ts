@@ -60,6 +60,10 @@ test("a client that may reach no endpoint is answered 403, and the record names 
   const [record] = proxy.records;
   assert.deepEqual([record?.flags, record?.rule, record?.attempts], [["denied"], RULE, 0]);
   assert.deepEqual(proxy.counts(), { denied: 1 });
+  assert.deepEqual(
+    proxy.denied.map(({ method, flags }) => [method, flags]),
+    [["GET", ["denied"]]],
+  );
 });
 
 test("gRPC is told PERMISSION_DENIED", async (t) => {

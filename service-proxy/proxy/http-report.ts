@@ -29,13 +29,15 @@ export interface RequestFacts {
   readonly sentBytes: number;
 }
 
-/** Costs two comparisons where nobody wants to know. */
+/** Costs three comparisons where nobody wants to know. */
 export function reportRequest(parts: HttpParts, door: HttpDoor, facts: RequestFacts): void {
-  const { accessLog, taps, random, reactor, wallMs } = parts;
+  const { accessLog, taps, onDenied, random, reactor, wallMs } = parts;
   const isLogged = accessLog.wants(random());
-  if (!isLogged && !taps.active) return;
+  const isDenied = facts.failure === "denied";
+  if (!isLogged && !isDenied && !taps.active) return;
   const record = recordOf(door, facts, wallMs() - facts.durationMs);
   if (isLogged) accessLog.add(record);
+  if (isDenied) onDenied(record);
   taps.offer(record, facts.received.fields, reactor.nowMs);
 }
 

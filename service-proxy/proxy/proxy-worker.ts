@@ -10,6 +10,7 @@ import { resetOnClose, tryClose } from "../../lib/sys/ffi.ts";
 import type { TapFilter } from "../model/admin-protocol.ts";
 import type { TelemetryMessage } from "../model/edge.ts";
 import type { FrontendSide, ProxyPlanDelta } from "../model/proxy-plan.ts";
+import type { RequestRecord } from "../model/request-record.ts";
 import type { FromWorker, WorkerSettings } from "../model/worker-messages.ts";
 import { AccessLog, fileWriter } from "./access-log.ts";
 import { RequestTaps } from "./access-log-tap.ts";
@@ -46,6 +47,8 @@ export interface ProxyWorkerParts {
   readonly random: () => number;
   /** Says something to the control process. */
   readonly tell: (message: FromWorker) => void;
+  /** Hears of each connection and request that policies denied. */
+  readonly onDenied: (record: RequestRecord) => void;
 }
 
 export interface Drain {
@@ -76,7 +79,7 @@ export class ProxyWorker {
   #listeners: readonly Listener[] = [];
   #onIdle: (() => void) | undefined;
 
-  constructor({ reactor, dialer, settings, random, tell }: ProxyWorkerParts) {
+  constructor({ reactor, dialer, settings, random, tell, onDenied }: ProxyWorkerParts) {
     this.#settings = settings;
     this.tables = new ProxyTables(random);
     const deadlines = new Deadlines();
@@ -96,6 +99,7 @@ export class ProxyWorker {
       requests: new EdgeTable("http"),
       accessLog: new AccessLog(settings.accessLogShare, fileWriter(STANDARD_OUTPUT)),
       taps: new RequestTaps((id, request) => tell({ kind: "tapped", id, request })),
+      onDenied,
     };
     this.#judgedRevision = dialer.revision;
     this.#sweep = setInterval(() => this.#onSweep(reactor.nowMs), SWEEP_PERIOD_MS);

@@ -2,6 +2,7 @@
 
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
+import type { RequestRecord } from "../model/request-record.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { RequestTaps } from "./access-log-tap.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -21,6 +22,8 @@ export interface RelayParts {
   readonly requests: EdgeTable;
   readonly accessLog: AccessLog;
   readonly taps: RequestTaps;
+  /** Hears of each connection and request that policies denied, whatever share is logged. */
+  readonly onDenied: (record: RequestRecord) => void;
   /** Wall clock, in milliseconds. */
   readonly wallMs: () => number;
 }
@@ -28,5 +31,13 @@ export interface RelayParts {
 /** What carrying bytes takes. */
 export type StreamParts = Pick<
   RelayParts,
-  "reactor" | "dialer" | "tables" | "deadlines" | "random" | "connections" | "accessLog" | "wallMs"
+  | "reactor"
+  | "dialer"
+  | "tables"
+  | "deadlines"
+  | "random"
+  | "connections"
+  | "accessLog"
+  | "onDenied"
+  | "wallMs"
 >;

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { TestContext } from "node:test";
+import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 import { listenOnLoopback, loopbackDialer } from "../../lib/reactor/sample-loopback.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
@@ -13,6 +14,8 @@ import type { JudgedRequest, JudgeRequest } from "./guarded-http-requests.ts";
 import { listenOn, SampleHttpProxy } from "./sample-http-proxy.ts";
 
 const NOBODY = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
+/** What a guard gets for a connection to the pod. */
+type UpOf = (up: ByteStream) => ByteStream;
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** The rest of a head that is the last one. */
@@ -39,11 +42,13 @@ export class SampleGuardedPod implements Disposable {
   readonly #proxy = new SampleHttpProxy({ groups: {} });
   readonly #podPort: number;
   readonly #judge: JudgeRequest;
+  readonly #upOf: UpOf;
   readonly #listener: Listener;
 
-  constructor(podPort: number, judge: JudgeRequest) {
+  constructor(podPort: number, judge: JudgeRequest, upOf: UpOf = (up) => up) {
     this.#podPort = podPort;
     this.#judge = judge;
+    this.#upOf = upOf;
     const { reactor } = this.#proxy.parts;
     this.#listener = listenOnLoopback(reactor, (fd, ends) => this.#accept(fd, ends));
   }
@@ -81,7 +86,7 @@ export class SampleGuardedPod implements Disposable {
         this.#proxy.parts,
         {
           down,
-          up,
+          up: this.#upOf(up),
           dial,
           client: ends.remote,
           target,
@@ -116,8 +121,13 @@ export const echo: Answer = (request, response) => {
   request.pipe(response);
 };
 
-export function guard(t: TestContext, port: number, judge: JudgeRequest): SampleGuardedPod {
-  const guarded = new SampleGuardedPod(port, judge);
+export function guard(
+  t: TestContext,
+  port: number,
+  judge: JudgeRequest,
+  upOf?: UpOf,
+): SampleGuardedPod {
+  const guarded = new SampleGuardedPod(port, judge, upOf);
   t.after(() => guarded[Symbol.dispose]());
   return guarded;
 }

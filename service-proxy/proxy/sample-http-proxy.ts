@@ -45,6 +45,8 @@ export class SampleHttpProxy {
   /** Ports that policies forbid, with the rule. */
   readonly refused = new Map<number, string>();
   readonly #reactor = new Reactor(() => performance.now());
+  /** What was told of denials. */
+  readonly denied: RequestRecord[] = [];
   readonly #records: RequestRecord[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #listener: Listener;
@@ -75,6 +77,7 @@ export class SampleHttpProxy {
       requests: new EdgeTable("http"),
       accessLog: new AccessLog(0, () => {}),
       taps,
+      onDenied: (record) => void this.denied.push(record),
     };
     this.#apply(options);
     this.#sweep = setInterval(() => deadlines.sweep(reactor.nowMs), SWEEP_MS);

@@ -10,6 +10,7 @@ import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import { RESULTS } from "../model/edge.ts";
 import type { ConnectionLimits, PortKind, ProxyEndpoint } from "../model/proxy-plan.ts";
+import type { RequestRecord } from "../model/request-record.ts";
 import { AccessLog } from "./access-log.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EdgeTable } from "./edge-table.ts";
@@ -39,6 +40,8 @@ export class SampleRelay {
   readonly refused = new Map<number, string>();
   /** Of the access log. */
   readonly lines: string[] = [];
+  /** What was told of denials. */
+  readonly denied: RequestRecord[] = [];
   /** Relays that ended. */
   ended = 0;
   readonly parts: StreamParts;
@@ -85,6 +88,7 @@ export class SampleRelay {
         this.lines.push(...Buffer.from(bytes).toString().trimEnd().split("\n"));
         done(null, bytes.length);
       }),
+      onDenied: (record) => void this.denied.push(record),
       wallMs: () => 0,
     };
     this.#listener = listenOnLoopback(reactor, (fd, ends) => {

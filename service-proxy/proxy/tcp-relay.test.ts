@@ -203,6 +203,10 @@ test("a connection that policies allow no more is reset at both ends", async () 
   await rig.parts.accessLog.flushed();
   const told = JSON.parse(rig.lines[0] ?? "") as Record<string, unknown>;
   assert.deepEqual([told.rule, told.sentBytes, told.flags], [RULE, 5, ["denied"]]);
+  assert.deepEqual(
+    rig.denied.map(({ rule, flags }) => [rule, flags]),
+    [[RULE, ["denied"]]],
+  );
 });
 
 test("policies that changed while a connection was dialled hold for it", async () => {

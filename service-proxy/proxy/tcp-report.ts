@@ -1,6 +1,7 @@
 // Tells of an L4 connection that policies refused or ended; of others counts tell enough.
 
 import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
+import type { RequestRecord } from "../model/request-record.ts";
 import type { Client } from "./client.ts";
 import type { RelayParts } from "./relay-parts.ts";
 
@@ -18,12 +19,16 @@ export interface DeniedConnection {
 }
 
 export function reportDenied(
-  { accessLog, random, wallMs }: Pick<RelayParts, "accessLog" | "random" | "wallMs">,
+  {
+    accessLog,
+    onDenied,
+    random,
+    wallMs,
+  }: Pick<RelayParts, "accessLog" | "onDenied" | "random" | "wallMs">,
   client: Client,
   { proof, durationMs, endpoint, ...told }: DeniedConnection,
 ): void {
-  if (!accessLog.wants(random())) return;
-  accessLog.add({
+  const record: RequestRecord = {
     time: new Date(wallMs() - durationMs).toISOString(),
     protocol: "tcp",
     source: client.source,
@@ -36,5 +41,7 @@ export function reportDenied(
     endpointIdentity: proof?.endpoint,
     carrier: proof?.carrier,
     ...told,
-  });
+  };
+  onDenied(record);
+  if (accessLog.wants(random())) accessLog.add(record);
 }

@@ -127,7 +127,13 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#server.listening) await this.goDown();
+    if (this.#server.listening) {
+      const closed = once(this.#server, "close");
+      this.#server.close();
+      // Not reset: Node cannot reset what is ending just now, and then never exits.
+      for (const socket of this.#sockets) socket.destroy();
+      await closed;
+    }
     this.#upstream.destroy();
   }
 

@@ -2,12 +2,12 @@
 // agent about the time of day; elapsed time goes on as it does, as when someone sets a clock.
 
 import assert from "node:assert/strict";
-import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { NodeProcess } from "../../playground/node-process.ts";
 import { openProbe } from "../../playground/probe.ts";
 import type { PlaygroundNode } from "../../playground/topology.ts";
+import { MovingClock } from "../netns/moving-clock.ts";
 import { eventually } from "./answers.ts";
 import { type Cluster, startCluster } from "./cluster-fixture.ts";
 import { type FaultRig, startFaultRig } from "./fault-rig.ts";
@@ -19,13 +19,12 @@ const TOLERANCE_MS = 60_000;
 suite("a clock that jumps", () => {
   let cluster: Cluster;
   let rig: FaultRig;
-  let clockFile: string;
+  let clock: MovingClock;
 
   before(async () => {
     cluster = await startCluster({ nodes: 1, podsPerNode: 4, controllers: [] });
     const { playground } = cluster;
-    clockFile = cluster.file("clock");
-    await writeFile(clockFile, "+0");
+    clock = await MovingClock.make(cluster.file("clock"), "+0");
     const [from, first, second, third] = playground.node(1).pods;
     assert(from && first && second && third);
     rig = await startFaultRig(cluster, {
@@ -39,27 +38,16 @@ suite("a clock that jumps", () => {
   after(async () => cluster[Symbol.asyncDispose]());
 
   async function startAgent(node: PlaygroundNode, apiServer: string): Promise<NodeProcess> {
-    const lie = [
-      // $LIB is for the dynamic linker, which knows the machine's architecture.
-      "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1",
-      `FAKETIME_TIMESTAMP_FILE=${clockFile}`,
-      "FAKETIME_NO_CACHE=1",
-      "FAKETIME_DONT_FAKE_MONOTONIC=1",
-    ];
     const config = await cluster.writeConfiguration({ apiServer });
     const words = ["node", `--hostname-override=${node.name}`, `--config=${config}`];
     const { playground } = cluster;
-    const child = playground.spawn(node.netns, ["env", ...lie, LAUNCHER, ...words], {
+    const child = playground.spawn(node.netns, [...clock.prefix, LAUNCHER, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const agent = new NodeProcess(child, openProbe(playground, node.netns));
     cluster.defer(async () => {
       await agent.kill();
-      // libfaketime cannot do without them, and does not take them away.
-      const left = ["faketime_shm", "sem.faketime_sem"].map(
-        (name) => `/dev/shm/${name}_${agent.pid}`,
-      );
-      await Promise.all(left.map((file) => rm(file, { force: true })));
+      await MovingClock.clean(agent.pid);
     });
     await agent.healthy();
     return agent;
@@ -81,7 +69,7 @@ suite("a clock that jumps", () => {
         ["-1d", -DAY_MS],
         ["+0", 0],
       ] as const) {
-        await writeFile(clockFile, jump);
+        await clock.set(jump);
         await eventually(async () => {
           const offMs = (await aheadMs()) - jumpMs;
           assert.ok(Math.abs(offMs) < TOLERANCE_MS, `off by ${offMs} ms: is faketime installed?`);

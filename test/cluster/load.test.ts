@@ -71,7 +71,7 @@ suite("load", () => {
   test("a storm leaves each slice as it was written last", async () => {
     const storm = await touchSlices(controlPlane, load, {
       ratePerSecond: 100,
-      durationMs: 1_000,
+      durationMs: 3_000,
       workers: 4,
     });
     assert.ok(storm.updates > COUNT, `only ${storm.updates} updates`);

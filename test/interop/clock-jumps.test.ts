@@ -21,7 +21,7 @@ import { enterOwnNamespace, sh } from "../netns/own-namespace.ts";
 import { until } from "../netns/served-node.ts";
 import { ClockPeer } from "./clock-peer-process.ts";
 import { EchoServer } from "./echo-server.ts";
-import { MovingClock } from "./moving-clock.ts";
+import { MovingClock } from "../netns/moving-clock.ts";
 import { TunnelNode } from "./tunnel-node.ts";
 
 enterOwnNamespace();
@@ -101,7 +101,7 @@ const WRONG: readonly Wrong[] = [
 
 for (const { offset, offsetMs, fromStart, meanwhile } of WRONG) {
   test(`a clock that is wrong by ${offset} from the start`, async () => {
-    const clock = await MovingClock.make(directory, offset);
+    const clock = await MovingClock.make(join(directory, `from-start${offset}`), offset);
     await using peer = startPeer(clock);
     await assertRefused(peer, offsetMs, fromStart);
     await clock.set("+0");
@@ -109,7 +109,7 @@ for (const { offset, offsetMs, fromStart, meanwhile } of WRONG) {
   });
 
   test(`a clock that jumps by ${offset}`, async () => {
-    const clock = await MovingClock.make(directory, "+0");
+    const clock = await MovingClock.make(join(directory, `jump${offset}`), "+0");
     await using peer = startPeer(clock);
     await until("a certificate", () => peer.events.includes("issued"));
     // By a clock that is set back nothing is over: what was proven goes on.
@@ -133,7 +133,10 @@ function startPeer(clock: MovingClock): ClockPeer {
 }
 
 /** Connections both ways, and one to their pod that nobody ends. */
-function hold(peer: ClockPeer): { readonly open: Promise<unknown>; readonly code: Promise<string> } {
+function hold(peer: ClockPeer): {
+  readonly open: Promise<unknown>;
+  readonly code: Promise<string>;
+} {
   const { port } = silent.address() as AddressInfo;
   const connected = once(silent, "connection");
   const held = node.exchange(OUR_POD, `${THEIR_POD}:${port}`, Buffer.from("hello"));
@@ -161,5 +164,5 @@ async function talk(peer: ClockPeer): Promise<string> {
     node.exchange(OUR_POD, theirEcho.address, Buffer.from("hello")),
     peer.exchange(echo.address),
   ]);
-  return `${to.code === "" ? to.received : to.code}, ${back}`;
+  return `${to.code === "" ? to.received.toString() : to.code}, ${back}`;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { until } from "../netns/served-node.ts";
 import type { ClockPeerOptions, FromClockPeer, ToClockPeer } from "./clock-peer-protocol.ts";
-import { MovingClock } from "./moving-clock.ts";
+import { MovingClock } from "../netns/moving-clock.ts";
 
 const PROGRAM = join(import.meta.dirname, "clock-peer.ts");
 

@@ -38,7 +38,9 @@ export interface TunnelNodeOptions {
   /** PEM of the roots, by trust domain. */
   readonly bundles: Readonly<Record<string, string>>;
   /** Of this node. */
-  readonly pods: readonly (TunnelPod & { readonly credential?: Pick<Credential, "chain" | "key"> })[];
+  readonly pods: readonly (TunnelPod & {
+    readonly credential?: Pick<Credential, "chain" | "key">;
+  })[];
   /** Elsewhere. */
   readonly peers?: readonly TunnelPod[];
   /** @default everybody */

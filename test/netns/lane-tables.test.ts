@@ -116,8 +116,9 @@ test("a pair of links is made once, up, and removed with both ends", async () =>
   assert.equal(socket.addVethPair("im0", "im1"), true);
   assert.equal(socket.addVethPair("im0", "im1"), false);
   const index = (await listLinks()).find(({ name }) => name === "im1")?.index ?? 0;
-  assert.equal(socket.addLinkAddress(index, "192.0.0.8"), true);
-  assert.equal(socket.addLinkAddress(index, "192.0.0.8"), false);
+  const address = { address: "192.0.0.8", prefixLength: 32 };
+  assert.equal(socket.addLinkAddress(index, address), true);
+  assert.equal(socket.addLinkAddress(index, address), false);
   assert.match(sh("ip -br address show dev im1"), /UP\s+192\.0\.0\.8\/32/);
   assert.match(sh("ip -br link show dev im0"), /UP/);
   assert.equal(socket.deleteLink("im0"), true);

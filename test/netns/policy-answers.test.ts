@@ -15,15 +15,18 @@ import {
   podObject,
 } from "../../netpol-identity/evaluate/sample-policy-objects.ts";
 import type { EdgeReport } from "../../netpol-identity/model/edge-report.ts";
+import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
 import type { PlaygroundPod } from "../../playground/topology.ts";
 import type { PolicyProbe } from "./policy-probe.ts";
 import { PolicyRig } from "./policy-rig.ts";
+import { clusterIp, servicePort } from "./policy-services.ts";
 import { until } from "./served-node.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/innermesh", import.meta.url));
 /** Started last: the socket is its own. */
 const NODE = 2;
 const [FRIEND, STRANGER, SERVER] = ["pod-1-1", "pod-1-2", "pod-2-1"];
+const NEIGHBOUR = "pod-2-2";
 /** Edges are looked for every half minute. */
 const LOOK_LIMIT_MS = 120_000;
 
@@ -108,6 +111,85 @@ describe("answers about policies", () => {
   });
 });
 
+describe("answers about what a proxy lane denies", () => {
+  const socket = `/run/im-answers-lane-${process.pid}.sock`;
+  let rig: PolicyRig;
+  before(async () => {
+    rig = await PolicyRig.build({
+      podsPerNode: 2,
+      flags: [`--admin-socket=${socket}`],
+      serviceLabels: { [LANE_LABEL]: "l7" },
+      speaks: "http",
+    });
+    await rig.hold(worldOf(rig.pods, []));
+    await rig.ready();
+  });
+  after(async () => {
+    await rig[Symbol.asyncDispose]();
+    await rm(socket, { force: true });
+  });
+
+  const clusterIpOf = (server: string): string => {
+    const pods = rig.playground.nodes.flatMap((node) => node.pods);
+    return clusterIp(pods.findIndex(({ name }) => name === server) + 1, "ip");
+  };
+
+  type Denial = DenialReport["denials"][number];
+
+  async function told(by: Denial["by"], client: string): Promise<Denial> {
+    const { netns } = rig.playground.node(NODE);
+    let found: Denial | undefined;
+    await until("the denial", async () => {
+      const argv = [LAUNCHER, "policy", "denials", `--socket=${socket}`, "-o=json"];
+      const { stdout, stderr } = await rig.playground.exec(netns, argv);
+      assert.notEqual(stdout, "", stderr);
+      const { denials } = JSON.parse(stdout) as DenialReport;
+      found = denials.find(
+        (one) => one.by === by && (one.sourcePod ?? one.source).endsWith(client),
+      );
+      return found !== undefined;
+    });
+    return found ?? assert.fail("no denial");
+  }
+
+  const PROBE = { entry: "service", family: "ip", protocol: "TCP", port: 80 } as const;
+
+  test("whom the gate keeps out is told with the Service and the rule of its endpoints", async () => {
+    const way = { ...PROBE, client: NEIGHBOUR, server: SERVER, isAllowed: false };
+    await rig.prober.agree("a call by the Service", [way]);
+    const { service, rule, direction, port } = await told("gate", NEIGHBOUR);
+    assert.deepEqual([service, direction, port], [`default/${SERVER}`, "ingress", 1_080]);
+    assert.match(
+      rule,
+      /^no endpoint of Service default\/\S+ admits it: .*NetworkPolicy default\/server/,
+    );
+  });
+
+  test("so is a process of the node", async () => {
+    await rig.hold({ ...worldOf(rig.pods, []), policies: [serverPolicy([], FRIEND)] });
+    const way = { ...PROBE, client: `node-${NODE}`, server: FRIEND, isAllowed: false };
+    await rig.prober.agree("a call of the node", [way]);
+    const { service, destination } = await told("gate", rig.playground.node(NODE).addresses.ip);
+    assert.deepEqual([service, destination], [`default/${FRIEND}`, clusterIpOf(FRIEND)]);
+  });
+
+  test("a request that a worker denies is told with its method and path", async () => {
+    const world = worldOf(rig.pods, []);
+    await rig.hold({ ...world, policies: [readersPolicy()] });
+    const { netns } = rig.pods.find(({ name }) => name === NEIGHBOUR) ?? assert.fail();
+    const url = `http://${clusterIpOf(SERVER)}:${servicePort(80)}/secret?key=1`;
+    const argv = ["curl", "-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", url];
+    await until("a 403", async () => {
+      const { stdout } = await rig.playground.exec(netns, argv);
+      return stdout === "403";
+    });
+    const { method, path, rule, destinationPod, direction } = await told("worker", NEIGHBOUR);
+    assert.deepEqual([method, path, direction], ["GET", "/secret", "ingress"]);
+    assert.equal(destinationPod, `default/${SERVER}`);
+    assert.match(rule, /ServiceAccountPolicy default\/readers/);
+  });
+});
+
 function worldOf(pods: readonly PlaygroundPod[], callers: readonly string[]): PolicyObjects {
   return {
     namespaces: [namespaceObject("default", {})],
@@ -125,14 +207,28 @@ function worldOf(pods: readonly PlaygroundPod[], callers: readonly string[]): Po
   };
 }
 
-function serverPolicy(callers: readonly string[]): Manifest {
+/** Of the server only what is public may be asked for. */
+function readersPolicy(): Manifest {
+  return {
+    apiVersion: "innermesh.io/v1alpha1",
+    kind: "ServiceAccountPolicy",
+    metadata: { namespace: "default", name: "readers" },
+    spec: {
+      podSelector: { matchLabels: { pod: SERVER } },
+      action: "Allow",
+      ingress: [{ http: [{ path: { type: "Prefix", value: "/public" } }] }],
+    },
+  };
+}
+
+function serverPolicy(callers: readonly string[], server = SERVER): Manifest {
   const from = callers.map((pod) => ({ podSelector: { matchLabels: { pod } } }));
   return {
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",
     metadata: { namespace: "default", name: "server" },
     spec: {
-      podSelector: { matchLabels: { pod: SERVER } },
+      podSelector: { matchLabels: { pod: server } },
       ingress: from.length > 0 ? [{ from }] : [],
     },
   };

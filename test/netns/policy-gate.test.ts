@@ -52,7 +52,7 @@ describe("the gate of the lanes, routed pods", () => {
   const SILENCE = "silence at connect";
 
   function guard(number: number, family: Family, answer: Partial<GateAnswer>, pods = NOBODY) {
-    const whole = { isGuarded: true, pods: [], blocks: [], ...answer };
+    const whole = { isGuarded: true, pods: [], blocks: [], deniesNode: false, ...answer };
     return rig.gate(number, family, { pods, answer: whole });
   }
 
@@ -85,6 +85,13 @@ describe("the gate of the lanes, routed pods", () => {
       await guard(1, family, answer, { all: [pod], isolated: [pod] });
       assert.deepEqual(await outcomes(1, family), ["inside", "inside", "outside", "outside"]);
       assert.deepEqual(await outcomes(2, family), [SILENCE, "inside", "outside", "outside"]);
+    });
+
+    test(`${family}: a process of the node that nobody lets in hears nothing either`, async () => {
+      await anew();
+      await guard(1, family, { isGuarded: false, deniesNode: true });
+      assert.deepEqual(await outcomes(1, family), ["inside", "inside", "outside", SILENCE]);
+      assert.deepEqual(await outcomes(2, family), ["inside", "inside", "outside", "outside"]);
     });
 
     test(`${family}: where nobody serves, isolated pods too are refused`, async () => {

@@ -24,7 +24,7 @@ const HOST = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
 export function matrixProbes(
   rig: PolicyRig,
   evaluator: SampleEvaluator,
-  { hasIdentities = false, serviceLabels }: Omit<PolicyRigOptions, "podsPerNode">,
+  { hasIdentities = false }: Omit<PolicyRigOptions, "podsPerNode">,
 ): readonly PolicyProbe[] {
   const pods = new Set<PlaygroundHost>(rig.pods);
   const nodes = new Set<PlaygroundHost>(rig.playground.nodes);
@@ -32,12 +32,10 @@ export function matrixProbes(
     // A tunnel keeps its client, whatever it called.
     const kept = hasIdentities && pods.has(way.client) ? { ...way, seen: way.client } : way;
     const isHost = hasIdentities && nodes.has(way.client);
-    const tcp = probesOf({ ...kept, ...(isHost && { identity: HOST }) }, "TCP", evaluator);
-    const udp = probesOf(way, "UDP", evaluator);
-    // No rule here is about a node's own processes; its worker finds out what another node's says.
-    const hasProxy = hasIdentities || serviceLabels !== undefined;
-    const mayOpen = hasProxy && nodes.has(way.client);
-    return [...tcp.map((probe) => ({ ...probe, mayOpen })), ...udp];
+    return [
+      ...probesOf({ ...kept, ...(isHost && { identity: HOST }) }, "TCP", evaluator),
+      ...probesOf(way, "UDP", evaluator),
+    ];
   });
 }
 

@@ -92,14 +92,20 @@ export class PolicyMesh implements AsyncDisposable {
 
   /** Says who all pods are. @param changes what differs from what they are at first */
   async people(changes: Readonly<Record<string, MeshPod>> = {}): Promise<void> {
-    const all = (pods: readonly string[], pod: MeshPod) =>
-      Object.fromEntries(pods.map((name) => [name, { ...pod, ...changes[name] }]));
+    const all = (pods: readonly string[], labels: MeshPod["labels"], account?: string) => {
+      const ofPod = (name: string): MeshPod => {
+        // Who runs as another account is another pod.
+        const own = account && { serviceAccount: account, uid: `uid-${name}-${account}` };
+        return { ...own, ...(labels && { labels }), ...changes[name] };
+      };
+      return Object.fromEntries(pods.map((name) => [name, ofPod(name)]));
+    };
     await this.mesh.putPods({
-      ...all(FRONTS, { serviceAccount: "front", labels: LABELS }),
-      ...all(BATCHES, { serviceAccount: "batch", labels: LABELS }),
-      ...all([PLAIN], { labels: LABELS }),
-      ...all(TURNED, { labels: { turn: "yes" } }),
-      ...all([SERVER], { labels: { app: "server" } }),
+      ...all(FRONTS, LABELS, "front"),
+      ...all(BATCHES, LABELS, "batch"),
+      ...all([PLAIN], LABELS),
+      ...all(TURNED, { turn: "yes" }),
+      ...all([SERVER], { app: "server" }),
     });
   }
 

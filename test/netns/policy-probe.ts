@@ -17,16 +17,11 @@ export interface PolicyProbe {
   readonly protocol: "TCP" | "UDP";
   readonly port: number;
   readonly isAllowed: boolean;
-  /** Where it is denied: a worker may take the connection, and then say nothing or end it. */
-  readonly mayOpen?: boolean;
 }
 
-const OPENED = new Set(["silence when open", "reset", "closed"]);
-
 /** Answered by the server, or nothing at all: neither a handshake nor a refusal. */
-export function isWanted(answer: string, { isAllowed, mayOpen = false }: PolicyProbe): boolean {
-  if (isAllowed) return answer === "answered";
-  return answer === "silence" || (mayOpen && OPENED.has(answer));
+export function isWanted(answer: string, { isAllowed }: PolicyProbe): boolean {
+  return answer === (isAllowed ? "answered" : "silence");
 }
 
 /** In a few words. */

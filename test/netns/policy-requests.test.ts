@@ -61,6 +61,13 @@ const TRICKS = [
   "*",
 ];
 
+const UNDER_WAY = "under-way";
+const HEAD = `host: a\r\nx-case: ${UNDER_WAY}\r\n`;
+const SLOW = `GET /public/slow HTTP/1.1\r\n${HEAD}x-behave: delay=60000\r\n\r\n`;
+const UPGRADE = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n";
+const KEY = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const SOCKET = `GET /public/socket HTTP/1.1\r\n${HEAD}${UPGRADE}${KEY}\r\n`;
+
 describe("rules about requests", () => {
   let rig: PolicyMesh;
   let backend: LineCaller<HttpBackendCalls>;
@@ -272,18 +279,52 @@ describe("rules about requests", () => {
   test("whoever proves nothing gets no connection", async () => {
     for (const family of FAMILIES) {
       for (const [way, target] of Object.entries(ways(PLAIN, family))) {
-        const { segments } = await rig.received(SERVER);
+        const { opens } = await rig.received(SERVER);
         const { answer } = await ask(PLAIN, { ...target, path: "/public", timeoutMs: 500 });
         assert.equal(answer, "timeout", way);
-        assert.equal((await rig.received(SERVER)).segments, segments, way);
+        assert.equal((await rig.received(SERVER)).opens, opens, way);
       }
     }
   });
+
+  test("what is under way ends with a new denial: requests and WebSockets, on every way", async () => {
+    const [from] = FRONTS;
+    const kinds = { WebSocket: SOCKET, request: SLOW };
+    const open = FAMILIES.flatMap((family) =>
+      Object.entries(ways(from, family)).flatMap(([way, target]) =>
+        Object.entries(kinds).map(([kind, send]) => {
+          return { what: `${kind} by ${way}, ${family}`, end: underWay(from, target, send) };
+        }),
+      ),
+    );
+    await until("that all are under way", async () => {
+      return (await backend.call("seen", { id: UNDER_WAY })).length === open.length;
+    });
+    const deny = accountPolicy({ action: "Deny", ...callsOf("front") }, "deny");
+    await rig.mesh.served.put("policies", [accountPolicy(RULES), deny]);
+    for (const { what, end } of open) {
+      const { isOpen, text } = await end;
+      assert(!isOpen || text.includes(" 403 "), what);
+      assert.doesNotMatch(text, / 200 /, what);
+    }
+    await rig.hold(accountPolicy(RULES));
+  });
+
+  /** Says it and hears until it is over, or denied. */
+  function underWay(from: string, { address, port }: MeshTarget, send: string) {
+    const steps = [{ send, until: " 403 " }];
+    return clientOf(from).call("raw", { address, port, steps, timeoutMs: 20_000 });
+  }
 
   function say(from: string, { address, port }: MeshTarget, steps: readonly RawStep[]) {
     return clientOf(from).call("raw", { address, port, steps, timeoutMs: 2_000 });
   }
 });
+
+function callsOf(account: string): object {
+  const from = [{ serviceAccounts: [{ name: account }] }];
+  return { ingress: [{ from, ports: [{ port: HTTP1_PORT }] }] };
+}
 
 function route(number: number): Manifest {
   const name = `case-${number}`;

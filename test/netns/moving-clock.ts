@@ -1,9 +1,7 @@
 // Another time of day for one program and what it starts: libfaketime lies to them, and can be told
 // another lie while they run. Elapsed time goes on as it does, as when somebody sets a clock.
 
-import { randomUUID } from "node:crypto";
-import { readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { rm, writeFile } from "node:fs/promises";
 
 export class MovingClock {
   readonly #file: string;
@@ -13,9 +11,9 @@ export class MovingClock {
     this.#file = file;
   }
 
-  /** @param offset as of `set` */
-  static async make(directory: string, offset: string): Promise<MovingClock> {
-    const clock = new MovingClock(join(directory, `clock-${randomUUID()}`));
+  /** @param file to keep the offset in, which is as of `set` */
+  static async make(file: string, offset: string): Promise<MovingClock> {
+    const clock = new MovingClock(file);
     await clock.set(offset);
     return clock;
   }
@@ -37,11 +35,9 @@ export class MovingClock {
     await writeFile(this.#file, offset);
   }
 
-  /** Takes away what libfaketime leaves behind, once a program has ended. */
+  /** Takes away what libfaketime needs and leaves behind, once a program has ended. */
   static async clean(pid: number): Promise<void> {
-    const left = (await readdir("/dev/shm")).filter((name) =>
-      [`faketime_shm_${pid}`, `sem.faketime_sem_${pid}`].includes(name),
-    );
-    await Promise.all(left.map((name) => rm(join("/dev/shm", name), { force: true })));
+    const left = ["faketime_shm", "sem.faketime_sem"].map((name) => `/dev/shm/${name}_${pid}`);
+    await Promise.all(left.map((file) => rm(file, { force: true })));
   }
 }

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pod } from "../../lib/kube/api/pod.ts";
+import type { PodChange } from "../evaluate/pod-ledger.ts";
+import type { PolicySet } from "../evaluate/policy-set.ts";
+import { sampleSet } from "../evaluate/sample-set.ts";
+import { type PodSets, PolicyPods } from "./policy-pods.ts";
+import { samplePod } from "./sample-cluster.ts";
+
+const WEB: PolicySet = { ...sampleSet({}), id: "web" };
+const DB: PolicySet = { ...sampleSet({}), id: "db" };
+
+/** Sets by ServiceAccount. */
+class SampleIndex implements PodSets {
+  eras = 1;
+  changes: readonly PodChange[] = [];
+  sets: Readonly<Record<string, PolicySet>> = { web: WEB, db: DB };
+
+  setOf({ serviceAccount }: Pod, direction: "ingress" | "egress"): PolicySet | undefined {
+    return direction === "ingress" ? this.sets[serviceAccount] : undefined;
+  }
+}
+
+function started(...pods: readonly Pod[]) {
+  const index = new SampleIndex();
+  const kept = new PolicyPods({ nodeName: "node-1", trustDomain: "cluster.local" });
+  const change = (...changes: readonly PodChange[]): readonly string[] => {
+    index.changes = changes;
+    return [...kept.update(index)].sort();
+  };
+  change(...pods.map((after) => ({ before: undefined, after })));
+  const ids = (): readonly string[] => kept.sets.map(({ id }) => id).sort();
+  return { index, kept, change, ids };
+}
+
+const web = samplePod({ name: "a", addresses: ["10.0.0.1"] });
+const far = samplePod({
+  name: "b",
+  node: "node-2",
+  addresses: ["10.0.0.2"],
+  serviceAccount: "db",
+});
+
+test("every address has its pod's sets, and those of this node say so", () => {
+  const { kept, ids } = started(web, far);
+  const identity = (account: string) => `spiffe://cluster.local/ns/shop/sa/${account}`;
+  assert.deepEqual(Object.fromEntries(kept.faces), {
+    "10.0.0.1": { uid: "uid-a", identity: identity("web"), ingress: "web", isLocal: true },
+    "10.0.0.2": { uid: "uid-b", identity: identity("db"), ingress: "db" },
+  });
+  assert.deepEqual([...kept.local], [web]);
+  assert.deepEqual(ids(), ["db", "web"]);
+});
+
+test("a change touches its own addresses alone, and a set goes with the last pod that has it", () => {
+  const { kept, change, ids } = started(web, far);
+  const before = kept.sets;
+  const moved = samplePod({ name: "a", addresses: ["10.0.0.3"] });
+  assert.deepEqual(change({ before: web, after: moved }), ["10.0.0.1", "10.0.0.3"]);
+  assert.deepEqual([...kept.faces.keys()].sort(), ["10.0.0.2", "10.0.0.3"]);
+  assert.deepEqual([...kept.local], [moved]);
+  assert.deepEqual(ids(), ["db", "web"]);
+  assert.deepEqual(change({ before: far, after: undefined }), ["10.0.0.2"]);
+  assert.deepEqual(ids(), ["web"]);
+  assert.notEqual(kept.sets, before);
+  assert.deepEqual(change(), []);
+});
+
+test("an address that two pods claim has no sets until one is left", () => {
+  const { kept, change } = started(web, far);
+  const thief = samplePod({ name: "c", addresses: ["10.0.0.1"], serviceAccount: "db" });
+  change({ before: undefined, after: thief });
+  assert.equal(kept.faces.has("10.0.0.1"), false);
+  assert.deepEqual(kept.owners.contested.get("10.0.0.1"), [web, thief]);
+  change({ before: web, after: undefined });
+  assert.equal(kept.faces.get("10.0.0.1")?.ingress, "db");
+});
+
+test("when policies are others every address is looked at again", () => {
+  const { index, kept, change, ids } = started(web, far);
+  index.eras++;
+  index.sets = { web: DB };
+  assert.deepEqual(change(), ["10.0.0.1", "10.0.0.2"]);
+  assert.equal(kept.faces.get("10.0.0.1")?.ingress, "db");
+  assert.equal(kept.faces.get("10.0.0.2")?.ingress, undefined);
+  assert.deepEqual(ids(), ["db"]);
+});
