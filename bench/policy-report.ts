@@ -47,7 +47,8 @@ export interface PolicySize {
 }
 
 const SUBJECT = "innermesh";
-const COLD_LIMIT_MS = 3_000;
+/** Of processor time, which is a machine's own whatever else it does. */
+const COLD_LIMIT_MS = 2_000;
 /** Twice the pods may take so much longer: no cost for each pod and policy. */
 const GROWTH_LIMIT = 2.5;
 const P50_LIMIT_MS = 15;
@@ -113,7 +114,7 @@ export function programBudgets(
   const { counts } = times;
   const growth = times.coldCpuMs / half[1].coldCpuMs;
   return [
-    atMost("cold start, ms", COLD_LIMIT_MS, times.coldMs),
+    atMost("cold start, CPU, ms", COLD_LIMIT_MS, times.coldCpuMs),
     atMost("cold start, CPU against half the pods", GROWTH_LIMIT, growth),
     atMost(`${CHANGES.label}, CPU, p50, ms`, P50_LIMIT_MS, times.label.cpuMs),
     atMost(`${CHANGES.label}, CPU, p99, ms`, P99_LIMIT_MS, times.label.cpuP99Ms),

@@ -22,7 +22,7 @@ test("an identity without one tells why", () => {
 });
 
 test("processes of the node have a row of their own", () => {
-  assert.match(text(), /processes of the node\n +none: the agent is no pod/);
+  assert.doesNotMatch(text(), /processes of the node/);
   const identity = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
   assert.match(text({ host: { identity } }), /sa\/innermesh-node +the agent's ServiceAccount/);
   assert.match(text({ host: { identity, lacks: "no certificate: x" } }), /NOT PROVEN: no certif/);
@@ -63,6 +63,10 @@ test("a report is narrowed to a pod with its identity, or an identity with its p
   }
   assert.deepEqual(narrowReport(GREEN_REPORT, "lab/tester")?.identities, []);
   assert.equal(narrowReport(GREEN_REPORT, "shop/none"), undefined);
+  const host = { identity: "spiffe://cluster.local/ns/kube-system/sa/innermesh-node" };
+  const withHost = { ...GREEN_REPORT, host };
+  assert.equal(narrowReport(withHost, WEB)?.host, undefined);
+  assert.deepEqual(narrowReport(withHost, host.identity)?.host, host);
   assert.equal(narrowReport(GREEN_REPORT, "tester"), undefined);
 });
 

@@ -63,8 +63,7 @@ function certificateRows({ identities, atMs }: IdentityReport): string[][] {
 }
 
 function hostRows({ host }: IdentityReport): string[][] {
-  if (host === undefined)
-    return [["none: the agent is no pod whose ServiceAccount they could have"]];
+  if (host === undefined) return [];
   const { identity, lacks } = host;
   return [[identity, lacks === undefined ? "the agent's ServiceAccount" : `NOT PROVEN: ${lacks}`]];
 }

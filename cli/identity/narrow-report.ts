@@ -13,6 +13,8 @@ export function narrowReport(report: IdentityReport, subject: string): IdentityR
   const pods = report.pods.filter(({ pod, identity }) => (isIdentity ? identity : pod) === name);
   const wanted = new Set(isIdentity ? [subject] : pods.map(({ identity }) => identity));
   const identities = report.identities.filter(({ identity }) => wanted.has(identity));
-  if (pods.length + identities.length === 0) return undefined;
-  return { ...report, pods, identities };
+  const { host, ...rest } = report;
+  const isHost = host !== undefined && host.identity === subject;
+  if (pods.length + identities.length === 0 && !isHost) return undefined;
+  return { ...rest, pods, identities, ...(isHost && { host }) };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DenialRing, MOST_DENIALS } from "./denial-ring.ts";
+import { DenialRing } from "./denial-ring.ts";
 
 const DENIAL = {
   client: "10.0.0.1",
@@ -24,7 +24,7 @@ test("of a flood the newest are told, and of a path its beginning", () => {
   const ring = new DenialRing();
   for (let i = 0; i < 1_000; i++) ring.add({ ...DENIAL, path: `/${i}/${"x".repeat(10_000)}` });
   const told = ring.take();
-  assert.equal(told.length, MOST_DENIALS);
+  assert.equal(told.length, 50);
   assert.match(told.at(-1)?.path ?? "", /^\/999\//);
   assert.ok(JSON.stringify(told).length < 50_000);
 });

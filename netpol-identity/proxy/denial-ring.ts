@@ -3,7 +3,7 @@
 
 import type { WorkerDenial } from "../model/denial-report.ts";
 
-export const MOST_DENIALS = 50;
+const MOST_DENIALS = 50;
 const MOST_PATH_CHARACTERS = 256;
 
 export class DenialRing {

@@ -18,7 +18,7 @@ import {
 export const DENIED_COUNTER = "lane-denied";
 
 /** A group of nfnetlink_log hears of some of them by this name. */
-export const DENIED_PREFIX = "denied-lane";
+const DENIED_PREFIX = "denied-lane";
 const LOGS_PER_SECOND = 10;
 
 const toDenied = goto("lane-denied");

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { NodeProcess } from "../../playground/node-process.ts";
-import type { PlaygroundNode } from "../../playground/topology.ts";
 import { scrape } from "./agent-metrics.ts";
 import { putPod } from "./cluster-objects.ts";
 import { hasCertificates, IdentityCluster } from "./identity-rig.ts";
@@ -17,23 +16,6 @@ const LIMIT_MS = 120_000;
 
 async function counted(agent: NodeProcess, result: string): Promise<number> {
   return (await scrape(agent)).sum("innermesh_certificate_requests_total", { result }) || 0;
-}
-
-function addressOf(number: number): string {
-  return `10.71.${100 + (number >> 8)}.${number & 255}`;
-}
-
-/** Only what has an interface of its node gets an identity: one pod's will do for all. */
-async function routeAll({ cluster }: IdentityCluster, node: PlaygroundNode): Promise<void> {
-  const { hostInterface } = cluster.playground.pod(node.number, 1);
-  const lines = Array.from({ length: IDENTITIES }, (_, number) => {
-    return `route add ${addressOf(number)} dev ${hostInterface}\n`;
-  });
-  const argv = ["ip", "-batch", "-"];
-  const { code, stderr } = await cluster.playground.exec(node.netns, argv, {
-    input: lines.join(""),
-  });
-  assert.equal(code, 0, stderr);
 }
 
 suite("many identities", () => {
