@@ -1,5 +1,5 @@
 // A cluster with policies, of any size: fifty namespaces of ten apps each, pods of every app, and
-// policies that are about apps and name others by labels, namespaces and blocks. The same every time.
+// policies that are about apps and name others by labels, namespaces and blocks. Always the same.
 
 import assert from "node:assert/strict";
 import { type Labels, makeIntern, makeJsonIntern } from "../lib/kube/api/intern.ts";

@@ -25,14 +25,16 @@ const SIZES = [1_000, 5_000, 10_000].map((pods) => ({ pods, policies: POLICIES }
 const PEER_SIZE = { pods: 1_000, policies: POLICIES };
 const FLOW_ROUNDS = 7;
 const LIMIT_MS = 120_000;
+const KEEP = new URL("./policy-program.ts", import.meta.url);
+const JUDGE = new URL("./policy-judge-program.ts", import.meta.url);
 
 const NOTES = [
   `A store with fifty namespaces of ten apps, ${POLICIES} NetworkPolicies about an app each, and 110
 pods of the node that is measured; the agent's own loop keeps the kernel of a network namespace. A
 cold start begins with the objects in the store. A change takes from the store to the kernel's
 answer; kernel is its part of that, CPU what all threads used. Medians, unless said otherwise.`,
-  `Verdicts are of the evaluator alone, about a flow in one direction. Cyclonus's matcher goes through
-all policies for each flow: ours is asked about the set of one pod, which was made before.`,
+  `Verdicts are of the evaluator alone, about a flow in one direction. Cyclonus's matcher goes
+through all policies for each flow: ours is asked about the set of one pod, which was made before.`,
   `Flows are datagrams from one pod of a node to the next over four nodes that take turns,
 ${FLOW_ROUNDS} rounds; CPU is the sender's, on which the kernel does all the work. "No tables"
 tracks connections and has one rule that lets known ones pass. Budgets compare round by round.`,
@@ -44,10 +46,10 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
   for (const size of SIZES) {
     print(`keeping ${POLICIES} policies among ${size.pods} pods`);
     const argv = [String(size.pods), String(size.policies)];
-    kept.push([size, await runProgram<PolicyTimes>("policy-program", argv, signal)]);
+    kept.push([size, await runProgram<PolicyTimes>(KEEP, argv, signal)]);
   }
   print("judging");
-  const judged = await runProgram<JudgeCosts>("policy-judge-program", [], signal);
+  const judged = await runProgram<JudgeCosts>(JUDGE, [], signal);
   const peerUs = await cyclonusUs(PEER_SIZE);
   print(`measuring flows, ${FLOW_ROUNDS} rounds`);
   const flows = await measurePolicyFlows(FLOW_ROUNDS, signal);
@@ -64,11 +66,11 @@ export async function run({ print, signal }: BenchContext): Promise<BenchResult>
 
 /** In a network namespace without a name, which goes with the program. */
 async function runProgram<Result>(
-  program: string,
+  program: URL,
   words: readonly string[],
   signal: AbortSignal,
 ): Promise<Result> {
-  const path = fileURLToPath(new URL(`./${program}.ts`, import.meta.url));
+  const path = fileURLToPath(program);
   const node = [process.execPath, "--expose-gc", "--disable-warning=ExperimentalWarning", path];
   const argv = ["unshare", "--net", "--", ...node, ...words];
   return JSON.parse(await runOrThrow(argv, { timeoutMs: LIMIT_MS, signal })) as Result;
