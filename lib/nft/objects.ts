@@ -256,7 +256,7 @@ export interface NftKernel {
   digest(place: Place, table: string): Promise<TableDigest | undefined>;
   /**
    * Reads only the rules of a table, as `TableContents.chains`; empty when it does not exist.
-   * @param only these chains, whether or not they are there; policies and dormancy are not looked at
+   * @param only these chains, whether or not they are there; nothing else is looked at
    */
   readRules(
     place: Place,

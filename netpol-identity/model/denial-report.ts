@@ -40,7 +40,7 @@ export interface Denial {
   readonly method?: string;
   /** Without its query. */
   readonly path?: string;
-  /** Packets that were seen: the kernel tells of some only. Of a worker, connections or requests. */
+  /** Packets that were seen: the kernel tells of some. Of a worker, connections or requests. */
   readonly packets: number;
 }
 

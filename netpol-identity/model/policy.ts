@@ -16,13 +16,7 @@ export type Direction = "ingress" | "egress";
  * baseline (ClusterNetworkPolicy), first match decides, where neither of the two selects the pod;
  * then the mesh's default. `account-audit` tells and decides nothing.
  */
-export type Tier =
-  | "admin"
-  | "account-deny"
-  | "account-audit"
-  | "network"
-  | "account"
-  | "baseline";
+export type Tier = "admin" | "account-deny" | "account-audit" | "network" | "account" | "baseline";
 
 export interface Policy {
   /** `NetworkPolicy default/web` */

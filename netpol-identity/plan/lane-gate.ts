@@ -220,7 +220,7 @@ export class LaneGate {
     );
   }
 
-  /** Whether it lets in processes of this node: those of its own node always, as the kernel does. */
+  /** Whether it lets in processes of this node: its own node's always, as the kernel does. */
   #admitsHost(server: Server): boolean {
     const { pods, nodeIdentity } = this.#world;
     const identity = server.identity === null ? null : nodeIdentity;

@@ -21,7 +21,7 @@ export interface NetworkWorld {
   readonly podCidrs: readonly string[];
   /** The group of nfnetlink_log that some denials are told to; none where the kernel lacks it. */
   readonly logGroup?: number;
-  /** Of this node, as others see its processes; `carriers` has them by its identity. @default none */
+  /** As others see this node; `carriers` has them by its identity. @default none */
   readonly hostAddresses?: readonly string[];
 }
 

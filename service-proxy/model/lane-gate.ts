@@ -44,7 +44,7 @@ export interface GatedPods {
 
 /** All answers are of one moment; when one of them changes, the store announces it. */
 export interface LaneGate {
-  /** Of nfnetlink_log, told of some of those that may not; asked for once, before the first plan. */
+  /** Of nfnetlink_log, told of some that may not; asked for once, before the first plan. */
   readonly logGroup?: number | undefined;
   gatedPods(family: Family): GatedPods;
   /**

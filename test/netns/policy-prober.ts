@@ -9,7 +9,7 @@ import { clusterIp, nodePort, servicePort } from "./policy-services.ts";
 
 /** A packet that is not dropped is answered sooner; where it is not, the probe is sent again. */
 const SILENCE_MS = 500;
-/** An answer that is wanted is waited for: hundreds are asked at once, on a machine with other work. */
+/** An answer that is wanted is waited for: hundreds are asked at once, on a busy machine. */
 const ANSWER_MS = 2_000;
 const AGREES_WITHIN_MS = 20_000;
 const PAUSE_MS = 50;
