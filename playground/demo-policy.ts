@@ -28,30 +28,36 @@ const HTTP_PORT = 8080;
 
 async function admit(stage: Stage): Promise<void> {
   const { tour, playground, pod, wire } = stage;
-  const title = `${LET_IN} and ${KEPT_OUT} get the same labels; a policy lets in who runs as ${ACCOUNTS[LET_IN]}`;
+  const who = `${LET_IN} and ${KEPT_OUT} get the same labels`;
+  const title = `${who}; a policy lets in who runs as ${ACCOUNTS[LET_IN]}`;
   await tour.step(title, async () => {
     await enrolAs(stage, "permissive");
     await wearLabels(stage);
     await using neighbour = openProbe(playground, playground.pod(1, 2).netns);
-    await soon("the neighbour's answer", async () => (await hear(neighbour)) === SERVER);
-    await putPolicy(stage, [rule("web", ACCOUNTS[LET_IN])]);
-    await soon("the denial", async () => (await hear(neighbour)) === "timeout");
     const ends = [KEPT_OUT, SERVER].map((name) => addressOf(stage, name));
     const [from = "", to = ""] = ends;
-    const { frames } = await wire.during(
-      { ends: [from, to], word: "", port: ECHO_PORT },
-      async () => {
-        for (const address of [LEDGER_VIP, to]) {
-          const options = { timeoutMs: SILENCE_MS };
-          const denied = await neighbour.tcp(address, ECHO_PORT, options);
-          assert.deepEqual(denied, { kind: "timeout", phase: "connect" });
-          const allowed = await pod.tcp(address, ECHO_PORT, { timeoutMs: ANSWER_WITHIN_MS });
-          assert.equal(answerOf(allowed), SERVER);
-        }
-      },
-    );
+    const heard = { ends: [from, to], word: "", port: ECHO_PORT } as const;
+    await soon("the neighbour's answer", async () => (await hear(neighbour)) === SERVER);
+    await putPolicy(stage, [rule("web", ACCOUNTS[LET_IN])]);
+    await soon("the denial, and the end of what was before", async () => {
+      let answer = "";
+      const before = await wire.during(heard, async () => {
+        answer = await hear(neighbour);
+      });
+      return answer === "timeout" && before.frames === 0;
+    });
+    const { frames } = await wire.during(heard, async () => {
+      for (const address of [LEDGER_VIP, to]) {
+        const options = { timeoutMs: SILENCE_MS };
+        const denied = await neighbour.tcp(address, ECHO_PORT, options);
+        assert.deepEqual(denied, { kind: "timeout", phase: "connect" });
+        const allowed = await pod.tcp(address, ECHO_PORT, { timeoutMs: ANSWER_WITHIN_MS });
+        assert.equal(answerOf(allowed), SERVER);
+      }
+    });
     assert.equal(frames, 0);
-    return `${LET_IN} is served; ${KEPT_OUT} gets no handshake, and 0 of its packets cross the link`;
+    const silence = `${KEPT_OUT} gets no handshake, and 0 of its packets cross the link`;
+    return `${LET_IN} is served; ${silence}`;
   });
 }
 

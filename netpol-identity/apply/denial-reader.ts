@@ -63,12 +63,12 @@ export class DenialReader {
 
   worker(told: WorkerDenial): ReadDenial {
     const { client: source, endpoint, service, rule, method, path } = told;
-    const { pods, addressOf } = this.#world.book;
+    const { book } = this.#world;
     const [name = "", port = ""] = service?.split(":") ?? [];
-    const destination = endpoint?.address ?? addressOf(name, familyOf(source)) ?? "";
+    const destination = endpoint?.address ?? book.addressOf(name, familyOf(source)) ?? "";
     const call = { source, sourcePort: 0, destination, port: endpoint?.port ?? Number(port) };
     const direction = this.#isEgress(call, rule) ? "egress" : "ingress";
-    const pod = pods.get(direction === "egress" ? source : destination);
+    const pod = book.pods.get(direction === "egress" ? source : destination);
     const { denial } = this.#read("worker", { direction, rule, pod }, call);
     return {
       denial: {

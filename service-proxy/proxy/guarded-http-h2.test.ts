@@ -142,6 +142,7 @@ class Late implements ByteStream {
   readonly #inner: ByteStream;
   readonly #held: Buffer[] = [];
   #owner: StreamOwner;
+  #isTold = false;
 
   constructor(inner: ByteStream, onHeld: (lengthBytes: number) => void) {
     this.#inner = inner;
@@ -160,7 +161,8 @@ class Late implements ByteStream {
   }
   set owner(owner: StreamOwner) {
     this.#owner = owner;
-    if (this.#held.length === 0) return;
+    this.#isTold ||= this.#held.length > 0;
+    if (!this.#isTold) return;
     this.#inner.owner = owner;
     for (const bytes of this.#held.splice(0)) owner.onData(bytes, 0, bytes.length);
   }
