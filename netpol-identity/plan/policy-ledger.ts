@@ -9,6 +9,7 @@ import {
   groupsOf,
   type PolicyPlanDelta,
   type PolicyPod,
+  isSamePod,
 } from "./policy-plan.ts";
 
 /** Everything that workers know of policies. */
@@ -127,14 +128,4 @@ function membersOf(
     if (members !== undefined) found.set(id, members);
   }
   return found;
-}
-
-function isSamePod(a: PolicyPod, b: PolicyPod): boolean {
-  return (
-    a.uid === b.uid &&
-    a.identity === b.identity &&
-    a.ingress === b.ingress &&
-    a.egress === b.egress &&
-    a.isLocal === b.isLocal
-  );
 }

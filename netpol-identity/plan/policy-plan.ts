@@ -45,6 +45,17 @@ export interface GroupIds {
   readonly identities: ReadonlySet<GroupId>;
 }
 
+/** Whether both say the same. */
+export function isSamePod(a: PolicyPod, b: PolicyPod): boolean {
+  return (
+    a.uid === b.uid &&
+    a.identity === b.identity &&
+    a.ingress === b.ingress &&
+    a.egress === b.egress &&
+    a.isLocal === b.isLocal
+  );
+}
+
 /** The groups that a set asks about. */
 export function groupsOf(set: PolicySet): GroupIds {
   const addresses = new Set<GroupId>();

@@ -33,7 +33,8 @@ function started(...pods: readonly Pod[]) {
   return { index, kept, change, ids };
 }
 
-const web = samplePod({ name: "a", addresses: ["10.0.0.1"] });
+const SAME = { name: "a", addresses: ["10.0.0.1"] };
+const web = samplePod(SAME);
 const far = samplePod({
   name: "b",
   node: "node-2",
@@ -84,4 +85,11 @@ test("when policies are others every address is looked at again", () => {
   assert.equal(kept.faces.get("10.0.0.1")?.ingress, "db");
   assert.equal(kept.faces.get("10.0.0.2")?.ingress, undefined);
   assert.deepEqual(ids(), ["db"]);
+});
+
+test("a pod that runs as another ServiceAccount is another, whatever else stays", () => {
+  const { index, kept, change } = started(web);
+  index.sets = { db: WEB, web: WEB };
+  change({ before: web, after: samplePod({ ...SAME, serviceAccount: "db" }) });
+  assert.equal(kept.faces.get("10.0.0.1")?.identity, "spiffe://cluster.local/ns/shop/sa/db");
 });

@@ -7,7 +7,7 @@ import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
 import type { PodChange } from "../evaluate/pod-ledger.ts";
 import type { PolicySet } from "../evaluate/policy-set.ts";
 import type { Direction } from "../model/policy.ts";
-import type { PolicyPod } from "./policy-plan.ts";
+import { isSamePod, type PolicyPod } from "./policy-plan.ts";
 import { AddressOwners, type WorkloadAddresses } from "./workload-addresses.ts";
 
 /** What it asks the index of policies, right after each update of that. */
@@ -86,21 +86,11 @@ export class PolicyPods {
       const [ingress, egress] = [index.setOf(pod, "ingress"), index.setOf(pod, "egress")];
       this.#use(ingress);
       this.#use(egress);
-      if (!this.#isFace(before, pod, ingress, egress)) {
-        this.#faces.set(address, this.#faceOf(pod, ingress, egress));
-      }
+      const face = this.#faceOf(pod, ingress, egress);
+      if (before === undefined || !isSamePod(before, face)) this.#faces.set(address, face);
     }
     this.#release(before?.ingress);
     this.#release(before?.egress);
-  }
-
-  #isFace(
-    face: PolicyPod | undefined,
-    pod: Pod,
-    ingress: PolicySet | undefined,
-    egress: PolicySet | undefined,
-  ): boolean {
-    return face?.uid === pod.uid && face.ingress === ingress?.id && face.egress === egress?.id;
   }
 
   #faceOf(
