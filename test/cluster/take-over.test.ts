@@ -17,7 +17,7 @@ import { createService, waitForSlices } from "./cluster-objects.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/innermesh", import.meta.url));
 const FAMILIES = ["ip", "ip6"] as const;
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 /** New connections a second by each way in. */
 const RATE_PER_WAY = 50;
 
