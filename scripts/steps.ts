@@ -1,8 +1,7 @@
 // What `make check` looks at: each step is one program, silent unless it finds something.
 
 import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** The top of the checkout. */
@@ -11,8 +10,16 @@ export const ROOT = dirname(import.meta.dirname);
 /** The static steps as a test file, for runs that do not take them one by one. */
 export const STATIC_TEST = "scripts/static.test.ts";
 
-/** For one file of unit tests; the slowest takes a few seconds on two busy cores. */
-const UNIT_TIMEOUT_MS = 60_000;
+/** Kept between runs, so that only what changed is checked and compiled anew. */
+const TYPES_CACHE = "build/types.tsbuildinfo";
+const CODE_CACHE = join(ROOT, "build/compiled");
+
+/** So many files of tests share a process, since most of a small one's time is its start. */
+const BATCH_FILES = 32;
+/** A step takes seconds; a test that never gives way cannot be ended by a limit of its own. */
+const STEP_TIMEOUT_MS = 300_000;
+/** Hooks for every test of the process, or a look at it: such a file has a process of its own. */
+const OWN_PROCESS = /^(before|after)(Each)?\(|\bprocess\.(?!pid|execPath|arch|getuid)/m;
 
 const NODE_FLAGS = ["--disable-warning=ExperimentalWarning"];
 
@@ -31,18 +38,32 @@ export interface StepResult {
 
 /** Types, lint and format. */
 export const STATIC_STEPS: readonly Step[] = [
-  { name: "types", command: "tsc", words: ["--pretty", "false"] },
+  {
+    name: "types",
+    command: "tsc",
+    words: ["--pretty", "false", "--incremental", "--tsBuildInfoFile", TYPES_CACHE],
+  },
   { name: "lint", command: "oxlint", words: ["--type-aware", "--deny-warnings"] },
   { name: "format", command: "biome", words: ["format", "--log-level=warn", "--colors=off"] },
 ];
 
-/** The tests that need no root, kernel or program; tidiness is among them. */
-export function unitTestStep(): Step {
-  return nodeTestStep("tests", testFiles("unit"), {
-    // Many of them wait for sockets and timers more than they compute.
-    concurrency: 2 * availableParallelism() + 1,
-    timeoutMs: UNIT_TIMEOUT_MS,
-  });
+/**
+ * The tests that need no root, kernel or program; tidiness is among them. Files share processes
+ * here, and have one each in `make test`: that they hold alone as well is proven there.
+ */
+export function unitTestSteps(): readonly Step[] {
+  const { alone = [], shared = [] } = Object.groupBy(testFiles("unit"), (file) =>
+    OWN_PROCESS.test(readFileSync(join(ROOT, file), "utf8")) ? "alone" : "shared",
+  );
+  const batches = alone.map((file) => [file]);
+  for (let i = 0; i < shared.length; i += BATCH_FILES) {
+    batches.push(shared.slice(i, i + BATCH_FILES));
+  }
+  return batches.map((files) => ({
+    name: "tests",
+    command: process.execPath,
+    words: [...NODE_FLAGS, "scripts/test-batch.ts", ...files],
+  }));
 }
 
 /** Which tests: beside the code, or under `test/` where they may ask for root and real programs. */
@@ -55,18 +76,7 @@ export function testFiles(kind: TestKind): readonly string[] {
   return files.filter((file) => file.startsWith("test/") === (kind === "system"));
 }
 
-/** One run of node's test runner over `files`. */
-export function nodeTestStep(
-  name: string,
-  files: readonly string[],
-  options: { readonly concurrency: number; readonly timeoutMs?: number },
-): Step {
-  const words = [...NODE_FLAGS, "--test", `--test-concurrency=${options.concurrency}`];
-  if (options.timeoutMs !== undefined) words.push(`--test-timeout=${options.timeoutMs}`);
-  return { name, command: process.execPath, words: [...words, ...files] };
-}
-
-/** Runs a step to its end. Rejects only if it cannot start. */
+/** Runs a step to its end, or its limit. Rejects only if it cannot start. */
 export async function runStep(step: Step): Promise<StepResult> {
   const startMs = performance.now();
   const child = spawn(step.command, step.words, {
@@ -81,7 +91,12 @@ export async function runStep(step: Step): Promise<StepResult> {
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => chunks.push(chunk));
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.on("error", reject).on("close", (status) => resolve(status ?? 1));
+  const limit = setTimeout(() => {
+    chunks.push(`killed after ${STEP_TIMEOUT_MS / 1000} s\n`);
+    child.kill("SIGKILL");
+  }, STEP_TIMEOUT_MS);
   const status = await promise;
+  clearTimeout(limit);
   process.off("exit", stop);
   return { ok: status === 0, output: chunks.join(""), durationMs: performance.now() - startMs };
 }
@@ -102,5 +117,9 @@ export async function runAttached(step: Step, variables: NodeJS.ProcessEnv = {})
 /** Ours first in PATH; without the mark that makes a nested test runner report to its parent. */
 function environment(): NodeJS.ProcessEnv {
   const { NODE_TEST_CONTEXT: _, ...rest } = process.env;
-  return { ...rest, PATH: `${join(ROOT, "node_modules/.bin")}:${process.env["PATH"] ?? ""}` };
+  return {
+    NODE_COMPILE_CACHE: CODE_CACHE,
+    ...rest,
+    PATH: `${join(ROOT, "node_modules/.bin")}:${process.env["PATH"] ?? ""}`,
+  };
 }
