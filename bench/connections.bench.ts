@@ -19,6 +19,7 @@ import {
 } from "./flow-stage.ts";
 import { backend, type Rig, startRig, type Target } from "./rig.ts";
 import { median, percentile } from "./statistics.ts";
+import { inTurns } from "./turns.ts";
 
 export const name = "connections";
 
@@ -143,18 +144,9 @@ async function programNode(
 type Rounds = ReadonlyMap<string, readonly FlowCost[]>;
 
 async function measureRounds(meters: readonly FlowMeter[], signal: AbortSignal): Promise<Rounds> {
-  const rounds = new Map<string, FlowCost[]>(meters.map(({ path }) => [path.subject, []]));
   for (const meter of meters) await meter.check();
-  for (let round = 0; round < ROUNDS; round++) {
-    signal.throwIfAborted();
-    // Another one begins each time: none is always the one that finds the caches warm.
-    for (let turn = 0; turn < meters.length; turn++) {
-      const meter = meters[(round + turn) % meters.length];
-      assert(meter !== undefined);
-      rounds.get(meter.path.subject)?.push(await meter.measure());
-    }
-  }
-  return rounds;
+  const costs = await inTurns(meters, ROUNDS, (meter) => meter.measure(), signal);
+  return new Map([...costs].map(([{ path }, values]) => [path.subject, values]));
 }
 
 function rowsOf(what: string, subject: string, costs: readonly FlowCost[]): BenchRow[] {

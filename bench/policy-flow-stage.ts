@@ -4,6 +4,12 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { PolicySet, SetRule } from "../netpol-identity/evaluate/policy-set.ts";
+import {
+  sampleList,
+  samplePeers,
+  sampleRule,
+  sampleSet,
+} from "../netpol-identity/evaluate/sample-set.ts";
 import { createPlayground, type Playground, sweepPlaygrounds } from "../playground/cluster.ts";
 import { startEchoServers } from "../playground/echo.ts";
 import { LineCaller } from "../playground/line-calls.ts";
@@ -12,6 +18,7 @@ import type { PolicyKernelCalls } from "../test/netns/policy-kernel-agent.ts";
 import { type FlowMeter, type FlowRig, openFlowMeter } from "./flow-stage.ts";
 import { UDP_PORT } from "./flow-stage.ts";
 import { TARGET_PORT } from "../test/cluster/load-slices.ts";
+import { inTurns } from "./turns.ts";
 
 /** What holds for both pods of a node. */
 export interface FlowPolicies {
@@ -45,24 +52,28 @@ export const FLOW_POLICIES: readonly FlowPolicies[] = [
   { subject: "nobody isolated", ingress: "none", groups: {} },
   {
     subject: "isolated, 3 rules",
-    ingress: setOf("0000000000000003", [
-      acceptFrom("one", { groups: ["p-strangers"] }),
-      acceptFrom("two", { cidrs: ["192.0.2.0/24"] }),
-      acceptFrom("three", { cidrs: [CLIENT_BLOCK] }),
-    ]),
+    ingress: sampleSet({
+      network: sampleList(
+        acceptFrom("one", { groups: ["p-strangers"] }),
+        acceptFrom("two", { cidrs: ["192.0.2.0/24"] }),
+        acceptFrom("three", { cidrs: [CLIENT_BLOCK] }),
+      ),
+    }),
     groups: { "p-strangers": ["192.0.2.1"] },
   },
   {
     subject: `isolated, ${MEMBERS} addresses and ${BLOCKS} blocks`,
-    ingress: setOf("0000000000005050", [
-      acceptFrom("many", { groups: ["p-many"] }),
-      acceptFrom("blocks", {
-        cidrs: [
-          ...Array.from({ length: BLOCKS - 1 }, (_, i) => `198.18.${2 * i}.0/24`),
-          CLIENT_BLOCK,
-        ],
-      }),
-    ]),
+    ingress: sampleSet({
+      network: sampleList(
+        acceptFrom("many", { groups: ["p-many"] }),
+        acceptFrom("blocks", {
+          cidrs: [
+            ...Array.from({ length: BLOCKS - 1 }, (_, i) => `198.18.${2 * i}.0/24`),
+            CLIENT_BLOCK,
+          ],
+        }),
+      ),
+    }),
     groups: {
       "p-many": Array.from(
         { length: MEMBERS },
@@ -98,19 +109,14 @@ export async function measurePolicyFlows(
     const targets = { tcp: { address, port: TARGET_PORT }, udp: { address, port: UDP_PORT } };
     meters.push(await openFlowMeter(rig, { subject: policies.subject, node, ...targets }));
   }
-  const costs = new Map<string, PolicyFlowCost[]>(meters.map(({ path }) => [path.subject, []]));
   for (const meter of meters) await meter.check();
-  for (let round = 0; round < rounds; round++) {
-    signal.throwIfAborted();
-    for (let turn = 0; turn < meters.length; turn++) {
-      const meter = meters[(round + turn) % meters.length];
-      assert(meter !== undefined);
-      const [newNs, answeredNs] = [await meter.newNs(), await meter.answeredNs()];
-      costs.get(meter.path.subject)?.push({ newNs, answeredNs });
-    }
-  }
+  const measure = async (meter: FlowMeter): Promise<PolicyFlowCost> => ({
+    newNs: await meter.newNs(),
+    answeredNs: await meter.answeredNs(),
+  });
+  const costs = await inTurns(meters, rounds, measure, signal);
   for (const meter of meters) await meter.close();
-  return costs;
+  return new Map([...costs].map(([{ path }, values]) => [path.subject, values]));
 }
 
 async function hold(
@@ -135,20 +141,6 @@ async function hold(
   await agent.call("hold", { pods, groups, exempt: [], hold: false, podCidrs: [] });
 }
 
-function setOf(id: string, rules: readonly SetRule[]): PolicySet {
-  return {
-    id,
-    direction: "ingress",
-    admin: [],
-    denies: [],
-    audits: [],
-    network: { rules, policies: ["NetworkPolicy shop/web"] },
-    baseline: [],
-    otherwise: "open",
-    provenPorts: [],
-  };
-}
-
 function acceptFrom(
   name: string,
   { groups = [], cidrs = [] }: { groups?: readonly string[]; cidrs?: readonly string[] },
@@ -158,5 +150,5 @@ function acceptFrom(
     { protocol: "TCP", first: 1, last: 9_000 },
     { protocol: "UDP", first: 1, last: 9_000 },
   ] as const;
-  return { name, action: "accept", peers: { groups, blocks, identities: [] }, ports };
+  return sampleRule({ name, peers: samplePeers({ groups, blocks }), ports });
 }

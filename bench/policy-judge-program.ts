@@ -5,7 +5,19 @@ import assert from "node:assert/strict";
 import { makeStore } from "../lib/kube/store.ts";
 import { judge } from "../netpol-identity/evaluate/judge.ts";
 import { PolicyIndex } from "../netpol-identity/evaluate/policy-index.ts";
-import type { Groups, PolicySet, SetRule } from "../netpol-identity/evaluate/policy-set.ts";
+import type {
+  Groups,
+  PolicySet,
+  SetPeers,
+  SetRule,
+} from "../netpol-identity/evaluate/policy-set.ts";
+import {
+  sampleGroups,
+  sampleList,
+  samplePeers,
+  sampleRule,
+  sampleSet,
+} from "../netpol-identity/evaluate/sample-set.ts";
 import type { Flow } from "../netpol-identity/evaluate/verdict.ts";
 import type { JudgeCosts } from "./policy-report.ts";
 import { addressesOf, PolicyWorld } from "./policy-world.ts";
@@ -71,24 +83,17 @@ function cluster(pods: number, policies: number): Readonly<Record<string, readon
 }
 
 function crafted(): Readonly<Record<string, readonly Asked[]>> {
-  const many = new Set(Array.from({ length: 5_000 }, (_, i) => addressesOf(i)[0]));
-  const accounts = new Set(Array.from({ length: 100 }, (_, i) => identity(i)));
-  const members: ReadonlyMap<string, ReadonlySet<string>> = new Map([
-    ["many", many],
-    ["accounts", accounts],
-  ]);
-  const groups: Groups = {
-    addresses: (id) => members.get(id),
-    identities: (id) => members.get(id),
-  };
+  const many = Array.from({ length: 5_000 }, (_, i) => addressesOf(i)[0]);
+  const accounts = Array.from({ length: 100 }, (_, i) => identity(i));
+  const groups = sampleGroups({ many, accounts });
   const blocks = Array.from({ length: 50 }, (_, i) => ({ cidr: `192.${i}.0.0/16`, except: [] }));
   const toEach = (address: string, who: string | null, ...rules: readonly SetRule[]) => {
     const flow = { protocol: "TCP", port: 80, address, identity: who } as const;
-    return [{ set: setOf(rules), flow, groups }];
+    return [{ set: sampleSet({ network: sampleList(...rules) }), flow, groups }];
   };
-  const among = { groups: ["many"], blocks: [], identities: [] };
-  const within = { groups: [], blocks, identities: [] };
-  const proven = { groups: [], blocks: [], identities: ["accounts"] };
+  const among = samplePeers({ groups: ["many"] });
+  const within = samplePeers({ blocks });
+  const proven = samplePeers({ identities: ["accounts"] });
   return {
     "no policy": [{ ...toEach("10.64.0.1", null)[0], set: undefined } as Asked],
     "1 group of 5,000": toEach("10.64.3.7", null, ruleOf("a", among)),
@@ -96,7 +101,9 @@ function crafted(): Readonly<Record<string, readonly Asked[]>> {
     "50 rules, the last matches": toEach(
       "10.64.3.7",
       null,
-      ...Array.from({ length: 49 }, (_, i) => ruleOf(`r${i}`, { ...among, groups: [`none-${i}`] })),
+      ...Array.from({ length: 49 }, (_, i) =>
+        ruleOf(`r${i}`, samplePeers({ groups: [`none-${i}`] })),
+      ),
       ruleOf("last", among),
     ),
     "100 identities": toEach("10.64.3.7", identity(7), ruleOf("c", proven)),
@@ -107,21 +114,6 @@ function identity(number: number): string {
   return `spiffe://cluster.local/ns/ns-${number}/sa/web`;
 }
 
-function ruleOf(name: string, peers: Exclude<SetRule["peers"], "any">): SetRule {
-  return { name, action: "accept", peers, ports: [{ protocol: "TCP", first: 80, last: 80 }] };
-}
-
-function setOf(rules: readonly SetRule[]): PolicySet {
-  const isAsked = rules.some(({ peers }) => peers !== "any" && peers.identities.length > 0);
-  return {
-    id: "0123456789abcdef",
-    direction: "ingress",
-    admin: [],
-    denies: [],
-    audits: [],
-    network: { rules, policies: ["NetworkPolicy shop/web"] },
-    baseline: [],
-    otherwise: "open",
-    provenPorts: isAsked ? [{ protocol: "TCP", first: 80, last: 80 }] : [],
-  };
+function ruleOf(name: string, peers: SetPeers): SetRule {
+  return sampleRule({ name, peers, ports: [{ protocol: "TCP", first: 80, last: 80 }] });
 }

@@ -18,6 +18,9 @@ const POD_CHANGES = 150;
 const OTHER_CHANGES = 20;
 /** Prime to the number of pods: spreads changes over all namespaces. */
 const SPREAD = 4_999;
+/** Of lanes, that ask who may call them. */
+const GUARDED_SERVICES = 2_000;
+const ENDPOINTS = 5;
 
 const [pods = 0, policies = 0] = process.argv.slice(2).map(Number);
 assert(pods >= LOCAL_PODS && policies > 0);
@@ -46,8 +49,10 @@ const result: PolicyTimes = {
   label: await changes(POD_CHANGES, relabel),
   move: await changes(OTHER_CHANGES, move),
   policy: await changes(OTHER_CHANGES, (i) => world.putPolicy(policies + i, far(i))),
+  elsewhere: await changes(OTHER_CHANGES, (i) => world.putPolicy(2 * policies + i, away(i))),
   unpolicy: await changes(OTHER_CHANGES, (i) => world.removePolicy(policies + i, far(i))),
   namespace: await changes(OTHER_CHANGES, (i) => world.putNamespace(i, `team-${(i + 1) % 5}`)),
+  guarded: await guarded(),
 };
 assert.deepEqual(await node.apply.audit(), []);
 await node[Symbol.asyncDispose]();
@@ -90,6 +95,31 @@ function relabel(i: number): void {
 /** Pods of this node that stay what they were. */
 function far(i: number): number {
   return world.localPods().at(-1 - i) ?? assert.fail(`only ${i} pods`);
+}
+
+/** Pods of other nodes whose app has none on this one. */
+function away(i: number): number {
+  const own = new Set(world.localPods().map((pod) => world.kindOf(pod)));
+  const others = Array.from({ length: policies }, (_, pod) => pod);
+  return others.filter((pod) => !own.has(world.kindOf(pod)))[i] ?? assert.fail("all are here");
+}
+
+/** The same change of labels, with as many Services in front of whose lanes gates stand. */
+async function guarded(): Promise<ChangeTimes> {
+  const { gate } = node.policies;
+  const ask = (number: number): void => {
+    const endpoints = Array.from({ length: ENDPOINTS }, (_, i) => {
+      return { address: addressesOf(world.alike(number, i))[0], port: 8_080 };
+    });
+    const question = { inside: endpoints, outside: endpoints, isExternal: false };
+    gate.ask(String(number), "ip", [question]);
+  };
+  for (let i = 0; i < GUARDED_SERVICES; i++) ask(i);
+  store.takeChanges();
+  return changes(OTHER_CHANGES, (i) => {
+    for (const service of store.takeChanges().services) ask(Number(service));
+    relabel(POD_CHANGES + i);
+  });
 }
 
 /** Another app's policies are about it from now on, and it is in that one's groups. */

@@ -72,6 +72,16 @@ export class PolicyWorld {
     return Math.floor(number / NAMESPACES) % APPS;
   }
 
+  /** Equal for pods of one app in one namespace. */
+  kindOf(number: number): string {
+    return `${namespaceOf(number)} ${this.appOf(number)}`;
+  }
+
+  /** Another one of that app. @param place 0: itself */
+  alike(number: number, place: number): number {
+    return (number + place * NAMESPACES * APPS) % this.#pods;
+  }
+
   isFront(number: number): boolean {
     return Math.floor(number / (NAMESPACES * APPS)) % FRONT_EVERY === 0;
   }

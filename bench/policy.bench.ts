@@ -32,7 +32,9 @@ const NOTES = [
   `A store with fifty namespaces of ten apps, ${POLICIES} NetworkPolicies about an app each, and 110
 pods of the node that is measured; the agent's own loop keeps the kernel of a network namespace. A
 cold start begins with the objects in the store. A change takes from the store to the kernel's
-answer; kernel is its part of that, CPU what all threads used. Medians, unless said otherwise.`,
+answer; kernel is its part of that, CPU what all threads used. Medians, unless said otherwise.
+Pods elsewhere are of apps that have none on this node. Guarded Services have five endpoints of one
+app each, and are asked about again when their answers changed.`,
   `Verdicts are of the evaluator alone, about a flow in one direction. Cyclonus's matcher goes
 through all policies for each flow: ours is asked about the set of one pod, which was made before.`,
   `Flows are datagrams from one pod of a node to the next over four nodes that take turns,

@@ -7,6 +7,7 @@ import { cpuMsOf, MemoryWatch, processTree, rssMiBOf } from "./process-cost.ts";
 import { type Load, type LoadPlan, runLoad } from "./proxy-load.ts";
 import type { ProxyStage } from "./proxy-stage.ts";
 import type { ProxyService, ProxySubject } from "./proxy-subject.ts";
+import { inTurns } from "./turns.ts";
 
 /** Long enough for some hundred ticks of the clock that counts processor time. */
 const SLICE_SECONDS = 2;
@@ -64,16 +65,10 @@ export async function measureCases(
     const subjects = setting.subjects.filter((one) => one.target(what.service) !== undefined);
     const rounds = what.limits.length > 0 ? 3 : 1;
     print(`${what.title}: ${subjects.length} subjects, ${rounds === 1 ? "once" : "3 rounds"}`);
-    const costs = new Map<ProxySubject, ProxyCost[]>(subjects.map((subject) => [subject, []]));
-    for (let turn = 0; turn < rounds * subjects.length; turn++) {
-      signal.throwIfAborted();
-      const round = Math.floor(turn / subjects.length);
-      const subject = subjects[(round + turn) % subjects.length];
-      assert(subject !== undefined);
-      costs.get(subject)?.push(await measure(stage, what, { subject, warmsUp: round === 0 }));
-    }
-    for (const subject of subjects) {
-      measurements.push({ what, subject, costs: costs.get(subject) ?? [] });
+    const take = (subject: ProxySubject, round: number): Promise<ProxyCost> =>
+      measure(stage, what, { subject, warmsUp: round === 0 });
+    for (const [subject, costs] of await inTurns(subjects, rounds, take, signal)) {
+      measurements.push({ what, subject, costs });
     }
   }
   return measurements;

@@ -10,6 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createPlayground, type Playground, sweepPlaygrounds } from "../playground/cluster.ts";
 import type { CommandResult } from "../playground/command.ts";
 import type { PlaygroundNode, PlaygroundPod } from "../playground/topology.ts";
+import { LOAD_SYSCTLS, NODE_SYSCTLS, pinned } from "./load-place.ts";
 import {
   BACKEND_PORTS,
   GRPC_HEADERS,
@@ -27,15 +28,6 @@ const PROXY_CORE = String(availableParallelism() - 1);
 const CLIENT_ADDRESSES = Array.from({ length: 40 }, (_, i) => `10.71.1.${101 + i}`);
 const ANSWER_LIMIT_MS = 30_000;
 const ANSWER_STEP_MS = 100;
-
-/** New connections by the ten thousand: from many ports, into long queues. */
-const SYSCTLS = [
-  "net.ipv4.ip_local_port_range=1024 65535",
-  "net.ipv4.tcp_tw_reuse=1",
-  "net.core.somaxconn=16384",
-  "net.ipv4.tcp_max_syn_backlog=16384",
-];
-const NODE_SYSCTLS = ["-net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"];
 
 /** Backends run when it resolves. */
 export async function startProxyStage(): Promise<ProxyStage> {
@@ -81,7 +73,7 @@ export class ProxyStage implements AsyncDisposable {
   async prepare(): Promise<void> {
     const { playground, directory } = this;
     for (const { netns } of [this.#client, this.node, this.#server]) {
-      await playground.sysctl(netns, SYSCTLS);
+      await playground.sysctl(netns, LOAD_SYSCTLS);
     }
     await playground.sysctl(this.node.netns, NODE_SYSCTLS);
     for (const address of CLIENT_ADDRESSES) {
@@ -151,8 +143,4 @@ export class ProxyStage implements AsyncDisposable {
   #spawn(netns: string, argv: readonly string[], stderr: "inherit" | "pipe"): ChildProcess {
     return this.playground.spawn(netns, argv, { stdio: ["ignore", "ignore", stderr] });
   }
-}
-
-function pinned(core: string, argv: readonly string[]): string[] {
-  return ["taskset", "--cpu-list", core, ...argv];
 }

@@ -3,18 +3,13 @@
 // that a Service can have ten endpoints that really serve, and a new one costs no new pod.
 
 import assert from "node:assert/strict";
-import { createPlayground, type Playground, sweepPlaygrounds } from "../playground/cluster.ts";
+import type { Playground } from "../playground/cluster.ts";
 import { startEchoServers } from "../playground/echo.ts";
-import {
-  clusterCidrs,
-  type PlaygroundNode,
-  type PlaygroundPod,
-  serviceCidrs,
-} from "../playground/topology.ts";
-import { registerNode } from "../test/cluster/cluster-objects.ts";
-import { type ControlPlane, startControlPlane } from "../test/cluster/control-plane.ts";
+import { clusterCidrs, type PlaygroundNode, type PlaygroundPod } from "../playground/topology.ts";
+import type { ControlPlane } from "../test/cluster/control-plane.ts";
 import { fillServices } from "../test/cluster/load.ts";
 import { ipv4, TARGET_PORT } from "../test/cluster/load-slices.ts";
+import { registerMachine, startMachines } from "../test/cluster/machines.ts";
 
 const BACKENDS = "10.72.0.0/16";
 const ENDPOINTS = 10;
@@ -33,31 +28,12 @@ export function backend(network: number, host: number): string {
 }
 
 export async function startRig(nodes: number): Promise<Rig> {
-  await sweepPlaygrounds();
-  const playground = await createPlayground({
-    nodes,
-    podsPerNode: 2,
-    cni: "routed",
-    hostLink: true,
-  });
   const stack = new AsyncDisposableStack();
   try {
-    stack.use(playground);
-    assert(playground.hostAddress !== undefined);
-    const controlPlane = stack.use(
-      await startControlPlane({
-        bindAddress: playground.hostAddress,
-        serviceCidrs: [serviceCidrs.ip, serviceCidrs.ip6],
-        controllers: [],
-      }),
-    );
+    const shape = { nodes, podsPerNode: 2, controllers: [] };
+    const { playground, controlPlane } = await startMachines(shape, stack);
     for (const node of playground.nodes) {
-      const { name, addresses, podCidrs } = node;
-      await registerNode(controlPlane.admin, {
-        name,
-        addresses: [addresses.ip, addresses.ip6],
-        podCIDRs: [podCidrs.ip, podCidrs.ip6],
-      });
+      await registerMachine(controlPlane.admin, node);
       await answerEverywhere(playground, node);
     }
     const servers = playground.nodes.map(({ number }) => playground.pod(number, 2));

@@ -10,6 +10,7 @@ import { openConnections } from "./tunnel-connections.ts";
 import type { Stream } from "./tunnel-stream-program.ts";
 import { benchProgram, type TunnelStage } from "./tunnel-stage.ts";
 import { type Door, type Side, SIDES, type TunnelSubject } from "./tunnel-subject.ts";
+import { inTurns } from "./turns.ts";
 
 const SLICE_SECONDS = 2;
 const WARM_UP_SECONDS = 1;
@@ -70,16 +71,10 @@ export async function measureTunnels(
     const subjects = setting.subjects.filter(({ pids }) => pids !== undefined || isFree(what));
     const rounds = what.limits.length > 0 ? 3 : 1;
     print(`${what.title}: ${subjects.length} subjects, ${rounds === 1 ? "once" : "3 rounds"}`);
-    const costs = new Map<TunnelSubject, TunnelCost[]>(subjects.map((subject) => [subject, []]));
-    for (let turn = 0; turn < rounds * subjects.length; turn++) {
-      signal.throwIfAborted();
-      const round = Math.floor(turn / subjects.length);
-      const subject = subjects[(round + turn) % subjects.length];
-      assert(subject !== undefined);
-      costs.get(subject)?.push(await measure(stage, what, { subject, warmsUp: round === 0 }));
-    }
-    for (const subject of subjects) {
-      measurements.push({ what, subject, costs: costs.get(subject) ?? [] });
+    const take = (subject: TunnelSubject, round: number): Promise<TunnelCost> =>
+      measure(stage, what, { subject, warmsUp: round === 0 });
+    for (const [subject, costs] of await inTurns(subjects, rounds, take, signal)) {
+      measurements.push({ what, subject, costs });
     }
   }
   return measurements;

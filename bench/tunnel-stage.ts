@@ -15,6 +15,7 @@ import type { PlaygroundPod } from "../playground/topology.ts";
 import type { Manifest } from "../service-proxy/plan/packet-case-manifests.ts";
 import { Mesh } from "../test/netns/mesh-rig.ts";
 import { until } from "../test/netns/served-node.ts";
+import { LOAD_SYSCTLS, NODE_SYSCTLS, pinned } from "./load-place.ts";
 import { BACKEND_PORTS, GRPC_PATH, writeBackendFiles } from "./proxy-backends.ts";
 import { processTree } from "./process-cost.ts";
 import { runInside, type Target } from "./rig.ts";
@@ -38,13 +39,6 @@ const NUMBERS: Readonly<Record<Side, 1 | 2>> = { client: 1, server: 2 };
 const PODS_EACH = 32;
 const FIRST_HOST = 101;
 const PLAIN_HOST = 250;
-const SYSCTLS = [
-  "net.ipv4.ip_local_port_range=1024 65535",
-  "net.ipv4.tcp_tw_reuse=1",
-  "net.core.somaxconn=16384",
-  "net.ipv4.tcp_max_syn_backlog=16384",
-];
-const NODE_SYSCTLS = ["-net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"];
 
 /** Agents have the certificates of all pods, and backends answer, when it resolves. */
 export async function startTunnelStage(): Promise<TunnelStage> {
@@ -89,8 +83,8 @@ export class TunnelStage implements AsyncDisposable {
       // One of its own: the others have echo servers at the backend's ports.
       const pod = await playground.addPod(node);
       this.#pods.set(side, pod);
-      await playground.sysctl(pod.netns, SYSCTLS);
-      await playground.sysctl(netns, [...SYSCTLS, ...NODE_SYSCTLS]);
+      await playground.sysctl(pod.netns, LOAD_SYSCTLS);
+      await playground.sysctl(netns, [...LOAD_SYSCTLS, ...NODE_SYSCTLS]);
       for (const address of [...this.pods[side], plain(side)]) {
         await runInside(playground, pod.netns, `ip address add ${address}/32 dev eth0`);
         await runInside(playground, netns, `ip route add ${address} dev ${pod.hostInterface}`);
@@ -211,10 +205,6 @@ function podManifest(namespace: "default" | "plain", side: Side, address: string
     spec: { nodeName: `node-${NUMBERS[side]}`, serviceAccountName: side },
     status: { phase: "Running", podIPs: [{ ip: address }] },
   };
-}
-
-function pinned(core: string, argv: readonly string[]): string[] {
-  return ["taskset", "--cpu-list", core, ...argv];
 }
 
 async function pin(pid: number, core: string): Promise<void> {

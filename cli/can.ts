@@ -8,8 +8,9 @@ import { type CanReport, type CanRequest, reportCan } from "./can/can-report.ts"
 import { formatCan } from "./can/can-text.ts";
 import { CanWorld } from "./can/can-world.ts";
 import { WrongUse } from "./exit.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
-import { applyPolicies, FILES_OPTION, readPolicyFiles } from "./policy/policy-files.ts";
+import { FILES_OPTION, FLAGS_POSITIONAL, HEADER_OPTION, OUTPUT_OPTION } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
+import { applyPolicies, readPolicyFiles } from "./policy/policy-files.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { parseRequest } from "./trace/request-option.ts";
 
@@ -52,22 +53,10 @@ export const canCommand: CommandModule<object, CanArguments> = {
         describe: "Over what",
       })
       .option("host", { type: "string", default: "", describe: "Whom the request names" })
-      .option("header", {
-        alias: "H",
-        type: "string",
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: "A header of the request, name:value; may be repeated",
-      })
+      .option("header", HEADER_OPTION)
       .option("file", FILES_OPTION)
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
-      .positional("rest", { array: true, type: "string", default: [] })
+      .option("output", OUTPUT_OPTION)
+      .positional("rest", FLAGS_POSITIONAL)
       .example(
         "innermesh can shop/front shop/payments:8080 --source dir:examples/policy",
         "what its policies say; exit code 0 when allowed, 1 when not",

@@ -8,8 +8,8 @@ import { type CheckReport, exitCodeOf, judge } from "./check/checks.ts";
 import { gather } from "./check/gather.ts";
 import type { Status } from "./check/verdict.ts";
 import { WrongUse } from "./exit.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
-import { withNode } from "./plan.ts";
+import { FLAGS_POSITIONAL, OUTPUT_OPTION, withNode } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 
 interface CheckArguments {
   readonly pre: boolean;
@@ -30,13 +30,8 @@ export const checkCommand: CommandModule<object, CheckArguments> = {
         describe: "Before an install: expect no agent, and kube-proxy in its place",
       })
       .option("node", { type: "string", describe: "This node's name (--hostname-override)" })
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
-      .positional("flags", { array: true, type: "string", default: [] })
+      .option("output", OUTPUT_OPTION)
+      .positional("flags", FLAGS_POSITIONAL)
       .example("innermesh check --pre --config=kube-proxy.conf", "is this node ready for us?")
       .example("innermesh check -o json", "for programs; exit code 1 when a check fails"),
   handler: async ({ pre, node, output, flags }) => {

@@ -16,8 +16,8 @@ import type { PlannedNode } from "./explain/planned-node.ts";
 import { explainPod, formatPodReport, type PodReport } from "./explain/pod-report.ts";
 import { explainService, type ServiceReport } from "./explain/service-report.ts";
 import { formatServiceReport } from "./explain/service-text.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
-import { withNode } from "./plan.ts";
+import { FLAGS_POSITIONAL, NODE_OPTION, OUTPUT_OPTION, withNode } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { isThisMachine } from "./this-machine.ts";
 
@@ -47,14 +47,9 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
         demandOption: true,
         describe: "NAMESPACE/NAME of a Service or pod, or ADDRESS[:PORT]",
       })
-      .option("node", { type: "string", describe: "On this node (--hostname-override)" })
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
-      .positional("flags", { array: true, type: "string", default: [] })
+      .option("node", NODE_OPTION)
+      .option("output", OUTPUT_OPTION)
+      .positional("flags", FLAGS_POSITIONAL)
       .example(
         "innermesh explain service default/web --source dir:examples/services --node node-1",
         "lane, entry points, and each endpoint with the reason why it is or is not used",

@@ -5,8 +5,8 @@ import { WrongUse } from "./exit.ts";
 import { formatIdentities } from "./identity/identity-text.ts";
 import { askIdentities } from "./identity/node-identities.ts";
 import { narrowReport } from "./identity/narrow-report.ts";
-import { SOCKET_OPTION } from "./node-connection.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { OUTPUT_OPTION, SOCKET_OPTION } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 
 interface IdentityArguments {
   readonly subject: string | undefined;
@@ -31,12 +31,7 @@ export const identityCommand: CommandModule<object, IdentityArguments> = {
         describe: "List the enrolled pods elsewhere, too",
       })
       .option("socket", SOCKET_OPTION)
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
+      .option("output", OUTPUT_OPTION)
       .example("innermesh identity", "certificates, pods, and whom this node trusts")
       .example(
         "innermesh identity shop/cart-0",

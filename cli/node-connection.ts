@@ -4,19 +4,8 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  ADMIN_SOCKET,
-  type AdminAnswer,
-  type AdminRequest,
-} from "../service-proxy/model/admin-protocol.ts";
+import type { AdminAnswer, AdminRequest } from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable } from "./exit.ts";
-
-/** `--socket`, of every verb that asks. */
-export const SOCKET_OPTION = {
-  type: "string",
-  default: ADMIN_SOCKET,
-  describe: "The node process's socket",
-} as const;
 
 /** A process that is stopped takes connections and says nothing. */
 const ANSWER_TIMEOUT_MS = 5_000;

@@ -6,6 +6,7 @@ import type { CommandModule } from "yargs";
 import { formatTransaction } from "../lib/nft/text.ts";
 import type { ProxyPlanDelta } from "../service-proxy/model/proxy-plan.ts";
 import { wholeTransaction } from "../service-proxy/plan/changes.ts";
+import { FLAGS_POSITIONAL, withNode } from "./options.ts";
 import { formatOutput, formatTable, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
@@ -31,7 +32,7 @@ export const planCommand: CommandModule<object, PlanArguments> = {
           "nft prints text that nft -f reads; proxy what workers are told, as YAML; table counts",
       })
       .option("node", { type: "string", describe: "Plan for this node (--hostname-override)" })
-      .positional("flags", { array: true, type: "string", default: [] })
+      .positional("flags", FLAGS_POSITIONAL)
       .example("innermesh plan --source dir:examples/services --node node-1", "what node-1 gets")
       .example("innermesh plan -o proxy", "doors, ports with their routes, groups of endpoints")
       .example("innermesh plan --node node-1 | nft -c -f -", "let nft check it"),
@@ -81,9 +82,4 @@ function byKey({ frontends, ports, groups }: Omit<ProxyPlanDelta, "node" | "clie
     ports: Object.fromEntries(ports),
     groups: Object.fromEntries(groups),
   };
-}
-
-/** `--node` is what people say; `--hostname-override` is what kube-proxy calls it. */
-export function withNode(flags: readonly string[], node: string | undefined): readonly string[] {
-  return node === undefined ? flags : [...flags, `--hostname-override=${node}`];
 }

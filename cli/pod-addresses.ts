@@ -44,15 +44,24 @@ async function fromCluster(
 function fromDirectory(path: string, namespace: string, name: string): unknown {
   for (const file of readdirSync(path).filter((entry) => /\.(ya?ml|json)$/.test(entry))) {
     for (const document of parseAllDocuments(readFileSync(join(path, file), "utf8"))) {
-      const value: unknown = document.toJS();
-      if (isRecord(value) && value["kind"] === "Pod" && isRecord(value["metadata"])) {
-        const { metadata } = value;
+      for (const value of podsOf(document.toJS())) {
+        const metadata = isRecord(value["metadata"]) ? value["metadata"] : {};
         const inNamespace = (metadata["namespace"] ?? "default") === namespace;
         if (inNamespace && metadata["name"] === name) return value;
       }
     }
   }
   return undefined;
+}
+
+/** The document itself, or those in a `List`; in a `PodList` items need not say what they are. */
+function podsOf(value: unknown): readonly Readonly<Record<string, unknown>>[] {
+  if (!isRecord(value)) return [];
+  const { kind, items } = value;
+  const all = String(kind).endsWith("List") && Array.isArray(items) ? items : [value];
+  const isPod = (one: Readonly<Record<string, unknown>>): boolean =>
+    one["kind"] === "Pod" || (kind === "PodList" && one["kind"] === undefined);
+  return all.filter(isRecord).filter(isPod);
 }
 
 function addressesOf(pod: unknown): readonly string[] {
@@ -66,6 +75,6 @@ function addressesOf(pod: unknown): readonly string[] {
   return [...new Set(addresses)];
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -5,14 +5,21 @@ import type { ArgumentsCamelCase, CommandModule } from "yargs";
 import type { DenialReport } from "../netpol-identity/model/denial-report.ts";
 import { POLICY_FLAG } from "./can.ts";
 import { WrongUse } from "./exit.ts";
-import { askNode, SOCKET_OPTION } from "./node-connection.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { askNode } from "./node-connection.ts";
+import {
+  FILES_OPTION,
+  FLAGS_POSITIONAL,
+  OUTPUT_OPTION,
+  REPEATED_OPTION,
+  SOCKET_OPTION,
+} from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 import { formatDenials } from "./policy/denial-text.ts";
 import { askEdges, readEdges } from "./policy/edge-files.ts";
 import { formatDiff, formatEdges } from "./policy/edge-text.ts";
 import { convertPolicies } from "./policy/policy-convert.ts";
 import { diffPolicies } from "./policy/policy-diff.ts";
-import { FILES_OPTION, parseRemoval, readPolicyFiles } from "./policy/policy-files.ts";
+import { parseRemoval, readPolicyFiles } from "./policy/policy-files.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
 interface RecordArguments {
@@ -27,15 +34,6 @@ interface DiffArguments extends RecordArguments {
   readonly flags: readonly string[];
 }
 
-const OUTPUT_OPTION = {
-  alias: "o",
-  choices: OUTPUT_FORMATS,
-  default: "table" as const,
-  describe: "How to print it",
-} as const;
-
-const MANY = { type: "string", array: true, nargs: 1, default: [] as string[] } as const;
-
 const diffCommand: CommandModule<object, DiffArguments> = {
   command: "diff [flags..]",
   describe: "Say which recorded edges a change would newly deny or allow",
@@ -43,14 +41,14 @@ const diffCommand: CommandModule<object, DiffArguments> = {
     yargs
       .usage("innermesh policy diff [-f FILE] [--delete KIND/NAMESPACE/NAME] [flags of the node]")
       .option("file", FILES_OPTION)
-      .option("delete", { ...MANY, describe: "A policy to leave out; may be repeated" })
+      .option("delete", { ...REPEATED_OPTION, describe: "A policy to leave out; may be repeated" })
       .option("edges", {
-        ...MANY,
+        ...REPEATED_OPTION,
         describe: "What `policy edges -o json` said on some node; without it this node is asked",
       })
       .option("socket", SOCKET_OPTION)
       .option("output", OUTPUT_OPTION)
-      .positional("flags", { array: true, type: "string", default: [] })
+      .positional("flags", FLAGS_POSITIONAL)
       .example(
         "innermesh policy diff -f new.yaml --identity=off",
         "exit code 1 when something would be newly denied",
@@ -127,7 +125,7 @@ async function runDiff(args: ArgumentsCamelCase<DiffArguments>): Promise<void> {
   const snapshot = await takeSnapshot([...flags, POLICY_FLAG]);
   const diff = diffPolicies(snapshot, change, reports);
   print(output, diff, () => formatDiff(diff, Date.now()));
-  if (diff.denied.length > 0) process.exitCode = 1;
+  if (diff.denied.length + diff.requests.denied.length > 0) process.exitCode = 1;
 }
 
 function print(output: OutputFormat, report: unknown, text: () => string): void {

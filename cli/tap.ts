@@ -8,7 +8,8 @@ import {
   type TappedRequest,
 } from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
-import { connectNode, SOCKET_OPTION } from "./node-connection.ts";
+import { connectNode } from "./node-connection.ts";
+import { SOCKET_OPTION } from "./options.ts";
 
 type TapOutput = "table" | "json";
 

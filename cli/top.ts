@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandModule } from "yargs";
 import type { TopAnswer } from "../service-proxy/model/admin-protocol.ts";
 import { Unreachable, WrongUse } from "./exit.ts";
-import { connectNode, type NodeConnection, SOCKET_OPTION } from "./node-connection.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { connectNode, type NodeConnection } from "./node-connection.ts";
+import { OUTPUT_OPTION, SOCKET_OPTION } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 import { edgeRates, formatEdgeRates } from "./top/edge-rates.ts";
 
 interface TopArguments {
@@ -40,12 +41,7 @@ export const topCommand: CommandModule<object, TopArguments> = {
         describe: "A row for each endpoint",
       })
       .option("socket", SOCKET_OPTION)
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
+      .option("output", OUTPUT_OPTION)
       .example("innermesh top", "edges of this node, busiest first, every 2 seconds")
       .example("innermesh top --once -o json", "for programs")
       .strict(),

@@ -2,8 +2,14 @@
 // worker takes the connection, also what the worker does with it.
 
 import type { CommandModule } from "yargs";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
-import { withNode } from "./plan.ts";
+import {
+  FLAGS_POSITIONAL,
+  HEADER_OPTION,
+  NODE_OPTION,
+  OUTPUT_OPTION,
+  withNode,
+} from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { type TraceQuestion, trace } from "./trace/packet-trace.ts";
 import { formatTrace } from "./trace/trace-text.ts";
@@ -30,7 +36,7 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
         demandOption: true,
         describe: "ADDRESS:PORT, [IPV6]:PORT or NAMESPACE/SERVICE:PORT; /udp or /sctp after it",
       })
-      .option("node", { type: "string", describe: "On this node (--hostname-override)" })
+      .option("node", NODE_OPTION)
       .option("interface", {
         type: "string",
         describe: "The interface it enters through; guessed when local traffic goes by name",
@@ -39,21 +45,9 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
         type: "string",
         describe: 'A request on the connection, "GET /path": which rule of its routes serves it',
       })
-      .option("header", {
-        alias: "H",
-        type: "string",
-        array: true,
-        nargs: 1,
-        default: [],
-        describe: "A header of the request, name:value; may be repeated",
-      })
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
-      .positional("flags", { array: true, type: "string", default: [] })
+      .option("header", HEADER_OPTION)
+      .option("output", OUTPUT_OPTION)
+      .positional("flags", FLAGS_POSITIONAL)
       .example(
         "innermesh trace --source dir:examples/services --from 10.71.1.2 --to default/web:80",
         "a pod's way to a Service",

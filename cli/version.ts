@@ -4,7 +4,8 @@ import { release } from "node:os";
 import type { CommandModule } from "yargs";
 import { VERSION } from "../roles/version.ts";
 import { runProgram } from "../service-proxy/apply/run-program.ts";
-import { formatOutput, formatTable, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
+import { OUTPUT_OPTION } from "./options.ts";
+import { formatOutput, formatTable, type OutputFormat } from "./output.ts";
 
 interface VersionArguments {
   readonly output: OutputFormat;
@@ -24,13 +25,7 @@ export interface VersionReport {
 export const versionCommand: CommandModule<object, VersionArguments> = {
   command: "version",
   describe: "Print the versions of everything that matters",
-  builder: (yargs) =>
-    yargs.option("output", {
-      alias: "o",
-      choices: OUTPUT_FORMATS,
-      default: "table" as const,
-      describe: "How to print it",
-    }),
+  builder: (yargs) => yargs.option("output", OUTPUT_OPTION),
   handler: async ({ output }) => {
     const report = await versionReport();
     const rows = (): string[][] => [

@@ -5,9 +5,8 @@ import type { Denial } from "../netpol-identity/model/denial-report.ts";
 import { POLICY_FLAG } from "./can.ts";
 import { CanWorld } from "./can/can-world.ts";
 import { Unreachable } from "./exit.ts";
-import { SOCKET_OPTION } from "./node-connection.ts";
-import { formatOutput, OUTPUT_FORMATS, type OutputFormat } from "./output.ts";
-import { withNode } from "./plan.ts";
+import { NODE_OPTION, OUTPUT_OPTION, SOCKET_OPTION, withNode } from "./options.ts";
+import { formatOutput, type OutputFormat } from "./output.ts";
 import { askDenials } from "./policy.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { isThisMachine } from "./this-machine.ts";
@@ -37,14 +36,9 @@ export const whyCommand: CommandModule<object, WhyArguments> = {
         describe:
           'Its ends, "SRC -> DST:PORT", or a line of conntrack -L; SRC may be NAMESPACE/POD',
       })
-      .option("node", { type: "string", describe: "On this node (--hostname-override)" })
+      .option("node", NODE_OPTION)
       .option("socket", SOCKET_OPTION)
-      .option("output", {
-        alias: "o",
-        choices: OUTPUT_FORMATS,
-        default: "table" as const,
-        describe: "How to print it",
-      })
+      .option("output", OUTPUT_OPTION)
       .example("innermesh why 10.72.1.2 10.72.1.3:8080", "lane, endpoints, policies, denials")
       .example(
         'innermesh why "tcp src=10.72.1.2 dst=10.96.0.10 sport=4711 dport=80"',

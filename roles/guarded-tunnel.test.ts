@@ -22,6 +22,7 @@ const readsOnly: JudgeRequest = ({ method }) => ({
   kind: method === "GET" ? "allow" : "deny",
   rule: "readers",
 });
+const WORKLOAD = "ServiceAccount shop/db";
 const HOST = "Host: db\r\n";
 const ROUTES = [
   ["through a tunnel", DB_POD],
@@ -33,7 +34,8 @@ function guarded(t: TestContext) {
   const tunnel = new SampleTunnel();
   const proxy = new SampleHttpProxy({ groups: {} });
   tunnel.verdict = { kind: "inspect", rule: "readers", judge: readsOnly };
-  tunnel.inspect = (inspection) => new GuardedHttp(proxy.parts, inspection, () => {});
+  tunnel.inspect = (inspection) =>
+    new GuardedHttp(proxy.parts, { ...inspection, workload: WORKLOAD }, () => {});
   t.after(() => {
     tunnel[Symbol.dispose]();
     proxy.stop();

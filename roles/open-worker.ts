@@ -2,11 +2,13 @@
 
 import type { Reactor } from "../lib/reactor/reactor.ts";
 import { type Dialer, TransparentDialer } from "../lib/reactor/transparent-socket.ts";
+import { parseSpiffeId } from "../lib/x509/spiffe-id.ts";
 import type { WorkerDelta } from "../netpol-identity/plan/policy-plan.ts";
 import { PolicyWorker } from "../netpol-identity/proxy/policy-worker.ts";
 import type { Inspect } from "../netpol-identity/tunnel/inspection.ts";
 import { NOBODY_PROVEN } from "../netpol-identity/tunnel/tunnel-dialer.ts";
 import { TunnelWorker } from "../netpol-identity/tunnel/tunnel-worker.ts";
+import { SOURCES } from "../service-proxy/model/edge.ts";
 import type { RequestRecord } from "../service-proxy/model/request-record.ts";
 import type {
   FromWorker,
@@ -36,7 +38,8 @@ export function openWorker(
   // Of our own control process: it has this shape.
   const told = identity as WorkerDelta | undefined;
   // Nothing arrives before it stands: sockets are read in a later turn.
-  const inspect: Inspect = (inspection) => worker.guard(inspection);
+  const inspect: Inspect = (inspection) =>
+    worker.guard({ ...inspection, workload: workloadAt(policies, inspection.target.address) });
   const isHost = (address: string): boolean => worker.tables.isHost(address);
   const policies = openPolicies(told, isHost);
   const onDenied = (record: RequestRecord): void => {
@@ -61,10 +64,18 @@ export function openWorker(
     random: Math.random,
     tell,
     onDenied,
+    onRequest: policies && ((...seen) => policies.requested(...seen)),
   });
   worker.apply(plan);
   worker.listen();
   return { worker, tunnels, policies };
+}
+
+/** Where it is asked, policies know the pod: they want its requests to be looked at. */
+function workloadAt(policies: PolicyWorker | undefined, address: string): string {
+  const account = parseSpiffeId(policies?.identityAt(address) ?? "");
+  if (account === undefined) return SOURCES.unknown;
+  return `ServiceAccount ${account.namespace}/${account.serviceAccount}`;
 }
 
 function openPolicies(

@@ -4,6 +4,7 @@ import { systemClock } from "../lib/clock/system-clock.ts";
 import type { KubeStore } from "../lib/kube/store.ts";
 import type { Logger } from "../lib/log/logger.ts";
 import type { ConntrackTable } from "../lib/netlink/conntrack-table.ts";
+import type { NftKernel } from "../lib/nft/objects.ts";
 import { AddressBook } from "../netpol-identity/apply/address-book.ts";
 import { DenialLog } from "../netpol-identity/apply/denial-log.ts";
 import { watchDenials } from "../netpol-identity/apply/denial-watch.ts";
@@ -16,11 +17,13 @@ import type { WorkerTelemetry } from "../netpol-identity/proxy/policy-telemetry.
 import { connectionDenied } from "../service-proxy/apply/event-reports.ts";
 import type { EventSink } from "../service-proxy/apply/events.ts";
 import type { IdentityPart } from "../service-proxy/model/identity-part.ts";
+import { readEndpoint } from "./worker-denials.ts";
 
 export interface PolicyRecordsContext {
   readonly nodeName: string;
   readonly settings: { readonly policyCanary: boolean };
   readonly store: KubeStore;
+  readonly kernel: Pick<NftKernel, "commit">;
   readonly conntrack: ConntrackTable;
   readonly events: EventSink;
   readonly log: Logger;
@@ -41,7 +44,7 @@ export async function openPolicyRecords(
   context: PolicyRecordsContext,
   signal: AbortSignal,
 ): Promise<PolicyRecords> {
-  const { nodeName, settings, store, conntrack, events, log, policies, identity } = context;
+  const { nodeName, settings, store, kernel, conntrack, events, log, policies, identity } = context;
   const addresses = new AddressBook(store);
   const identityOf = (address: string): string | null => {
     const known = identity().identityOf(address);
@@ -58,7 +61,7 @@ export async function openPolicyRecords(
     onDenied: (pod, message) => events.report(connectionDenied(pod, nodeName, message)),
     ...(settings.policyCanary && { ignored: new Set(Object.values(STRANGERS)) }),
   });
-  const group = await watchDenials({ denials, clock: systemClock, log }, signal);
+  const group = await watchDenials({ denials, kernel, clock: systemClock, log }, signal);
   if (group !== undefined) policies.logTo(group);
   const edges = new EdgeBook();
   const world = () => ({
@@ -70,7 +73,14 @@ export async function openPolicyRecords(
       identityOf(client) !== null && identityOf(server) !== null,
   });
   return {
-    onTelemetry: ({ policy }) => denials.addDenied(policy?.denials ?? []),
+    onTelemetry: ({ policy }) => {
+      denials.addDenied(policy?.denials ?? []);
+      for (const { client, endpoint, ...seen } of policy?.requests ?? []) {
+        const { address, port } = readEndpoint(endpoint);
+        const requests = { source: client, target: address, port, ...seen };
+        edges.addRequests(requests, world(), systemClock.wallMs());
+      }
+    },
     records: { edges: () => edges.report(nodeName), denials: () => denials.report() },
     run: (end) =>
       watchEdges(

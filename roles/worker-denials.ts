@@ -19,7 +19,7 @@ export function workerDenial(record: RequestRecord): Omit<WorkerDenial, "times">
 }
 
 /** `10.0.0.1:80`, `[fd00::1]:80` */
-function readEndpoint(text: string): NonNullable<WorkerDenial["endpoint"]> {
+export function readEndpoint(text: string): NonNullable<WorkerDenial["endpoint"]> {
   const end = text.lastIndexOf(":");
   return {
     address: text.slice(0, end).replace(/^\[|\]$/g, ""),

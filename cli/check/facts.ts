@@ -204,6 +204,8 @@ export interface PolicyFacts {
   readonly missingTables: Fact<readonly string[]>;
   /** Policies that the agent does not hold as they are now; unknown where policies are off. */
   readonly lacking: Fact<readonly string[]>;
+  /** Why the kernel takes no rules that tell of denials; undefined where it does. */
+  readonly logRefusal: Fact<string | undefined>;
 }
 
 export interface PageFacts {

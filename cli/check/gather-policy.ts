@@ -6,6 +6,7 @@ import { asList, asRecord, asText } from "../../lib/kube/api/fields.ts";
 import { makeKubeClient } from "../../lib/kube/client.ts";
 import { isBridgeWatched } from "../../lib/netlink/bridge-netfilter.ts";
 import type { Family } from "../../lib/nft/objects.ts";
+import { logRefusal } from "../../netpol-identity/apply/log-probe.ts";
 import { heldPolicies } from "../../netpol-identity/evaluate/held-policies.ts";
 import { parseEnforcement } from "../../netpol-identity/model/enforcement-report.ts";
 import { readIptables } from "../../service-proxy/apply/iptables.ts";
@@ -42,7 +43,8 @@ export async function gatherPolicy(
   };
   if (settings.networkPolicy === "none") {
     const off = unknown("policies are off");
-    return { ...common, count: await countPolicies(settings), missingTables: off, lacking: off };
+    const count = await countPolicies(settings);
+    return { ...common, count, missingTables: off, lacking: off, logRefusal: off };
   }
   const { snapshot } = cluster;
   return {
@@ -56,6 +58,7 @@ export async function gatherPolicy(
             return missing.filter((place) => families.some((family) => family === place));
           }),
     lacking: await factOf(() => lacking(settings, cluster)),
+    logRefusal: door.kind === "unknown" ? door : await factOf(() => logRefusal(door.value)),
   };
 }
 

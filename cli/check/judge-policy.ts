@@ -8,6 +8,7 @@ export const POLICY_CHECKS: readonly Check[] = [
   whereOn("policy.tables", "fail", judgeTables),
   whereOn("policy.current", "fail", judgeCurrent),
   whereOn("policy.bridges", "fail", judgeBridges),
+  whereOn("policy.denial-log", "warn", judgeDenialLog),
   {
     id: "policy.tunnel-port",
     worst: "fail",
@@ -87,6 +88,17 @@ function judgeBridges({ host: { bridges }, policy: { watchedBridges, count } }: 
         policies === 0 ? warn(message, hint) : fail(message, hint),
       );
     }),
+  );
+}
+
+function judgeDenialLog({ policy: { logRefusal } }: Facts): Verdict {
+  return ifKnown(logRefusal, (code) =>
+    code === undefined
+      ? ok("the kernel can tell of what it denies")
+      : warn(
+          `the kernel takes no rules that log (${code}): what it denies is counted, and not told`,
+          "load or build the modules nft_log, nft_limit and nfnetlink_log, then restart the agent",
+        ),
   );
 }
 

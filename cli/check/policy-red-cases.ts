@@ -66,6 +66,13 @@ export const POLICY_RED_CASES: readonly RedCase[] = [
   when("policy.bridges", "they do and nobody minds", policy(unwatched, bridged), "warn"),
   when("policy.bridges", "no pod is on a bridge", policy(unwatched), "ok"),
   when(
+    "policy.denial-log",
+    "rules cannot log",
+    policy({ logRefusal: known("ENOENT") }),
+    "warn",
+    /\(ENOENT\).*not told/,
+  ),
+  when(
     "policy.tunnel-port",
     "a firewall drops it",
     policy({ tunnelBlocks: known(["inet host input"]) }, MESH),

@@ -119,6 +119,7 @@ export const GREEN: Facts = {
     count: known(0),
     missingTables: known([]),
     lacking: known([]),
+    logRefusal: known(undefined),
   },
 };
 

@@ -237,6 +237,7 @@ function placeOf({ settings, nodeName, store }: PlannedNode): Place {
     node: store.nodes.get(nodeName),
     hostAddresses: [],
     serviceCidrs: [],
+    podCidrs: [],
     otherNodes: [],
     apiServerAddresses: [],
   };

@@ -5,7 +5,7 @@ import type { RehearsedEdge, RehearsedEnd } from "../../netpol-identity/evaluate
 import type { EdgeReport } from "../../netpol-identity/model/edge-report.ts";
 import { formatAge } from "../identity/identity-text.ts";
 import { formatTable } from "../output.ts";
-import type { PolicyDiff } from "./policy-diff.ts";
+import type { ChangedRequest, PolicyDiff, RequestDiff } from "./policy-diff.ts";
 import { workloadOf } from "./workload-name.ts";
 
 export function formatEdges({ node, pods, edges }: EdgeReport, nowMs: number): string {
@@ -18,20 +18,48 @@ export function formatEdges({ node, pods, edges }: EdgeReport, nowMs: number): s
     ...placeCells(group),
     group[0]?.isProven === true ? "yes" : "no",
     ...seenCells(group, nowMs),
+    requestsCell(group),
   ]);
-  const head = ["FROM", "TO", "PROVEN", "LAST SEEN", "CONNECTIONS"];
+  const head = ["FROM", "TO", "PROVEN", "LAST SEEN", "CONNECTIONS", "REQUESTS"];
   return `node ${node}\n\n${formatTable([head, ...rows])}`;
 }
 
 export function formatDiff(diff: PolicyDiff, nowMs: number): string {
-  const { rehearsed, denied, allowed, opened } = diff;
+  const { rehearsed, denied, allowed, opened, requests } = diff;
   const count = denied.length + allowed.length + opened.length;
   return [
     `${count} of ${rehearsed} recorded edges would change\n`,
     section("newly denied", denied, nowMs),
     section("newly allowed", allowed, nowMs),
     section("allowed for some requests only", opened, nowMs),
+    formatRequests(requests),
   ].join("");
+}
+
+/** Nothing where none was recorded that rules would look at. */
+function formatRequests({ rehearsed, denied, allowed, unsure }: RequestDiff): string {
+  if (rehearsed === 0) return "";
+  const count = denied.length + allowed.length + unsure.length;
+  return [
+    `\n${count} of ${rehearsed} recorded requests that rules would look at would change\n`,
+    requestSection("requests newly denied", denied),
+    requestSection("requests newly allowed", allowed),
+    requestSection("requests of which header fields decide, which are not recorded", unsure),
+  ].join("");
+}
+
+function requestSection(title: string, requests: readonly ChangedRequest[]): string {
+  if (requests.length === 0) return "";
+  const groups = Map.groupBy(requests, (one) => JSON.stringify([edgeName(one), one.request]));
+  const rows = [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { method, path, host, before, after } = first.request;
+    const request = [`${method} ${path}`, host || "-", `${before.rule} → ${after.rule}`];
+    return [["", ...placeCells(group), ...request]];
+  });
+  const head = ["", "FROM", "TO", "REQUEST", "HOST", "RULE BEFORE → AFTER"];
+  return `\n${title}\n${formatTable([head, ...rows])}`;
 }
 
 function section(title: string, edges: readonly RehearsedEdge[], nowMs: number): string {
@@ -71,6 +99,16 @@ function seenCells(group: readonly ToldEdge[], nowMs: number): string[] {
   const lastMs = Math.max(...group.map((edge) => edge.lastMs));
   const count = group.reduce((sum, edge) => sum + edge.count, 0);
   return [`${formatAge(nowMs - lastMs)} ago`, String(count)];
+}
+
+/** How many are recorded. */
+function requestsCell(
+  group: readonly Pick<EdgeReport["edges"][number], "requests" | "hasMoreRequests">[],
+): string {
+  const read = group.flatMap(({ requests }) => requests ?? []);
+  if (group.every(({ requests }) => requests === undefined)) return "-";
+  const count = new Set(read.map((one) => `${one.method} ${one.host} ${one.path}`)).size;
+  return group.some(({ hasMoreRequests }) => hasMoreRequests) ? `${count}+` : String(count);
 }
 
 function edgeName({ client, server, protocol, port, isProven }: ToldEdge): string {

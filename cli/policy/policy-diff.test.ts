@@ -48,12 +48,22 @@ describe("policy diff", () => {
     );
   });
   test("rules about requests turn an allow into a question", async () => {
-    const { denied, opened } = await diff(["reads.yaml"]);
+    const { denied, opened, requests } = await diff(["reads.yaml"]);
     assert.deepEqual(
       opened.map(({ client }) => client.pod?.name),
       ["front-7c5-aaaaa", "front-7c5-bbbbb"],
     );
     assert.deepEqual(denied, []);
+    assert.deepEqual(
+      requests.denied.map(({ client, request }) => [client.pod?.name, request.path]),
+      [
+        ["front-7c5-aaaaa", "/orders"],
+        ["front-7c5-bbbbb", "/orders"],
+      ],
+    );
+  });
+  test("golden: which recorded requests would be newly denied, pods of one workload together", async () => {
+    assert.equal(formatDiff(await diff(["reads.yaml"]), NOW_MS), golden("requests.txt"));
   });
   test("what is not there cannot be left out, and a kind must be one of policies", async () => {
     await assert.rejects(diff([], ["NetworkPolicy/data/none"]), WrongUse);

@@ -2,7 +2,11 @@
 
 import type { KubeObject } from "../../lib/kube/store.ts";
 import { POLICY_KINDS } from "../../netpol-identity/evaluate/policy-book.ts";
-import { rehearse, type RehearsedEdge } from "../../netpol-identity/evaluate/rehearse.ts";
+import {
+  rehearse,
+  type RehearsedEdge,
+  type RehearsedRequest,
+} from "../../netpol-identity/evaluate/rehearse.ts";
 import type { EdgeReport } from "../../netpol-identity/model/edge-report.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { applyPolicies, policiesOf, type PolicyChange } from "./policy-files.ts";
@@ -14,6 +18,22 @@ export interface PolicyDiff {
   readonly allowed: readonly RehearsedEdge[];
   /** Allowed so far whatever was asked; from then on requests are looked at. */
   readonly opened: readonly RehearsedEdge[];
+  /** On edges that are looked into from then on. */
+  readonly requests: RequestDiff;
+}
+
+export interface RequestDiff {
+  /** How many were looked at. */
+  readonly rehearsed: number;
+  readonly denied: readonly ChangedRequest[];
+  readonly allowed: readonly ChangedRequest[];
+  /** Header fields decide, which nobody recorded. */
+  readonly unsure: readonly ChangedRequest[];
+}
+
+/** The edge, and one of its requests. */
+export interface ChangedRequest extends Omit<RehearsedEdge, "requests"> {
+  readonly request: RehearsedRequest;
 }
 
 /**
@@ -40,5 +60,22 @@ export function diffPolicies(
     opened: changed.filter(
       ({ before: was, after }) => was.verdict === "allow" && after.verdict === "open",
     ),
+    requests: diffRequests(edges.filter(({ after }) => after.verdict === "open")),
+  };
+}
+
+function diffRequests(edges: readonly RehearsedEdge[]): RequestDiff {
+  const all = edges.flatMap(({ requests = [], ...edge }) =>
+    requests.map((request): ChangedRequest => ({ ...edge, request })),
+  );
+  const become = (verdict: RehearsedRequest["after"]["verdict"]): readonly ChangedRequest[] =>
+    all.filter(({ request: { before, after } }) => {
+      return after.verdict === verdict && before.verdict !== verdict;
+    });
+  return {
+    rehearsed: all.length,
+    denied: become("deny"),
+    allowed: become("allow").filter(({ request }) => request.before.verdict === "deny"),
+    unsure: become("open"),
   };
 }

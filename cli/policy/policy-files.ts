@@ -6,16 +6,6 @@ import { type Kind, type KubeObject, type KubeStore, keyOf } from "../../lib/kub
 import { POLICY_KINDS } from "../../netpol-identity/evaluate/policy-book.ts";
 import { Unreachable, WrongUse } from "../exit.ts";
 
-/** `-f`, of the verbs that judge. */
-export const FILES_OPTION = {
-  alias: "f",
-  type: "string",
-  array: true,
-  nargs: 1,
-  default: [] as string[],
-  describe: "Policies to add or replace before judging; may be repeated",
-} as const;
-
 export interface PolicyChange {
   readonly put: readonly KubeObject[];
   /** As in `NetworkPolicy/shop/web`, by kind and key. */

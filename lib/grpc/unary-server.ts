@@ -51,7 +51,9 @@ export interface UnaryServerOptions {
 const MAX_CONNECTIONS = 8_192;
 /** A caller needs one; behind one address there may be several. */
 export const MAX_CONNECTIONS_PER_PEER = 64;
-const MAX_STREAMS = 100;
+const MAX_STREAMS = 32;
+/** Of one address, in messages of the largest size that are not answered yet. */
+export const MAX_HELD_MESSAGES = 32;
 /** A token of an API server is 1 to 2 KiB. */
 const MAX_HEADER_BYTES = 16_384;
 const HANDSHAKE_LIMIT_MS = 10_000;
@@ -65,6 +67,8 @@ export class UnaryServer implements AsyncDisposable {
   readonly #sessions = new Set<ServerHttp2Session>();
   /** Connections by address, those included that have not shaken hands. */
   readonly #connections = new Map<string, number>();
+  /** Bytes of messages by address, until they are answered: nobody has shown a token by then. */
+  readonly #held = new Map<string, number>();
 
   constructor(options: UnaryServerOptions) {
     this.#options = options;
@@ -113,13 +117,8 @@ export class UnaryServer implements AsyncDisposable {
 
   #count(socket: Socket): void {
     const { remoteAddress: peer = "" } = socket;
-    const open = (this.#connections.get(peer) ?? 0) + 1;
-    this.#connections.set(peer, open);
-    socket.once("close", () => {
-      const left = (this.#connections.get(peer) ?? 0) - 1;
-      if (left > 0) this.#connections.set(peer, left);
-      else this.#connections.delete(peer);
-    });
+    const open = count(this.#connections, peer, 1);
+    socket.once("close", () => count(this.#connections, peer, -1));
     if (open > MAX_CONNECTIONS_PER_PEER) socket.destroy();
   }
 
@@ -145,21 +144,20 @@ export class UnaryServer implements AsyncDisposable {
       // Whoever was answered and still sends is cut off.
       setImmediate(() => stream.close());
     });
+    const body = new Body(this.#held, stream.session?.socket.remoteAddress ?? "");
     try {
-      const answer = await this.#answer(stream, headers, expired.signal);
+      const answer = await this.#answer({ stream, headers, body }, expired.signal);
       respond(stream, answer);
     } catch (error) {
       if (expired.signal.aborted || ended.signal.aborted) return;
       this.#options.onFault(error);
       respond(stream, refused("INTERNAL", "The call failed: the server's log says why."));
+    } finally {
+      body.forget();
     }
   }
 
-  async #answer(
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    signal: AbortSignal,
-  ): Promise<UnaryAnswer> {
+  async #answer({ stream, headers, body }: Call, signal: AbortSignal): Promise<UnaryAnswer> {
     const path = headers[":path"] ?? "";
     const method = this.#options.methods.get(path);
     if (headers[":method"] !== "POST" || !isGrpc(headers["content-type"])) {
@@ -167,17 +165,62 @@ export class UnaryServer implements AsyncDisposable {
     }
     if (method === undefined) return refused("UNIMPLEMENTED", "There is no such method.");
     const { maxMessageBytes } = this.#options;
-    const body = await readBody(stream, maxMessageBytes + FRAME_HEAD_BYTES);
-    if (body === undefined) {
-      return refused("RESOURCE_EXHAUSTED", `A message has at most ${maxMessageBytes} bytes.`);
-    }
-    const decoded = decodeMessage(body);
+    const bytes = await body.read(stream, maxMessageBytes);
+    if (typeof bytes === "string") return refused("RESOURCE_EXHAUSTED", bytes);
+    const decoded = decodeMessage(bytes);
     if (decoded.kind === "invalid") return refused("INVALID_ARGUMENT", decoded.problem);
     const { message } = decoded;
     const { authorization = "" } = headers;
-    const peer = stream.session?.socket.remoteAddress ?? "";
-    return method({ message, authorization, peer, signal });
+    return method({ message, authorization, peer: body.peer, signal });
   }
+}
+
+interface Call {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Body;
+}
+
+/** What a caller sends, counted while it is held. */
+class Body {
+  readonly peer: string;
+  readonly #held: Map<string, number>;
+  #lengthBytes = 0;
+
+  constructor(held: Map<string, number>, peer: string) {
+    this.#held = held;
+    this.peer = peer;
+  }
+
+  /** @returns text when it is too much */
+  async read(stream: ServerHttp2Stream, maxMessageBytes: number): Promise<Uint8Array | string> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      const bytes: Uint8Array = chunk;
+      this.#lengthBytes += bytes.length;
+      const heldBytes = count(this.#held, this.peer, bytes.length);
+      if (this.#lengthBytes > maxMessageBytes + FRAME_HEAD_BYTES) {
+        return `A message has at most ${maxMessageBytes} bytes.`;
+      }
+      if (heldBytes > MAX_HELD_MESSAGES * maxMessageBytes) {
+        return "Too much from this address waits for answers: try again later.";
+      }
+      chunks.push(bytes);
+    }
+    return Buffer.concat(chunks, this.#lengthBytes);
+  }
+
+  forget(): void {
+    count(this.#held, this.peer, -this.#lengthBytes);
+  }
+}
+
+/** @returns the sum with the change */
+function count(counts: Map<string, number>, key: string, change: number): number {
+  const sum = (counts.get(key) ?? 0) + change;
+  if (sum === 0) counts.delete(key);
+  else counts.set(key, sum);
+  return sum;
 }
 
 function respond(stream: ServerHttp2Stream, answer: UnaryAnswer): void {
@@ -194,22 +237,6 @@ function respond(stream: ServerHttp2Stream, answer: UnaryAnswer): void {
   stream.respond(head, { waitForTrailers: true });
   stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": formatCode("OK") }));
   stream.end(encodeMessage(answer.message));
-}
-
-/** Undefined when it is larger. */
-async function readBody(
-  stream: ServerHttp2Stream,
-  maxBytes: number,
-): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let lengthBytes = 0;
-  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-    const bytes: Uint8Array = chunk;
-    lengthBytes += bytes.length;
-    if (lengthBytes > maxBytes) return undefined;
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks, lengthBytes);
 }
 
 function isGrpc(contentType: string | undefined): boolean {

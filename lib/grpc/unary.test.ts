@@ -16,6 +16,7 @@ import type { GrpcCode } from "./status.ts";
 import { UnaryClient } from "./unary-client.ts";
 import {
   MAX_CONNECTIONS_PER_PEER,
+  MAX_HELD_MESSAGES,
   type ServerCertificate,
   type UnaryAnswer,
   type UnaryRequest,
@@ -199,6 +200,23 @@ suite("unary calls", () => {
     server.setCertificate(issue(NAME));
     assert.notEqual(await serialNow(), before);
     assert.equal(await call("same session"), "Bearer x|same session");
+  });
+
+  test("what one address has under way is bounded, and what is over counts no more", async () => {
+    const session = connectHttp2(`https://127.0.0.1:${port}`, { ca: root, servername: NAME });
+    const headers = { ":method": "POST", ":path": "/test.Echo/Say" };
+    for (let i = 0; i < MAX_HELD_MESSAGES; i++) {
+      const stream = session.request({ ...headers, "content-type": "application/grpc" });
+      stream.on("error", () => {}).write(Buffer.alloc(MAX_BYTES));
+    }
+    const isServed = (): Promise<boolean> =>
+      call("one more").then(
+        () => true,
+        (error: unknown) => !isGrpcError("RESOURCE_EXHAUSTED", /try again later/)(error),
+      );
+    while (await isServed()) await new Promise((resolve) => setTimeout(resolve, 10));
+    session.destroy();
+    while (!(await isServed())) await new Promise((resolve) => setTimeout(resolve, 10));
   });
 
   test("TLS 1.2 is refused, and so is anything but gRPC", async () => {

@@ -20,6 +20,12 @@ export const policySeries = {
       "port that only they open), held (whose it is was not known yet), ended (of an ended " +
       "flow), lane (before a proxy lane took the connection).",
   }),
+  denialsTold: gauge("innermesh_policy_denials_told", {
+    labels: [],
+    help:
+      "1 where the kernel tells of some that it denies, 0 where it cannot: it denies all the " +
+      "same, and only counts.",
+  }),
   objects: gauge("innermesh_policy_objects", {
     labels: ["kind"],
     help: "Policies that the node knows.",

@@ -1,6 +1,7 @@
 // The series of the proxy lanes: golden signals of each edge. Labels are names from the plan, never
 // what a client sent: a flood of hosts or paths adds no series. Endpoints are no label, because
-// edges × endpoints × buckets outgrow a scrape; `innermesh top` shows them.
+// edges × endpoints × buckets outgrow a scrape; `innermesh top` shows them. A port with rules about
+// requests is an edge of its own, named for the pod's ServiceAccount.
 
 import { counter, exponentialBuckets, gauge, histogram } from "./series.ts";
 
@@ -21,7 +22,9 @@ export const proxySeries = {
     labels: RESULT,
     help:
       "HTTP and gRPC requests that ended, by status class (gRPC by what its status means) or by " +
-      "why the proxy ended them.",
+      "why the proxy ended them. Where rules of policies are about requests, what reaches the " +
+      "pod's own port is counted at its node, `service` being `ServiceAccount namespace/name`; " +
+      "what came through a proxied Service is counted under that, too.",
   }),
   requestDuration: histogram("innermesh_request_duration_seconds", {
     labels: EDGE,

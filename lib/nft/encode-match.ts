@@ -33,6 +33,13 @@ const FIN_SYN_RST_ACK = 0x17;
 const SYN = 0x02;
 const ETHER_TYPE = { ip: Uint8Array.of(0x08, 0x00), ip6: Uint8Array.of(0x86, 0xdd) } as const;
 const ETHER_TYPE_ARP = Uint8Array.of(0x08, 0x06);
+const ARPHRD_ETHER = Uint8Array.of(1, 0);
+/** IEEE 802.1Q; of a tag that the kernel has taken off, it shows nft the header as it was. */
+const TAG_TYPE = {
+  "8021q": Uint8Array.of(0x81, 0x00),
+  "8021ad": Uint8Array.of(0x88, 0xa8),
+} as const;
+const AFTER_ETHER_ADDRESSES = { base: PAYLOAD_BASE.link, offset: 12, lengthBytes: 2 } as const;
 /** What conntrack knows of a flow, by statement: one of the bits is enough. */
 const FLOW_BITS = {
   "ct-new": { key: CONNTRACK.state, bits: 0x8 },
@@ -79,11 +86,11 @@ export function encodeMatch(
       return matchProtocol(writer, comparison(statement.negate), protocol);
     }
     case "frame-of-family":
-      loadMeta(writer, REGISTER, META.protocol);
-      return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE[context.family]);
+      return matchEtherType(writer, ETHER_TYPE[context.family]);
     case "frame-of-arp":
-      loadMeta(writer, REGISTER, META.protocol);
-      return compare(writer, REGISTER, COMPARE.equal, ETHER_TYPE_ARP);
+      return matchEtherType(writer, ETHER_TYPE_ARP);
+    case "frame-tagged":
+      return matchTag(writer, context, TAG_TYPE[statement.tag]);
     case "icmpv6-type":
       matchProtocol(writer, COMPARE.equal, PROTOCOL_ICMP.ip6);
       loadPayload(writer, REGISTER, { base: PAYLOAD_BASE.transport, offset: 0, lengthBytes: 1 });
@@ -111,6 +118,24 @@ export function encodeMatch(
     default:
       return statement satisfies never;
   }
+}
+
+function matchEtherType(writer: NetlinkWriter, type: Uint8Array): void {
+  loadMeta(writer, REGISTER, META.protocol);
+  compare(writer, REGISTER, COMPARE.equal, type);
+}
+
+function matchTag(writer: NetlinkWriter, context: RuleContext, type: Uint8Array): void {
+  matchEthernet(writer, context);
+  loadPayload(writer, REGISTER, AFTER_ETHER_ADDRESSES);
+  compare(writer, REGISTER, COMPARE.equal, type);
+}
+
+/** Before Ethernet's header nft asks whether the interface has one; a bridge always does. */
+export function matchEthernet(writer: NetlinkWriter, { layer }: RuleContext): void {
+  if (layer !== "netdev") return;
+  loadMeta(writer, REGISTER, META.iiftype);
+  compare(writer, REGISTER, COMPARE.equal, ARPHRD_ETHER);
 }
 
 /** `meta l4proto tcp`, which nft wants before whatever is about TCP. */

@@ -5,9 +5,7 @@ import assert from "node:assert/strict";
 import { addressBytes } from "../ip/address.ts";
 import type { NetlinkWriter } from "../netlink/attribute.ts";
 import {
-  COMPARE,
   CONNTRACK,
-  compare,
   countInObject,
   forwardFrame,
   giveToListener,
@@ -34,7 +32,7 @@ import {
   translateDestination,
 } from "./expression.ts";
 import { hostU32, loadKey, REGISTER, type RuleContext, registerAt } from "./encode-key.ts";
-import { encodeMatch, matchTcp } from "./encode-match.ts";
+import { encodeMatch, matchEthernet, matchTcp } from "./encode-match.ts";
 import { fieldSpaceBytes } from "./field.ts";
 import { isMatch } from "./match.ts";
 import { FAMILY_NUMBER } from "./nftables-abi.ts";
@@ -44,7 +42,6 @@ import { formatVerdict } from "./text.ts";
 const LOOPBACK = { ip: "127.0.0.1", ip6: "::1" } as const;
 const LAST_REGISTER = 23;
 const ETHER_DESTINATION = { base: PAYLOAD_BASE.link, offset: 0, lengthBytes: 6 } as const;
-const ARPHRD_ETHER = Uint8Array.of(1, 0);
 const PACKET_HOST = 0;
 const ICMP_PORT_UNREACHABLE = { ip: 3, ip6: 4 } as const;
 
@@ -156,16 +153,12 @@ function encodeTproxy(writer: NetlinkWriter, { family }: RuleContext, port: numb
   giveToListener(writer, FAMILY_NUMBER[family], registers);
 }
 
-/** Before it nft asks whether the interface is an Ethernet one; a bridge always is. */
 function encodeEtherDestination(
   writer: NetlinkWriter,
-  { layer }: RuleContext,
+  context: RuleContext,
   address: string,
 ): void {
-  if (layer === "netdev") {
-    loadMeta(writer, REGISTER, META.iiftype);
-    compare(writer, REGISTER, COMPARE.equal, ARPHRD_ETHER);
-  }
+  matchEthernet(writer, context);
   const bytes = address.split(":").map((part) => Number.parseInt(part, 16));
   assert(bytes.length === ETHER_DESTINATION.lengthBytes, `No Ethernet address: "${address}"`);
   loadConstant(writer, REGISTER, Uint8Array.from(bytes));

@@ -15,6 +15,7 @@ const KINDS = [
   "l4proto",
   "frame-of-family",
   "frame-of-arp",
+  "frame-tagged",
   "icmpv6-type",
   "tcp-dport",
   "tcp-not-syn",

@@ -123,6 +123,8 @@ export type Statement =
   | { readonly kind: "frame-of-family" }
   /** `meta protocol arp` */
   | { readonly kind: "frame-of-arp" }
+  /** `ether type 8021q`: it came with such a tag, which `meta protocol` looks past. */
+  | { readonly kind: "frame-tagged"; readonly tag: "8021q" | "8021ad" }
   /** `icmpv6 type TYPE`, by number. For family ip6. */
   | { readonly kind: "icmpv6-type"; readonly type: number }
   /** `tcp dport PORT` */

@@ -17,6 +17,8 @@ import type {
   Verdict,
 } from "./objects.ts";
 
+/** nft 1.0.6 reads no word that begins with a digit. */
+const TAG_TYPE = { "8021q": "0x8100", "8021ad": "0x88a8" } as const;
 const TPROXY_ADDRESS = { ip: "127.0.0.1", ip6: "[::1]" } as const;
 const NFT_REFUSES_IPV6_REMEMBER = "nft 1.0.6 aborts on map updates keyed by an IPv6 address";
 
@@ -134,6 +136,8 @@ function formatMatch(family: Family, statement: Match): string {
       return `meta protocol ${family}`;
     case "frame-of-arp":
       return "meta protocol arp";
+    case "frame-tagged":
+      return `ether type ${TAG_TYPE[statement.tag]}`;
     case "icmpv6-type":
       return `icmpv6 type ${statement.type}`;
     case "tcp-dport":

@@ -53,6 +53,7 @@ export function evaluateMatch(statement: Match, view: PacketView): MatchResult {
     case "ct-new":
       return { matched: true, why: "" };
     case "frame-of-arp":
+    case "frame-tagged":
     case "icmpv6-type":
       return { matched: false, why: "it opens a connection" };
     case "tcp-dport": {

@@ -16,6 +16,7 @@ const { lib, functions: ssl } = ffi.dlopen(null, {
   SSL_CTX_set_ciphersuites: { arguments: ["pointer", "buffer"], return: "int32" },
   SSL_CTX_set_verify: { arguments: ["pointer", "int32", "pointer"], return: "void" },
   SSL_CTX_set_verify_depth: { arguments: ["pointer", "int32"], return: "void" },
+  SSL_CTX_set_info_callback: { arguments: ["pointer", "pointer"], return: "void" },
   SSL_CTX_set_default_read_buffer_len: { arguments: ["pointer", "uint64"], return: "void" },
   SSL_CTX_set_alpn_protos: { arguments: ["pointer", "buffer", "uint32"], return: "int32" },
   SSL_CTX_set_alpn_select_cb: { arguments: ["pointer", "pointer", "pointer"], return: "void" },
@@ -56,7 +57,6 @@ const { lib, functions: ssl } = ffi.dlopen(null, {
   SSL_read: { arguments: ["pointer", "buffer", "int32"], return: "int32" },
   SSL_write: { arguments: ["pointer", "buffer", "int32"], return: "int32" },
   SSL_shutdown: { arguments: ["pointer"], return: "int32" },
-  SSL_has_pending: { arguments: ["pointer"], return: "int32" },
   SSL_get_error: { arguments: ["pointer", "int32"], return: "int32" },
   SSL_get0_alpn_selected: { arguments: ["pointer", "buffer", "buffer"], return: "void" },
   SSL_get1_peer_certificate: { arguments: ["pointer"], return: "pointer" },
@@ -70,12 +70,15 @@ const { lib, functions: ssl } = ffi.dlopen(null, {
 
 /** Numbers of OpenSSL's headers; part of its ABI. */
 const CTRL_MODE = 33;
+const CTRL_CLEAR_MODE = 78;
 const CTRL_READ_AHEAD = 41;
 const CTRL_CHAIN_CERT = 89;
 const CTRL_MIN_PROTO_VERSION = 123;
 const TLS1_3 = 0x0304n;
 /** Partial writes, a buffer that may move between tries, no guessed chain, no idle buffers. */
 const MODES = 0x1n | 0x2n | 0x8n | 0x10n;
+/** One call would read on for as long as a peer sends what is no data. */
+const MODE_AUTO_RETRY = 0x4n;
 /** Neither sent nor taken (RFC 8879): a client compresses anew for each handshake, in 1.5 ms. */
 const NO_CERTIFICATE_COMPRESSION = (1n << 32n) | (1n << 33n);
 const VERIFY_PEER_OR_FAIL = 0x3;
@@ -89,6 +92,7 @@ const BIO_FLUSH = 11;
 const BIO_SHOULD_RETRY = 8;
 const CIPHERSUITES = Buffer.from("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384\0");
 const ALERT_FATAL = 2;
+const INFO_OF_STEP = 0x1;
 const ALPN_CHOSEN = 0;
 const NULL = 0n;
 const REASON_MASK = 0x7f_ffffn;
@@ -132,11 +136,13 @@ export function newContext(side: "client" | "server"): ContextHandle {
   if (context === NULL) throw new OpensslError("make a TLS context");
   ssl.SSL_CTX_ctrl(context, CTRL_MIN_PROTO_VERSION, TLS1_3, NULL);
   ssl.SSL_CTX_ctrl(context, CTRL_MODE, MODES, NULL);
+  ssl.SSL_CTX_ctrl(context, CTRL_CLEAR_MODE, MODE_AUTO_RETRY, NULL);
   ssl.SSL_CTX_set_options(context, NO_CERTIFICATE_COMPRESSION);
   ssl.SSL_CTX_ctrl(context, CTRL_READ_AHEAD, 1n, NULL);
   ssl.SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD_BYTES);
   ssl.SSL_CTX_set_num_tickets(context, 0n);
   ssl.SSL_CTX_set_ciphersuites(context, CIPHERSUITES);
+  ssl.SSL_CTX_set_info_callback(context, onInfo);
   ssl.SSL_CTX_set_verify(context, VERIFY_PEER_OR_FAIL, NULL);
   ssl.SSL_CTX_set_verify_depth(context, MOST_INTERMEDIATES);
   return context;
@@ -222,7 +228,18 @@ export function tryHandshake(session: SessionHandle): number {
   return orReason(session, ssl.SSL_do_handshake(session));
 }
 
-/** Reads what one record holds, at most. */
+/**
+ * Steps that handshakes of this process have come on, up to three for each message; new keys and
+ * tickets after them count, too. Whoever asks before and after a call knows of those within.
+ */
+export function handshakeSteps(): number {
+  return steps;
+}
+
+/**
+ * Reads what one record holds, at most. After a message that is no data it may return
+ * TLS_WANTS_READ though more has come.
+ */
 export function tryDecrypt(session: SessionHandle, buffer: Uint8Array): number {
   return orReason(session, ssl.SSL_read(session, buffer, buffer.length));
 }
@@ -242,11 +259,6 @@ export function tryFlush(session: SessionHandle): number {
 /** Says that nothing more will come; to be flushed. */
 export function sayEnd(session: SessionHandle): void {
   if (ssl.SSL_shutdown(session) < 0) ssl.ERR_clear_error();
-}
-
-/** True when bytes that the kernel gave up already wait inside. */
-export function hasPending(session: SessionHandle): boolean {
-  return ssl.SSL_has_pending(session) === 1;
 }
 
 /** The protocol that ALPN agreed on. */
@@ -348,6 +360,14 @@ function encodeCertificate(certificate: bigint): Buffer {
   ssl.i2d_X509(certificate, ffi.getRawPointer(to));
   return bytes;
 }
+
+let steps = 0;
+const onInfo = lib.registerCallback(
+  { arguments: ["pointer", "int32", "int32"], return: "void" },
+  (_session, where) => {
+    if (typeof where === "number" && (where & INFO_OF_STEP) !== 0) steps++;
+  },
+);
 
 /** One for each list of protocols: OpenSSL keeps its address, so it lives on with the process. */
 const selectors = new Map<string, bigint>();

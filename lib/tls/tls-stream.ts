@@ -10,7 +10,7 @@ import type { TcpStream } from "../reactor/tcp-stream.ts";
 import {
   chosenProtocol,
   freeSession,
-  hasPending,
+  handshakeSteps,
   peerChain,
   type SessionHandle,
   sayEnd,
@@ -35,6 +35,15 @@ export const TLS_FAILURE = "ETLS";
 const CUT_OFF = "ECONNRESET";
 /** A record's most. */
 const RECORD_BYTES = 16_384;
+/** Full ones fill the buffer long before. */
+const RECORDS_PER_TURN = 128;
+/** Then others have theirs, however much has come. */
+const TURNS_PER_ROUND = 8;
+/**
+ * For new keys and tickets in the life of a connection, some three hundred of them: they cost us
+ * more than the peer. Whoever changes keys for good reasons does so after some hundred GB.
+ */
+const MOST_STEPS = 1_024;
 
 type State = "handshake" | "open" | "closed";
 
@@ -53,7 +62,11 @@ export class TlsStream implements ByteStream, Watcher {
   #unsent = false;
   #flushing = false;
   #reading = false;
+  /** It had its turns: what comes now is read in another round. */
+  #resting = false;
   #paused = false;
+  #steps = 0;
+  #turns = 0;
   #peerEnded = false;
   #ending = false;
   #ended = false;
@@ -212,10 +225,19 @@ export class TlsStream implements ByteStream, Watcher {
   #readLater(): void {
     if (this.#reading) return;
     this.#reading = true;
-    this.#reactor.later(() => {
-      this.#reading = false;
-      if (this.#state === "open" && hasPending(this.#session)) this.#read(READABLE);
-    });
+    this.#reactor.later(() => this.#readOn());
+  }
+
+  /** Goes on after what waits elsewhere: not in this round of events. */
+  #rest(): void {
+    this.#resting = true;
+    setImmediate(() => this.#reactor.later(() => this.#readOn()));
+  }
+
+  #readOn(): void {
+    this.#reading = false;
+    this.#resting = false;
+    if (this.#state === "open") this.#read(READABLE);
   }
 
   /** Fills the shared buffer with records, so that the owner gets many at once. */
@@ -226,17 +248,25 @@ export class TlsStream implements ByteStream, Watcher {
     }
     // A failure is said unasked, and told by reading.
     if (this.#paused && (events & FAILED) === 0) return;
+    if (this.#resting) return;
     const buffer = this.#reactor.readBuffer;
     let length = 0;
     let result = 1;
-    while (length + RECORD_BYTES <= buffer.length) {
+    for (let i = 0; i < RECORDS_PER_TURN && length + RECORD_BYTES <= buffer.length; i++) {
+      const before = handshakeSteps();
       result = tryDecrypt(this.#session, length === 0 ? buffer : buffer.subarray(length));
-      if (result <= 0) break;
-      length += result;
+      const steps = handshakeSteps() - before;
+      this.#steps += steps;
+      if (result > 0) length += result;
+      // Behind a message there may be data.
+      else if (result === TLS_WANTS_READ && steps > 0) result = 1;
+      else break;
     }
     if (length > 0) this.owner.onData(buffer, 0, length);
-    if (this.#state !== "open" || result === TLS_WANTS_READ || result === TLS_WANTS_WRITE) return;
-    if (result > 0) return this.#readLater();
+    if (this.#state !== "open") return;
+    if (this.#steps > MOST_STEPS) return this.#fail(TLS_FAILED);
+    if (result === TLS_WANTS_READ || result === TLS_WANTS_WRITE) return;
+    if (result > 0) return ++this.#turns % TURNS_PER_ROUND === 0 ? this.#rest() : this.#readLater();
     if (result !== TLS_ENDED) return this.#fail(result);
     this.#peerEnded = true;
     if (this.#ended) return this.#fail(0);

@@ -1,5 +1,7 @@
 // PEM (RFC 7468) around certificates: what Secrets, files and node:tls hold.
 
+import { X509Certificate } from "node:crypto";
+
 /** More certificates than any bundle of ours holds; the rest would only cost time. */
 const MOST_CERTIFICATES = 64;
 const BLOCK = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----/g;
@@ -15,6 +17,15 @@ export function decodePem(text: string): readonly Buffer[] {
     .take(MOST_CERTIFICATES)
     .map(([, base64 = ""]) => Buffer.from(base64, "base64"))
     .toArray();
+}
+
+/** The first certificate in a text; undefined when there is none that can be read. Never throws. */
+export function readCertificate(text: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** One certificate as a PEM block that ends with a new line. */

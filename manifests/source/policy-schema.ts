@@ -11,6 +11,9 @@ const NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /** RFC 6335: one letter at least, no two dashes beside each other. */
 const PORT_NAME = "^([0-9]+(-[0-9]+)*-?)?[a-z](-?[a-z0-9])*$";
 
+/** Without control characters. */
+const PRINTED = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
+
 /** @param rest what else a schema says, such as a description */
 export function objectOf(properties: Readonly<Record<string, Schema>>, rest: Schema = {}): Schema {
   return { type: "object", ...rest, properties };
@@ -136,7 +139,7 @@ const port = objectOf(
 /** What rules about both directions have; the peers' field has its own name in each. */
 export function ruleFields(peers: "from" | "to"): Readonly<Record<string, Schema>> {
   return {
-    name: described(text(100), "Stands in verdicts."),
+    name: described(text(100, PRINTED), "Stands in verdicts."),
     [peers]: described(listOf(peer), "Any of these; everybody, where it is absent or empty."),
     ports: described(listOf(port), "Any of these; everything, where it is absent or empty."),
   };

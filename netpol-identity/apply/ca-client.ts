@@ -1,11 +1,11 @@
 // The node's end of the signing API: one connection to the CA, the node's own token, one identity
 // at a time. Whoever holds keys decides when to ask and how long to wait after a failure.
 
-import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../../lib/clock/clock.ts";
 import { GrpcError } from "../../lib/grpc/grpc-error.ts";
 import { type Endpoint, UnaryClient } from "../../lib/grpc/unary-client.ts";
+import { readCertificate } from "../../lib/x509/pem.ts";
 import { formatSpiffeId, type WorkloadIdentity } from "../../lib/x509/spiffe-id.ts";
 import {
   CREATE_CERTIFICATE,
@@ -101,16 +101,8 @@ function readAnswer(message: Uint8Array, id: string): SignedChain {
   };
   const decoded = decodeCertificateResponse(message);
   if (decoded.kind === "invalid") return refuse(decoded.problem);
-  const [leaf, ...rest] = decoded.value.map((pem) => parseCertificate(pem) ?? refuse("no PEM"));
+  const [leaf, ...rest] = decoded.value.map((pem) => readCertificate(pem) ?? refuse("no PEM"));
   if (leaf?.subjectAltName !== `URI:${id}`) return refuse("it names somebody else");
   const intermediates = rest.filter((certificate) => !certificate.checkIssued(certificate));
   return { chain: [leaf, ...intermediates].map((certificate) => certificate.toString()) };
-}
-
-function parseCertificate(pem: string): X509Certificate | undefined {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,7 +5,7 @@ import { test, type TestContext } from "node:test";
 import { makeFakeClock } from "../../lib/clock/fake-clock.ts";
 import { makeLogger } from "../../lib/log/logger.ts";
 import type { Attack, AttackKind, CanaryWorld } from "../plan/canary-targets.ts";
-import { sampleGroups } from "../plan/sample-network-world.ts";
+import { sampleGroups } from "../evaluate/sample-set.ts";
 import { Canary } from "./canary.ts";
 
 const ROUND_MS = 10_000;

@@ -4,28 +4,35 @@
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import { openPacketLog } from "../../lib/netlink/packet-log.ts";
+import type { NftKernel } from "../../lib/nft/objects.ts";
 import type { DenialLog } from "./denial-log.ts";
+import { LOG_GROUP, logRefusal } from "./log-probe.ts";
 
 export interface DenialWatchParts {
   readonly denials: DenialLog;
+  readonly kernel: Pick<NftKernel, "commit">;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** Of nfnetlink_log: ours, as the ports of the proxy are. */
-const LOG_GROUP = 15_308;
 const RETRY_MS = 5_000;
 /** Somebody else has the group. */
 const TAKEN = "EPERM";
 
 /**
  * Listens until `signal` aborts.
- * @returns the group that rules may log to; undefined where the kernel knows of no such log
+ * @returns the group that rules may log to; undefined where the kernel knows of no such log, or
+ * its rules cannot write to it
  */
 export async function watchDenials(
   parts: DenialWatchParts,
   signal: AbortSignal,
 ): Promise<number | undefined> {
+  const refused = await logRefusal(parts.kernel);
+  if (refused !== undefined) {
+    parts.log.warn("denials are not told: the kernel takes no rules that log", { code: refused });
+    return undefined;
+  }
   const first = listen(parts, signal);
   const code = (await first.joined) ? undefined : await first.ended;
   if (code !== undefined && code !== TAKEN) {

@@ -122,3 +122,29 @@ test("beyond its limit the edge that was seen longest ago goes", () => {
     [1, 3],
   );
 });
+
+test("requests that workers saw belong to their edge, the newest few of it", () => {
+  const book = new EdgeBook();
+  const world = worldOf();
+  const seen = { source: "10.0.0.1", target: "10.0.1.9", port: 80 };
+  const get = (path: string) => ({ method: "GET", host: "pay", path });
+  book.addRequests({ ...seen, requests: [get("/a"), get("/b")], hasMore: false }, world, 1_000);
+  book.add([flow("10.0.0.1", "10.0.1.9")], world, 2_000);
+  book.addRequests({ ...seen, requests: [get("/a")], hasMore: false }, world, 3_000);
+  const elsewhere = { ...seen, source: "9.9.9.9", requests: [get("/c")], hasMore: false };
+  book.addRequests(elsewhere, world, 3_000);
+  const report = book.report("node-1");
+  assert.deepEqual(parseEdgeReport(JSON.parse(JSON.stringify(report))), report);
+  const [edge, ...rest] = report.edges;
+  assert.deepEqual(rest, []);
+  assert.deepEqual([edge?.count, edge?.lastMs, edge?.hasMoreRequests], [1, 3_000, undefined]);
+  assert.deepEqual(
+    edge?.requests?.map(({ path }) => path),
+    ["/b", "/a"],
+  );
+  const many = Array.from({ length: 30 }, (_, i) => get(`/${i}`));
+  book.addRequests({ ...seen, requests: many, hasMore: false }, world, 4_000);
+  const [full] = book.report("node-1").edges;
+  assert.deepEqual([full?.requests?.length, full?.hasMoreRequests], [20, true]);
+  assert.equal(full?.requests?.at(-1)?.path, "/29");
+});

@@ -1,5 +1,6 @@
 // Who called whom on this node lately: what a change of policies is rehearsed against. A bounded
-// memory of pairs, by pods and what they were then, so that pods that are gone still count.
+// memory of pairs, by pods and what they were then, so that pods that are gone still count; where
+// workers read requests, with the last few of them.
 
 import { addressBytes, familyOf, formatAddress } from "../../lib/ip/address.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
@@ -8,8 +9,9 @@ import {
   protocolTcp,
   protocolUdp,
 } from "../../lib/netlink/conntrack-entry.ts";
-import type { EdgePod, EdgeReport, RecordedEdge } from "../model/edge-report.ts";
+import type { EdgePod, EdgeReport, RecordedEdge, RecordedRequest } from "../model/edge-report.ts";
 import { TUNNEL_PORT } from "../model/tunnel-plan.ts";
+import { RequestBook } from "./request-book.ts";
 
 /** What addresses mean at the moment. */
 export interface EdgeWorld {
@@ -31,10 +33,26 @@ interface End {
   readonly node?: string;
 }
 
-type Edge = { -readonly [K in keyof Omit<RecordedEdge, "client" | "server">]: RecordedEdge[K] } & {
+interface Edge extends Pick<RecordedEdge, "protocol" | "port" | "isProven" | "firstMs" | "lastMs"> {
+  readonly key: string;
   readonly client: End;
   readonly server: End;
-};
+  count: number;
+}
+
+/** What went from whom to whom. */
+interface Sight {
+  readonly source: string;
+  readonly target: string;
+  readonly protocol: "TCP" | "UDP";
+  readonly port: number;
+}
+
+/** Requests of one client to one pod, as a worker tells of them. */
+export interface EdgeRequests extends Omit<Sight, "protocol"> {
+  readonly requests: readonly RecordedRequest[];
+  readonly hasMore: boolean;
+}
 
 const MAX_EDGES = 20_000;
 /** Flows of one look that the next one knows again; beyond, they count twice. */
@@ -45,6 +63,7 @@ const IPV6_BLOCK_BYTES = 8;
 export class EdgeBook {
   /** Those seen last stand last. */
   readonly #edges = new Map<string, Edge>();
+  readonly #requests = new RequestBook();
   readonly #maxEdges: number;
   #known: ReadonlySet<string> = new Set();
   #seen = new Set<string>();
@@ -56,6 +75,12 @@ export class EdgeBook {
   /** Notes what one look at the kernel's flows found. @param nowMs since 1970 */
   add(flows: readonly ConntrackEntry[], world: EdgeWorld, nowMs: number): void {
     for (const flow of flows) this.#addFlow(flow, world, nowMs);
+  }
+
+  /** Notes what a worker saw; the connections themselves are for a look to count. */
+  addRequests(seen: EdgeRequests, world: EdgeWorld, nowMs: number): void {
+    const edge = this.#see({ ...seen, protocol: "TCP" }, world, nowMs);
+    if (edge !== undefined) this.#requests.add(edge.key, seen.requests, seen.hasMore);
   }
 
   /** A look is over: flows that it saw are old news in the next one. */
@@ -75,10 +100,11 @@ export class EdgeBook {
         ...(name !== undefined && { node: name }),
       };
     };
-    const edges = [...this.#edges.values()].map(({ client, server, ...rest }) => ({
+    const edges = [...this.#edges.values()].map(({ key, client, server, ...rest }) => ({
       client: place(client),
       server: place(server),
       ...rest,
+      ...this.#requests.of(key),
     }));
     return { node, pods: [...pods.keys()].map(facesOf), edges };
   }
@@ -87,18 +113,28 @@ export class EdgeBook {
     const protocol = nameOf(flow.protocol);
     const { source } = flow.original;
     const { source: target, sourcePort: port } = flow.reply;
+    if (protocol === undefined) return;
+    const edge = this.#see({ source, target, protocol, port }, world, nowMs);
+    if (edge !== undefined && this.#isNew(flow)) edge.count++;
+  }
+
+  /** @returns undefined where it is no edge of this node */
+  #see(
+    { source, target, protocol, port }: Sight,
+    world: EdgeWorld,
+    nowMs: number,
+  ): Edge | undefined {
     const isOfNode = [source, target].some(
       (address) => world.owned.get(address)?.nodeName === world.nodeName,
     );
-    if (protocol === undefined || !isOfNode || world.services.has(target)) return;
-    if (protocol === "TCP" && port === TUNNEL_PORT) return;
+    if (!isOfNode || world.services.has(target)) return undefined;
+    if (protocol === "TCP" && port === TUNNEL_PORT) return undefined;
     const [client, server] = [endOf(source, world), endOf(target, world)];
     const isProven = protocol === "TCP" && world.isProven(source, target);
     const key = [client.key, server.key, protocol, port, isProven].join(" ");
     const before = this.#edges.get(key);
-    const isNew = this.#isNew(flow);
-    this.#edges.delete(key);
-    this.#edges.set(key, {
+    const edge: Edge = {
+      key,
       client,
       server,
       protocol,
@@ -106,9 +142,12 @@ export class EdgeBook {
       isProven,
       firstMs: before?.firstMs ?? nowMs,
       lastMs: nowMs,
-      count: (before?.count ?? 0) + (isNew ? 1 : 0),
-    });
+      count: before?.count ?? 0,
+    };
+    this.#edges.delete(key);
+    this.#edges.set(key, edge);
     if (this.#edges.size > this.#maxEdges) this.#forgetOldest();
+    return edge;
   }
 
   #isNew({ id, original, protocol }: ConntrackEntry): boolean {
@@ -120,6 +159,7 @@ export class EdgeBook {
   #forgetOldest(): void {
     for (const key of this.#edges.keys()) {
       this.#edges.delete(key);
+      this.#requests.forget(key);
       return;
     }
   }

@@ -4,7 +4,7 @@ import { makeFakeClock } from "../../lib/clock/fake-clock.ts";
 import { protocolSctp, protocolUdp } from "../../lib/netlink/conntrack-entry.ts";
 import { makeFakeConntrack } from "../../lib/netlink/fake-conntrack.ts";
 import { sampleFlow } from "../plan/sample-flow.ts";
-import { sampleGroups, sampleList, sampleSet } from "../plan/sample-network-world.ts";
+import { sampleGroups, sampleList, sampleSet } from "../evaluate/sample-set.ts";
 import { type FlowCleanup, startFlowCleaner } from "./flow-cleaner.ts";
 
 const [POD, OTHER, CLIENT] = ["10.71.1.2", "10.71.1.3", "10.71.2.2"] as const;

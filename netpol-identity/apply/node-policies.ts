@@ -10,7 +10,7 @@ import type { PolicySet } from "../evaluate/policy-set.ts";
 import { PolicyIndex, type PolicySource } from "../evaluate/policy-index.ts";
 import type { HeldPolicies } from "../model/enforcement-report.ts";
 import type { SpiffeUri } from "../model/tunnel-plan.ts";
-import { gateWorld } from "../plan/gate-world.ts";
+import { gateWorld, otherIdentities } from "../plan/gate-world.ts";
 import { HostCarriers } from "../plan/host-carriers.ts";
 import { LaneGate } from "../plan/lane-gate.ts";
 import type { NetworkGate, NetworkWorld } from "../plan/network-world.ts";
@@ -79,7 +79,8 @@ export class NodePolicies {
    */
   update(plan: TunnelPlan): boolean {
     const { store } = this.#parts;
-    const isSamePlan = plan === this.#plan;
+    const before = this.#plan;
+    const isSamePlan = plan === before;
     if (!isSamePlan) this.#enrol(plan);
     const isOthers = this.index.update(store, this.#isEnrolled);
     const touched = this.#pods.update(this.index);
@@ -87,6 +88,7 @@ export class NodePolicies {
     this.#revision = this.index.revision;
     if (isSame && touched.size === 0 && this.#network !== undefined) return false;
     this.#renew(plan, touched);
+    this.#renewGate(plan, before, touched);
     this.#tellProblems();
     return true;
   }
@@ -122,15 +124,23 @@ export class NodePolicies {
   #renew(plan: TunnelPlan, touched: Iterable<string>): void {
     const { store, nodeName } = this.#parts;
     const { index } = this;
-    const { owners, local, sets, faces: pods } = this.#pods;
+    const { sets, faces: pods } = this.#pods;
     this.#known = heldPolicies(store);
     this.#ledger.replace({ sets, groups: index.groups, pods, touched });
     const node = store.nodes.get(nodeName);
     const nodeAddresses = node?.addresses.map(({ address }) => address) ?? [];
     this.#host = hostFor(this.#host, plan.host?.identity, nodeAddresses);
     this.#network = this.#networkOf(plan);
-    const services = this.gate.update(gateWorld({ owners, local, index, plan, nodeAddresses }));
-    if (services !== undefined) store.touch(services);
+  }
+
+  /** @param before the plan of the last time */
+  #renewGate(plan: TunnelPlan, before: TunnelPlan | undefined, touched: ReadonlySet<string>): void {
+    const { owners, local } = this.#pods;
+    const nodeAddresses = this.#host.addresses;
+    const world = gateWorld({ owners, local, index: this.index, plan, nodeAddresses });
+    const others = before && touched.union(otherIdentities(before, plan));
+    const services = this.gate.update(world, others);
+    if (services !== undefined) this.#parts.store.touch(services);
   }
 
   #tellProblems(): void {

@@ -13,6 +13,7 @@ import {
 } from "../plan/guard-binding.ts";
 import { NetworkPlanner } from "../plan/network-tables.ts";
 import type { NetworkWorld } from "../plan/network-world.ts";
+import { shutPods } from "../plan/shut-pods.ts";
 import { planPolicyTables } from "../plan/policy-table.ts";
 import type {
   PolicyBridge,
@@ -145,16 +146,20 @@ class Keeper {
     const network = await this.#readNetwork(known.pods);
     const bound = bindPods(known.pods, network, this.#memory);
     const { bindings, memory, unsupported } = bound;
+    const all = network.links.filter(({ kind }) => kind === "bridge");
+    const bridgeIndexes = all.map(({ index }) => index);
     const bridges = bridgesOf(network, bindings);
     const { nodeAddresses } = network;
     const judged = policies && { network: policies };
-    const world = { ...known, ...judged, bindings, nodeAddresses, bridges, ports };
+    const found = { bindings, nodeAddresses, bridges, bridgeIndexes };
+    const world = { ...known, ...judged, ...found, ports };
     const detour = await this.#detour(network, world);
     await apply.apply(planPolicyTables({ ...world, ...detour }, this.#planner));
     this.#memory = memory;
     if (detour === undefined) this.#dropDetour();
     else this.forgetNetwork();
-    const problems = [...bound.problems, ...blindSpots(network, world)];
+    const shut = shutPods(policies?.pods ?? [], this.#planner.closed);
+    const problems = [...bound.problems, ...blindSpots(network, world), ...shut];
     this.#report(problems);
     onApplied({ bindings, problems, unsupported });
   }
@@ -207,7 +212,8 @@ class Keeper {
     if (text === this.#problems) return;
     this.#problems = text;
     // Pods that end lose their interface before anybody hears of it: no reason to warn.
-    if (problems.length > 0) this.#parts.log.info("pods that are not bound", { problems });
+    if (problems.length > 0)
+      this.#parts.log.info("pods that are not bound, or closed", { problems });
   }
 }
 

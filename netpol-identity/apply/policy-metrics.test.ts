@@ -86,6 +86,7 @@ test("series tell what is known, whom it is about, and what was denied", async (
     assert.equal(of("groups"), "1");
     assert.equal(of("group_members"), "1");
     assert.equal(of("problems"), "0");
+    assert.equal(of("denials_told"), "0");
     assert.equal(of("apply_duration_seconds_count"), "1");
     assert.match(text, /verdicts_total\{.*policy="NetworkPolicy shop\/web"\} 3/);
   }

@@ -7,7 +7,7 @@ import { policySeries as series } from "../../lib/metrics/policy-series.ts";
 import { makeHistogram } from "../../lib/metrics/recorder.ts";
 import type { PolicyObjects } from "../evaluate/policy-book.ts";
 import type { GroupId, PolicySet } from "../evaluate/policy-set.ts";
-import { groupsAsked } from "../plan/network-rules.ts";
+import { setsAsked } from "../plan/network-rules.ts";
 import type { NetworkWorld } from "../plan/network-world.ts";
 import { policyProblems } from "./policy-problems.ts";
 import type { PolicyStats } from "./policy-stats.ts";
@@ -43,6 +43,7 @@ export function exposePolicies(
     denied = await denials().catch(() => denied);
     return Object.entries(denied).map(([reason, value]) => ({ labels: { reason }, value }));
   });
+  collectGauge(page, series.denialsTold, () => one(network()?.logGroup === undefined ? 0 : 1));
   collectGauge(page, series.objects, () => [
     { labels: { kind: "NetworkPolicy" }, value: store.networkPolicies.size },
     { labels: { kind: "ClusterNetworkPolicy" }, value: store.clusterNetworkPolicies.size },
@@ -77,7 +78,7 @@ function groupsOf(network: NetworkWorld | undefined): ReadonlySet<GroupId> {
   const sets = new Set(
     (network?.pods ?? []).flatMap(({ ingress, egress }) => [ingress ?? [], egress ?? []].flat()),
   );
-  return new Set([...sets].flatMap((set) => groupsAsked("in", set).addresses));
+  return new Set([...sets].flatMap((set) => setsAsked("in", set).addresses));
 }
 
 function one(value: number): readonly Sample<never>[] {

@@ -9,7 +9,8 @@ import type { StatusBook } from "../../lib/kube/status-book.ts";
 import type { StatusEvent, StatusSubject } from "../../lib/kube/status-keeper.ts";
 import { LOOK_INTERVAL_MS, runStatusLoop } from "../../lib/kube/status-loop.ts";
 import { type KubeStore, keyOf } from "../../lib/kube/store.ts";
-import { PolicyBook } from "../evaluate/policy-book.ts";
+import { selectsInNamespace } from "../evaluate/pod-query.ts";
+import { policyOfServiceAccountPolicy } from "../evaluate/read-service-account-policy.ts";
 import { isNodeAgent } from "../plan/peer-nodes.ts";
 import {
   judgePolicy,
@@ -116,13 +117,14 @@ class SelectedPods {
     const at = [this.#watch.answers, store.revisionOf("ServiceAccountPolicy")];
     if (at.every((part, i) => part === this.#at[i])) return this.#counts;
     this.#at = at;
-    const policies = new PolicyBook(store, store.namespaces);
     const subject = [...store.pods.values()].filter((pod) => !pod.hostNetwork && !pod.isOver);
     const pods = Map.groupBy(subject, ({ namespace }) => namespace);
     this.#counts = new Map(
       Array.from(store.serviceAccountPolicies.values(), (policy) => {
         const name = `${policy.kind} ${keyOf(policy)}`;
-        return [name, policies.countSelected(name, pods.get(policy.namespace) ?? [])];
+        const { subject: query } = policyOfServiceAccountPolicy(policy);
+        const own = pods.get(policy.namespace) ?? [];
+        return [name, own.filter((pod) => selectsInNamespace(query, pod)).length];
       }),
     );
     return this.#counts;

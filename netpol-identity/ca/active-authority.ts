@@ -40,7 +40,8 @@ export function makeActiveAuthority(
   const read = readMaterial(asSupplied(active), { trustDomain, nowMs: clock.wallMs() });
   if (read.kind === "invalid") return read;
   const all = state.roots.map(({ pem }) => pem);
-  const isOwn = (pem: string): boolean => active.roots.includes(pem);
+  // Without those that have expired.
+  const isOwn = (pem: string): boolean => read.material.roots.includes(pem);
   const roots = [...all.filter((pem) => !isOwn(pem)), ...all.filter(isOwn)];
   const authority = new CertificateAuthority({
     trustDomain,

@@ -39,14 +39,18 @@ export function nextBundle(
   return { apiVersion: "v1", kind: "ConfigMap", metadata, data };
 }
 
-/** What was published for a trust domain; undefined when nothing was. Never throws. */
+/**
+ * The published version, which counts for all trust domains, with the roots of one of them, maybe
+ * none; undefined when nothing was published. Never throws.
+ */
 export function parsePublished(
   configMap: JsonRecord | undefined,
   trustDomain: string,
 ): PublishedBundle | undefined {
   const text = asText(asRecord(configMap?.["data"])[rootsKey(trustDomain)]);
   const roots = decodePem(text).map(encodePem);
-  return roots.length === 0 ? undefined : { version: versionOf(configMap), roots };
+  const version = versionOf(configMap);
+  return roots.length === 0 && version === 0 ? undefined : { version, roots };
 }
 
 /** 0 when it has none. */

@@ -7,7 +7,8 @@ import { test } from "node:test";
 import { type FakeClock, makeFakeClock } from "../../lib/clock/fake-clock.ts";
 import { asRecord, asText } from "../../lib/kube/api/fields.ts";
 import type { LogFields, Logger } from "../../lib/log/logger.ts";
-import { decodePem } from "../../lib/x509/pem.ts";
+import { decodePem, encodePem } from "../../lib/x509/pem.ts";
+import { makeSelfSigned } from "../../lib/x509/sample-certificate.ts";
 import { type CaSettings, DEFAULT_CA_SETTINGS } from "./ca-settings.ts";
 import { CaUpkeep, UPKEEP_MS } from "./ca-upkeep.ts";
 import { FakeObjects } from "./fake-objects.ts";
@@ -233,4 +234,54 @@ test("without the API server the last good state signs on, and it is told once",
   await running;
   assert.ok(ca.active !== undefined);
   assert.equal(rig.errors.length, 1);
+});
+
+test("who deletes Secret and bundle starts over: replicas sign with what is stored then", async () => {
+  const rig = new Rig();
+  const [leader, follower] = [rig.replica(), rig.replica({}, false)];
+  await leader.round(NEVER);
+  await follower.round(NEVER);
+  rig.objects.remove(STATE);
+  rig.objects.remove(BUNDLE);
+  await leader.round(NEVER);
+  await follower.round(NEVER);
+  const published = asText(rig.bundle()["cluster.local.pem"]);
+  for (const { active } of [leader, follower]) assert.equal(active?.roots.join(""), published);
+});
+
+test("another trust domain is published above what the former one had", async () => {
+  const rig = new Rig();
+  await rig.replica().round(NEVER);
+  await rig.replica({ rootGeneration: 1 }).round(NEVER);
+  await rig.replica({ trustDomain: "other.example" }).round(NEVER);
+  assert.equal(rig.published("other.example"), 1);
+  assert.equal(rig.published("cluster.local"), 2);
+});
+
+test("an older root of a user's CA expires: a restarted CA signs, bans, and lets it go", async () => {
+  const rig = new Rig();
+  const material = rig.supplied();
+  const notAfterMs = START_MS + HOUR_MS;
+  const old = makeSelfSigned({ authority: {}, keyUsage: 6, uris: [], notAfterMs });
+  const roots = material.certificate + encodePem(old.der);
+  rig.objects.putSecret(SUPPLIED, { ...asSupplied(material), "ca.crt": roots });
+  await rig.replica().round(NEVER);
+  assert.equal(rig.published(), 2);
+  await rig.clock.advance(2 * HOUR_MS);
+  rig.objects.put(BANS, { data: { "node-b": "2026-11-01T00:00:00Z" } });
+  for (const leads of [false, true]) {
+    const ca = rig.replica({}, leads);
+    await ca.round(NEVER);
+    await ca.round(NEVER);
+    assert.equal(ca.active?.roots.at(-1), material.certificate);
+  }
+  assert.match(asText(rig.bundle()["bans.json"]), /node-b/);
+  assert.equal(rig.errors.length, 2, "each tells it once");
+  assert.match(String(rig.errors[0]?.["why"]), /left out of .*ca.crt, certificate 2: expired/);
+  const later = rig.replica();
+  await rig.clock.advance(DEFAULT_CA_SETTINGS.spreadMs);
+  await later.round(NEVER);
+  await rig.clock.advance(48 * HOUR_MS);
+  await later.round(NEVER);
+  assert.equal(rig.published(), 1);
 });

@@ -2,6 +2,7 @@
 // and sign; whoever finds no state makes one, and the first to write it wins; the leader rotates
 // and publishes. What fails is told once and tried again, and meanwhile the last good state signs.
 
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { JsonRecord } from "../../lib/kube/api/fields.ts";
 import type { WriteOptions } from "../../lib/kube/client.ts";
@@ -45,6 +46,8 @@ export class CaUpkeep {
   readonly #options: UpkeepOptions;
   readonly #store: StateStore;
   #active: ActiveAuthority | undefined;
+  /** What `#active` was made of. */
+  #adopted: AuthorityState | undefined;
   #bans: readonly NodeBan[] = [];
   /** What the ClusterTrustBundle was brought to last, or found not to exist for. */
   #spread = { text: "", atMs: 0 };
@@ -88,8 +91,7 @@ export class CaUpkeep {
     const objects = await this.#store.read(signal);
     this.#bans = objects.bans;
     const wish = this.#decide(objects);
-    if (wish.kind === "unclear") this.#tell("supplied", wish.why);
-    else this.#told.delete("supplied");
+    this.#tellSupplied(wish);
     if (wish.kind === "unclear" && objects.stored === undefined) return true;
     let secret = objects.secret;
     let state = this.#recover(objects, wish);
@@ -105,6 +107,15 @@ export class CaUpkeep {
     this.#adopt(state);
     await this.#publish(state, signal);
     return true;
+  }
+
+  #tellSupplied(wish: CaWish): void {
+    if (wish.kind === "unclear") this.#tell("supplied", wish.why);
+    else if (wish.warnings.length === 0) this.#told.delete("supplied");
+    else {
+      const why = `left out of the supplied CA: ${wish.warnings.join("; ")}`;
+      this.#tell("supplied", why, { level: "warn" });
+    }
   }
 
   #decide({ supplied, stored }: CaObjects): CaWish {
@@ -150,7 +161,8 @@ export class CaUpkeep {
   }
 
   #adopt(state: AuthorityState): void {
-    if (this.#active?.version === state.version) return;
+    // Not by its version alone: whoever deletes all objects starts over at the first one.
+    if (isDeepStrictEqual(this.#adopted, state)) return;
     const { settings, clock, randomBytes, log, metrics } = this.#options;
     const chance = { clock, randomBytes };
     const made = makeActiveAuthority(state, settings.leafLifetimeMs, chance);
@@ -159,6 +171,7 @@ export class CaUpkeep {
       throw new Error(`Cannot sign with state ${state.version}: ${why}`);
     }
     this.#active = made.active;
+    this.#adopted = state;
     const { version, roots, notAfterMs } = made.active;
     metrics.roots.set(roots.length);
     metrics.expiry.set(notAfterMs / 1_000, { certificate: "signer" });
@@ -195,14 +208,18 @@ export class CaUpkeep {
     } catch (error) {
       if (signal.aborted) return;
       this.#options.metrics.failures.add(1, { step });
-      this.#tell(step, error instanceof Error ? error.message : String(error), error);
+      this.#tell(step, error instanceof Error ? error.message : String(error), { error });
     }
   }
 
-  #tell(step: string, why: string, error?: unknown): void {
+  #tell(
+    step: string,
+    why: string,
+    { level = "error", ...cause }: { readonly level?: "warn"; readonly error?: unknown } = {},
+  ): void {
     if (this.#told.get(step) === why) return;
     this.#told.set(step, why);
-    this.#options.log.error("CA upkeep", { step, why, ...(error !== undefined && { error }) });
+    this.#options.log[level]("CA upkeep", { step, why, ...cause });
   }
 }
 

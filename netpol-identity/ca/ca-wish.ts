@@ -7,7 +7,12 @@ import type { WantedSigner } from "./rotation.ts";
 import type { StateMaterial } from "./rotation-state.ts";
 
 export type CaWish =
-  | { readonly kind: "wanted"; readonly signer: WantedSigner }
+  | {
+      readonly kind: "wanted";
+      readonly signer: WantedSigner;
+      /** What of it was left out. */
+      readonly warnings: readonly string[];
+    }
   /** What signs now stays, and where nothing does, nothing will. */
   | { readonly kind: "unclear"; readonly why: string };
 
@@ -34,14 +39,15 @@ export function decideSigner(facts: CaFacts): CaWish {
         why: `the supplied CA cannot be used: ${read.problems.join("; ")}`,
       };
     }
-    return { kind: "wanted", signer: { kind: "supplied", material: read.material } };
+    const { material, warnings } = read;
+    return { kind: "wanted", signer: { kind: "supplied", material }, warnings };
   }
   const isSupplied = active !== undefined && active.generation === undefined;
   if (isSupplied && rootGeneration === 0) {
     const why = "the supplied CA is gone; bring it back, or ask for a root generation above 0";
     return { kind: "unclear", why };
   }
-  return { kind: "wanted", signer: { kind: "own", generation: rootGeneration, make } };
+  return { kind: "wanted", signer: { kind: "own", generation: rootGeneration, make }, warnings: [] };
 }
 
 /** What signs where nothing is stored. */

@@ -36,12 +36,17 @@ export class CallerReview {
     this.#options = options;
   }
 
+  /** Whether a review would cost the API server nothing: it was asked already. */
+  knows(token: string): boolean {
+    return this.#reviewOf(tokenHash(token)) !== undefined;
+  }
+
   /** Whose token it is. @throws KubeApiError when the API server does not answer */
   async review(token: string): Promise<TokenReview> {
     const { clock } = this.#options;
-    const key = createHash("sha256").update(token).digest("base64");
-    const known = this.#remembered.get(key);
-    if (known !== undefined && clock.monotonicMs() < known.untilMs) return known.review;
+    const key = tokenHash(token);
+    const known = this.#reviewOf(key);
+    if (known !== undefined) return known;
     const review = this.#ask(token);
     const entry = { review, untilMs: clock.monotonicMs() + REVIEW_LIFE_MS };
     this.#remembered.delete(key);
@@ -53,6 +58,12 @@ export class CallerReview {
     };
     review.then(forgetFailed, () => forgetFailed());
     return review;
+  }
+
+  #reviewOf(key: string): Promise<TokenReview> | undefined {
+    const known = this.#remembered.get(key);
+    if (known === undefined || this.#options.clock.monotonicMs() >= known.untilMs) return undefined;
+    return known.review;
   }
 
   #ask(token: string): Promise<TokenReview> {
@@ -73,4 +84,9 @@ export class CallerReview {
       this.#remembered.delete(key);
     }
   }
+}
+
+/** What is kept of a token. */
+export function tokenHash(token: string): string {
+  return createHash("sha256").update(token).digest("base64");
 }

@@ -68,6 +68,30 @@ test("older roots in ca.crt are handed on", () => {
   assert.deepEqual(read.kind === "ok" && read.material.roots, [pem(root), pem(twin)]);
 });
 
+const expiredRoot = makeSelfSigned({
+  authority: {},
+  keyUsage: 6,
+  uris: [],
+  notAfterMs: SAMPLE_NOW_MS - 1_000,
+});
+
+test("an expired root that the signer does not need is left out, and told", () => {
+  const expired = pem(expiredRoot);
+  const read = readMaterial({ ...below(intermediate), "ca.crt": expired + pem(root) }, use);
+  assert.ok(read.kind === "ok");
+  assert.deepEqual(read.material.roots, [pem(root)]);
+  assert.equal(read.notAfterMs, SAMPLE_NOW_MS + 3_600_000);
+  assert.match(read.warnings.join(), /^ca.crt, certificate 1: expired at .*: renew it$/);
+});
+
+test("the signer's own root, expired, is an error beside whatever else is in ca.crt", () => {
+  const own = makeSampleIntermediate(expiredRoot.signer);
+  for (const others of ["", pem(root)]) {
+    const [problem] = problemsOf({ ...below(own), "ca.crt": pem(expiredRoot) + others });
+    assert.match(problem ?? "", /^ca.crt, certificate 1: expired at/);
+  }
+});
+
 test("keys in the older PEM forms are read", () => {
   for (const type of ["sec1", "pkcs8"] as const) {
     const key = intermediate.key.export({ format: "pem", type }).toString();

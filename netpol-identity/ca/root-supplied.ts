@@ -35,6 +35,8 @@ export type ReadMaterial =
       readonly material: AuthorityMaterial;
       /** The first end among the certificates of the signer and its roots. */
       readonly notAfterMs: number;
+      /** Roots that were left out: expired ones that the signer does not need. */
+      readonly warnings: readonly string[];
     }
   | {
       readonly kind: "invalid";
@@ -63,13 +65,16 @@ const TRIAL_LIFETIME_MS = 60_000;
 export function readMaterial(supplied: SuppliedMaterial, use: Use): ReadMaterial {
   const problems: string[] = [];
   const chain = readCertificates("tls.crt", supplied["tls.crt"], problems);
-  const roots = readRoots(chain, supplied["ca.crt"], problems);
+  const given = readRoots(chain, supplied["ca.crt"], problems);
+  const roots = given.filter(({ decoded }) => use.nowMs <= decoded.notAfterMs);
+  const expired = given.filter((root) => !roots.includes(root));
   const key = readKey(supplied["tls.key"], problems);
   const all = [...chain, ...roots];
   problems.push(...all.flatMap((found) => authorityProblems(found, use)));
+  const expiries = expired.flatMap((root) => authorityProblems(root, use));
   const [own] = chain;
   if (own === undefined || key === undefined || problems.length > 0) {
-    return { kind: "invalid", problems };
+    return { kind: "invalid", problems: [...problems, ...expiries] };
   }
   if (!encodePublicKey(createPublicKey(key)).equals(own.decoded.publicKeyInfo)) {
     const problem = "tls.key: is not the key of the first certificate in tls.crt: supply the pair";
@@ -77,7 +82,7 @@ export function readMaterial(supplied: SuppliedMaterial, use: Use): ReadMaterial
   }
   const signer = { certificateChain: chain.map(({ der }) => encodePem(der)), key };
   const trial = trialProblem(chain, roots, { ...use, key });
-  if (trial !== undefined) return { kind: "invalid", problems: [trial] };
+  if (trial !== undefined) return { kind: "invalid", problems: [...expiries, trial] };
   return {
     kind: "ok",
     signer,
@@ -87,6 +92,7 @@ export function readMaterial(supplied: SuppliedMaterial, use: Use): ReadMaterial
       roots: roots.map(({ der }) => encodePem(der)),
     },
     notAfterMs: Math.min(...all.map(({ decoded }) => decoded.notAfterMs)),
+    warnings: expiries,
   };
 }
 

@@ -2,6 +2,7 @@
 // that is theirs to have. The request contributes a key and nothing else (threats T10–T12).
 
 import type { Clock } from "../../lib/clock/clock.ts";
+import { KeyedBuckets } from "../../lib/clock/keyed-buckets.ts";
 import type { UnaryAnswer, UnaryRequest } from "../../lib/grpc/unary-server.ts";
 import { KubeApiError } from "../../lib/kube/kube-api-error.ts";
 import type { KubeStore } from "../../lib/kube/store.ts";
@@ -13,11 +14,10 @@ import type { ActiveAuthority } from "./active-authority.ts";
 import { AuthorityExpiredError, type IssuedCertificate } from "./authority.ts";
 import { isBanned } from "./ca-bans.ts";
 import type { CaMetrics } from "./ca-metrics.ts";
-
 import { type Caller, type CallerRules, formatCaller, judgeCaller } from "./caller.ts";
+import { CallerLimit } from "./caller-limit.ts";
 import type { CallerReview } from "./caller-review.ts";
 import { type Entitlement, type EntitlementRules, judgeEntitlement } from "./entitlement.ts";
-import { SigningLimit } from "./signing-limit.ts";
 import {
   type CertificateRequest,
   decodeCertificateRequest,
@@ -30,7 +30,7 @@ export interface SigningServiceOptions {
   /** What signs now; undefined while there is none. */
   readonly active: () => ActiveAuthority | undefined;
   readonly bans: () => readonly NodeBan[];
-  readonly callers: Pick<CallerReview, "review">;
+  readonly callers: Pick<CallerReview, "review" | "knows">;
   /** Its pods are those of the whole cluster. */
   readonly store: Pick<KubeStore, "pods" | "synced">;
   readonly rules: CallerRules & EntitlementRules;
@@ -41,8 +41,6 @@ export interface SigningServiceOptions {
 
 /** A node that starts asks for as many identities as it has; kubelets run 110 to 500 pods. */
 export const NODE_LIMIT = { burst: 600, perSecond: 10 } as const;
-/** Tokens that no API server knows cost it a review each. */
-export const FAILURE_LIMIT = { burst: 20, perSecond: 1 } as const;
 /** Requests at a time, of all callers. */
 export const MAX_UNDER_WAY = 256;
 const BEARER = /^bearer +([\w.~+/-]+=*) *$/i;
@@ -55,15 +53,16 @@ interface Wish {
 
 export class SigningService {
   readonly #options: SigningServiceOptions;
-  readonly #nodeLimit: SigningLimit;
-  readonly #failureLimit: SigningLimit;
+  readonly #nodeLimit: KeyedBuckets;
+  readonly #callerLimit: CallerLimit;
   #underWay = 0;
 
   constructor(options: SigningServiceOptions) {
-    const { clock } = options;
+    const { clock, rules, store } = options;
+    const { accounts } = rules;
     this.#options = options;
-    this.#nodeLimit = new SigningLimit({ ...NODE_LIMIT, clock });
-    this.#failureLimit = new SigningLimit({ ...FAILURE_LIMIT, clock });
+    this.#nodeLimit = new KeyedBuckets({ ...NODE_LIMIT, nowMs: () => clock.monotonicMs() });
+    this.#callerLimit = new CallerLimit({ accounts, pods: () => store.pods, clock });
   }
 
   /** Answers CreateCertificate. Rejects for bugs only. */
@@ -111,18 +110,18 @@ export class SigningService {
     if (token === undefined) {
       return refusal("no-token", "Show a ServiceAccount token as authorization: Bearer.");
     }
-    if (this.#failureLimit.isEmpty(peer)) {
+    const tell = this.#callerLimit.admit(token, peer, callers.knows(token));
+    if (tell === undefined) {
       return refusal("failure-limit", "Too many tokens were refused: try again later.");
     }
     try {
       const caller = judgeCaller(await callers.review(token), rules, store.pods);
-      if (caller.kind === "refused") {
-        this.#failureLimit.take(peer);
-        this.#tellRefusal(caller, { peer });
-      }
+      tell(caller.kind === "refused" ? "refused" : "accepted");
+      if (caller.kind === "refused") this.#tellRefusal(caller, { peer });
       return caller;
     } catch (error) {
       if (!(error instanceof KubeApiError)) throw error;
+      tell("unanswered");
       this.#options.log.warn("cannot review a token", { error });
       return refusal("not-ready", "The API server does not answer: try again soon.");
     }

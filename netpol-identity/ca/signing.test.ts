@@ -18,6 +18,7 @@ import type { CaClientError, CaFailure } from "../apply/ca-client-error.ts";
 import type { NodeBan } from "../model/tunnel-plan.ts";
 import { type ActiveAuthority, makeActiveAuthority } from "./active-authority.ts";
 import { FOREVER_MS } from "./ca-bans.ts";
+import { FAILURE_LIMIT } from "./caller-limit.ts";
 import { CallerReview, REVIEW_LIFE_MS } from "./caller-review.ts";
 import { FakeObjects } from "./fake-objects.ts";
 import { makeRootMaterial } from "./root-material.ts";
@@ -66,6 +67,7 @@ suite("signing", () => {
   let running: Promise<void>;
   let folder: string;
   let client: CaClient;
+  let service: SigningService;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "signing-"));
@@ -81,7 +83,7 @@ suite("signing", () => {
       expiry: { set() {}, clear() {} },
     };
     const audiences = ["innermesh-ca"];
-    const service = new SigningService({
+    service = new SigningService({
       active: () => active,
       bans: () => bans,
       callers: new CallerReview({ client: objects, audiences, clock, signal: stop.signal }),
@@ -228,14 +230,69 @@ suite("signing", () => {
     await refused("permission-denied", "not-allowed", /not among those who may ask/);
   });
 
-  test("after many bad tokens an address waits, and its good ones with it", async () => {
+  /** Bad tokens from the address of this test's client. */
+  async function strangers(): Promise<void> {
     for (let i = 0; i < 30; i++) {
       await useToken(`stolen-${i}`);
       await assert.rejects(sign());
     }
     assert.equal(counted.at(-1), "failure-limit");
+  }
+
+  test("after many bad tokens an address waits, whatever it shows that is new", async () => {
+    await strangers();
+    objects.users.set("new", sampleUser);
+    await useToken("new");
+    await refused("exhausted", "failure-limit", /try again later/);
+  });
+
+  test("strangers at an agent's address do not keep it waiting, but for what is taken back", async () => {
+    await sign();
+    nowMs += REVIEW_LIFE_MS;
+    await strangers();
+    await useToken("good");
+    await sign();
+    nowMs += REVIEW_LIFE_MS;
+    objects.users.clear();
+    await refused("unauthenticated", "bad-token", /does not accept the token/);
+    await strangers();
     await useToken("good");
     await refused("exhausted", "failure-limit", /try again later/);
+  });
+
+  test("an agent whose token is new has a bucket of its own, at its address", async () => {
+    const peer = "192.0.2.8";
+    pods.set("kube-system/innermesh-node-x", { ...sampleAgent, addresses: [peer] });
+    const named = (name: string, uid: string): string => {
+      const claims = { "kubernetes.io": { namespace: "kube-system", pod: { name, uid } } };
+      return `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.sig`;
+    };
+    const token = named(sampleAgent.name, sampleAgent.uid);
+    objects.users.set(token, sampleUser);
+    const ask = async (shown: string, from: string): Promise<string | undefined> => {
+      const authorization = `Bearer ${shown}`;
+      const message = new Uint8Array();
+      await service.createCertificate({ message, authorization, peer: from, signal: NEVER });
+      return counted.at(-1);
+    };
+    for (const from of [peer, `::ffff:${peer}`]) {
+      while ((await ask(named(sampleAgent.name, "another"), from)) !== "failure-limit");
+    }
+    assert.equal(await ask(token, `::ffff:${peer}`), "bad-request", "the caller is accepted");
+  });
+
+  test("bad tokens that come at once cost no more reviews than one after the other", async () => {
+    const asked = objects.reviews;
+    const ask = (authorization: string) =>
+      service.createCertificate({
+        message: new Uint8Array(),
+        authorization,
+        peer: "192.0.2.7",
+        signal: NEVER,
+      });
+    const tokens = Array.from({ length: 200 }, (_, i) => `Bearer stolen-${i}`);
+    await Promise.all(tokens.map(ask));
+    assert.equal(objects.reviews - asked, FAILURE_LIMIT.burst);
   });
 
   test("a banned node is refused at once", async () => {

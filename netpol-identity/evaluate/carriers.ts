@@ -67,8 +67,8 @@ export class Carriers {
     return addresses;
   }
 
-  forget(groups: Iterable<GroupId>): void {
-    for (const id of groups) this.#answers.delete(id);
+  forget(identityGroup: GroupId): void {
+    this.#answers.delete(identityGroup);
   }
 
   #replace({ before, after }: PodChange, isEnrolled: IsEnrolled): void {

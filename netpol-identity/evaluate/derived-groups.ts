@@ -2,7 +2,6 @@
 
 import { contentName } from "./content-name.ts";
 import type { GroupId } from "./policy-set.ts";
-import { UsedPool } from "./used-pool.ts";
 
 export interface GroupKind<Query> {
   /** What their names begin with. */
@@ -14,7 +13,7 @@ export interface GroupKind<Query> {
 export class DerivedGroups<Query> {
   readonly #kind: GroupKind<Query>;
   readonly #members: Map<GroupId, ReadonlySet<string>>;
-  readonly #groups = new UsedPool<{ readonly id: GroupId; readonly query: Query }>();
+  readonly #queries = new Map<GroupId, Query>();
 
   /** @param members where those of its groups are written; a set stays while it is equal */
   constructor(kind: GroupKind<Query>, members: Map<GroupId, ReadonlySet<string>>) {
@@ -24,33 +23,30 @@ export class DerivedGroups<Query> {
 
   of(query: Query): GroupId {
     const { prefix, keyOf, membersOf } = this.#kind;
-    const key = keyOf(query);
-    const make = () => {
-      const id = `${prefix}-${contentName(key)}`;
+    const id = `${prefix}-${contentName(keyOf(query))}`;
+    if (!this.#queries.has(id)) {
+      this.#queries.set(id, query);
       this.#members.set(id, membersOf(query));
-      return { id, query };
-    };
-    return this.#groups.use(key, make).id;
+    }
+    return id;
   }
 
   queries(): Iterable<Query> {
-    return this.#groups.values().map(({ query }) => query);
+    return this.#queries.values();
   }
 
   /** @returns whether the members of any are others */
   refresh(): boolean {
     let isChanged = false;
-    for (const { id, query } of this.#groups.values()) {
+    for (const [id, query] of this.#queries) {
       if (writeMembers(this.#members, id, this.#kind.membersOf(query))) isChanged = true;
     }
     return isChanged;
   }
 
-  /** Forgets the groups that no set asked for since the last time. */
-  sweep(): readonly GroupId[] {
-    const dropped = this.#groups.sweep().map(({ id }) => id);
-    for (const id of dropped) this.#members.delete(id);
-    return dropped;
+  /** @param group maybe of another kind */
+  forget(group: GroupId): void {
+    if (this.#queries.delete(group)) this.#members.delete(group);
   }
 }
 

@@ -7,7 +7,7 @@ import {
   sampleGroups as groupsOf,
   sampleList as list,
   samplePeers as peers,
-  sampleRule as rule,
+  sampleRule,
   sampleSet as set,
 } from "./sample-set.ts";
 import type { Flow } from "./verdict.ts";
@@ -30,6 +30,8 @@ const say = (policies: PolicySet | undefined, about: Partial<Flow> = {}): string
 };
 const kindOf = (policies: PolicySet, about: Partial<Flow> = {}): string =>
   judge(policies, flow(about), groups).kind;
+const rule = (name: string, parts: Partial<SetRule> = {}): SetRule =>
+  sampleRule({ name, ...parts });
 const denies = (name: string, parts: Partial<SetRule> = {}): SetRule =>
   rule(name, { action: "deny", ...parts });
 const passes = (name: string, parts: Partial<SetRule> = {}): SetRule =>

@@ -1,7 +1,6 @@
 // Groups of pods' addresses, one for each query that some set asks for, kept up change by change:
 // a pod that changed is asked only by the queries that are about its namespace.
 
-import type { Labels } from "../../lib/kube/api/intern.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { PodQuery, PolicyPort } from "../model/policy.ts";
 import { blockContains, blocksOf } from "./address-block.ts";
@@ -9,9 +8,13 @@ import { addressBytes } from "../../lib/ip/address.ts";
 import { contentName } from "./content-name.ts";
 import { writeMembers } from "./derived-groups.ts";
 import type { PodChange, PodLedger } from "./pod-ledger.ts";
-import { podQueryKey, selectsInNamespace, selectsNamespace } from "./pod-query.ts";
+import {
+  type NamespaceLabels,
+  podQueryKey,
+  selectsInNamespace,
+  selectsNamespace,
+} from "./pod-query.ts";
 import type { AddressBlock, GroupId, PortRange } from "./policy-set.ts";
-import { UsedPool } from "./used-pool.ts";
 
 export type NamedPort = Extract<PolicyPort, { kind: "named" }>;
 
@@ -38,14 +41,12 @@ interface NamedView {
   holders: readonly PortHolders[];
 }
 
-type NamespaceLabels = ReadonlyMap<string, { readonly labels: Labels }>;
-
 export class PodGroups {
   readonly #ledger: PodLedger;
   readonly #addresses: Map<GroupId, ReadonlySet<string>>;
-  readonly #groups = new UsedPool<Group>();
+  readonly #groups = new Map<GroupId, Group>();
   /** Groups by the namespace that they may have members in, as far as it was asked for. */
-  readonly #byNamespace = new Map<string, readonly Group[]>();
+  readonly #byNamespace = new Map<string, Set<Group>>();
   #namespaces: NamespaceLabels = new Map();
 
   /** @param addresses where the members of its groups are written */
@@ -76,19 +77,21 @@ export class PodGroups {
 
   /** @param changed namespaces whose labels are others, or all that there are */
   relabel(namespaces: NamespaceLabels, changed: Iterable<string>): void {
+    const before = this.#namespaces;
     this.#namespaces = namespaces;
-    this.#byNamespace.clear();
     for (const namespace of changed) {
-      const pods = this.#ledger.inNamespace(namespace).values().toArray();
-      if (pods.length === 0) continue;
+      this.#byNamespace.delete(namespace);
+      const pods = this.#ledger.inNamespace(namespace);
+      if (pods.size === 0) continue;
       for (const group of this.#groups.values()) {
         if (group.query.namespaces.kind === "named") continue;
-        const isIn = this.#isAbout(group, namespace);
-        for (const pod of pods) {
-          const was = group.members.delete(pod);
-          const is = isIn && selectsInNamespace(group.query, pod);
-          if (is) group.members.add(pod);
-          if (was !== is) group.isStale = true;
+        const isIn = isAbout(group, namespace, namespaces);
+        if (isIn === isAbout(group, namespace, before)) continue;
+        for (const pod of pods.values()) {
+          if (!selectsInNamespace(group.query, pod)) continue;
+          if (isIn) group.members.add(pod);
+          else group.members.delete(pod);
+          group.isStale = true;
         }
       }
     }
@@ -123,45 +126,42 @@ export class PodGroups {
     return { isChanged, arePortsOthers };
   }
 
-  /** Forgets the groups that no set asked for since the last time. */
-  sweep(): void {
-    for (const { id, named } of this.#groups.sweep()) {
-      this.#addresses.delete(id);
-      for (const { holders } of named.values()) {
-        for (const { group } of holders) this.#addresses.delete(group);
-      }
+  /** @param id maybe of a group of another sort */
+  forget(id: GroupId): void {
+    const group = this.#groups.get(id);
+    if (group === undefined) return;
+    this.#groups.delete(id);
+    this.#addresses.delete(id);
+    for (const { holders } of group.named.values()) {
+      for (const holder of holders) this.#addresses.delete(holder.group);
     }
-    this.#byNamespace.clear();
+    for (const groups of this.#byNamespace.values()) groups.delete(group);
   }
 
   #group(query: PodQuery): Group {
-    const key = podQueryKey(query);
-    return this.#groups.use(key, () => {
-      const id = `p-${contentName(key)}`;
-      const group: Group = { id, query, members: new Set(), named: new Map(), isStale: false };
-      for (const namespace of this.#ledger.namespaces()) {
-        if (!this.#isAbout(group, namespace)) continue;
-        for (const pod of this.#ledger.inNamespace(namespace).values()) {
-          if (selectsInNamespace(query, pod)) group.members.add(pod);
-        }
+    const id = `p-${contentName(podQueryKey(query))}`;
+    const known = this.#groups.get(id);
+    if (known !== undefined) return known;
+    const group: Group = { id, query, members: new Set(), named: new Map(), isStale: false };
+    for (const namespace of this.#ledger.namespaces()) {
+      if (!isAbout(group, namespace, this.#namespaces)) continue;
+      for (const pod of this.#ledger.inNamespace(namespace).values()) {
+        if (selectsInNamespace(query, pod)) group.members.add(pod);
       }
-      this.#refreshGroup(group);
-      this.#byNamespace.clear();
-      return group;
-    });
+    }
+    this.#refreshGroup(group);
+    this.#groups.set(id, group);
+    for (const [namespace, groups] of this.#byNamespace) {
+      if (isAbout(group, namespace, this.#namespaces)) groups.add(group);
+    }
+    return group;
   }
 
-  #isAbout({ query }: Group, namespace: string): boolean {
-    return selectsNamespace(query.namespaces, namespace, this.#namespaces.get(namespace)?.labels);
-  }
-
-  #groupsAbout(namespace: string): readonly Group[] {
+  #groupsAbout(namespace: string): Iterable<Group> {
     const known = this.#byNamespace.get(namespace);
     if (known !== undefined) return known;
-    const groups = this.#groups
-      .values()
-      .filter((group) => this.#isAbout(group, namespace))
-      .toArray();
+    const all = this.#groups.values();
+    const groups = new Set(all.filter((group) => isAbout(group, namespace, this.#namespaces)));
     this.#byNamespace.set(namespace, groups);
     return groups;
   }
@@ -199,6 +199,11 @@ export class PodGroups {
     if (!isSame) view.holders = holders;
     return isSame ? (isChanged ? "addresses" : "none") : "ports";
   }
+}
+
+/** Whether it may have members there. */
+function isAbout({ query }: Group, namespace: string, namespaces: NamespaceLabels): boolean {
+  return selectsNamespace(query.namespaces, namespace, namespaces.get(namespace)?.labels);
 }
 
 /** The container ports of a pod that a policy's named port means. */

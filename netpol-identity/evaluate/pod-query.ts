@@ -12,8 +12,16 @@ import type { NamespaceQuery, PodQuery } from "../model/policy.ts";
 export const EVERY_NAMESPACE: NamespaceQuery = { kind: "labelled", selector: EVERYTHING };
 export const EVERY_POD: PodQuery = { namespaces: EVERY_NAMESPACE, labels: EVERYTHING };
 
+/** All pods of one. */
+export function inNamespace(name: string): PodQuery {
+  return { namespaces: { kind: "named", name }, labels: EVERYTHING };
+}
+
 /** The label that every Namespace has; files may leave it out. */
 const NAME_LABEL = "kubernetes.io/metadata.name";
+
+/** By name. */
+export type NamespaceLabels = ReadonlyMap<string, { readonly labels: Labels }>;
 
 /** Equal for queries that select the same for the same reason. */
 export function podQueryKey({ namespaces, labels, serviceAccounts }: PodQuery): string {
@@ -36,7 +44,10 @@ export function selectsNamespace(
 }
 
 /** Whether the parts of a query that are about the pod itself hold. */
-export function selectsInNamespace({ labels, serviceAccounts }: PodQuery, pod: Pod): boolean {
+export function selectsInNamespace(
+  { labels, serviceAccounts }: PodQuery,
+  pod: Pick<Pod, "labels" | "serviceAccount">,
+): boolean {
   if (serviceAccounts !== undefined && !serviceAccounts.includes(pod.serviceAccount)) return false;
   return matchesLabels(labels, pod.labels);
 }

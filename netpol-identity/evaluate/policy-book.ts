@@ -1,13 +1,21 @@
-// All policies as the evaluator reads them, found by the pods that they select.
+// All policies as the evaluator reads them, found by the pods that they select, and kept up with
+// the cluster: a policy is read again when it is another object.
 
-import { MESH_POLICY } from "../../lib/kube/api/mesh-policy.ts";
-import type { Labels } from "../../lib/kube/api/intern.ts";
-import type { Pod } from "../../lib/kube/api/pod.ts";
+import { MESH_POLICY, type MeshPolicy } from "../../lib/kube/api/mesh-policy.ts";
 import type { Kind, KubeStore } from "../../lib/kube/store.ts";
 import type { MeshDefault, PodQuery, Policy } from "../model/policy.ts";
-import { selectsInNamespace, selectsNamespace } from "./pod-query.ts";
+import { CountedPool } from "./counted-pool.ts";
+import type { PodTraits } from "./pod-kinds.ts";
+import {
+  EVERY_POD,
+  type NamespaceLabels,
+  selectsInNamespace,
+  selectsNamespace,
+} from "./pod-query.ts";
+import { type PeerGroups, PolicyRules } from "./policy-rules.ts";
+import type { GroupId } from "./policy-set.ts";
 import { policyOfClusterNetworkPolicy } from "./read-cluster-network-policy.ts";
-import { type MeshRule, meshRuleOf } from "./read-mesh-policy.ts";
+import { meshRuleOf } from "./read-mesh-policy.ts";
 import { policyOfNetworkPolicy } from "./read-network-policy.ts";
 import { policyOfServiceAccountPolicy } from "./read-service-account-policy.ts";
 
@@ -23,59 +31,162 @@ export const POLICY_KINDS: readonly Kind[] = [
   "MeshPolicy",
 ];
 
-type NamespaceLabels = ReadonlyMap<string, { readonly labels: Labels }>;
+interface Entry {
+  readonly object: object;
+  readonly policy: Policy;
+  /** Undefined: nobody asked for them yet. */
+  rules: PolicyRules | undefined;
+}
 
 export class PolicyBook {
-  readonly #policies: readonly Policy[];
-  readonly #mesh: MeshRule;
-  readonly #namespaces: NamespaceLabels;
-  readonly #inNamespace = new Map<string, readonly Policy[]>();
+  readonly #groups: PeerGroups;
+  readonly #network = new Map<string, Entry>();
+  readonly #account = new Map<string, Entry>();
+  readonly #cluster = new Map<string, Entry>();
+  /** Those of one namespace, by its name. */
+  readonly #named = new Map<string, Set<Entry>>();
+  readonly #labelled = new Set<Entry>();
+  /** What of both is about a namespace, as far as it was asked for. */
+  readonly #about = new Map<string, readonly Entry[]>();
+  /** How many policies ask for a group. */
+  readonly #uses = new CountedPool<GroupId>();
+  readonly #dropped: PolicyRules[] = [];
+  #namespaces: NamespaceLabels = new Map();
+  #meshPolicy: MeshPolicy | undefined;
+  #mesh = meshRuleOf(undefined);
+  #serials = 0;
 
-  /** @param namespaces as they are now: labels that change need another book */
-  constructor(objects: PolicyObjects, namespaces: NamespaceLabels) {
-    this.#policies = [
-      ...objects.networkPolicies.values().map(policyOfNetworkPolicy),
-      ...objects.serviceAccountPolicies.values().map(policyOfServiceAccountPolicy),
-      ...objects.clusterNetworkPolicies.values().map(policyOfClusterNetworkPolicy),
-    ];
-    this.#mesh = meshRuleOf(objects.meshPolicies.get(MESH_POLICY));
+  constructor(groups: PeerGroups) {
+    this.#groups = groups;
+  }
+
+  /** @param changed namespaces whose labels are others */
+  relabel(namespaces: NamespaceLabels, changed: Iterable<string>): void {
     this.#namespaces = namespaces;
+    for (const namespace of changed) this.#about.delete(namespace);
   }
 
-  selecting(pod: Pod): readonly Policy[] {
-    const { namespace } = pod;
-    const candidates = this.#inNamespace.get(namespace) ?? this.#find(namespace);
-    return candidates.filter(({ subject }) => selectsInNamespace(subject, pod));
+  /** @returns pods for which something else may hold: whom policies select that came or went */
+  update(objects: PolicyObjects): readonly PodQuery[] {
+    const touched: PodQuery[] = [
+      ...this.#read(this.#network, objects.networkPolicies, policyOfNetworkPolicy),
+      ...this.#read(this.#account, objects.serviceAccountPolicies, policyOfServiceAccountPolicy),
+      ...this.#read(this.#cluster, objects.clusterNetworkPolicies, policyOfClusterNetworkPolicy),
+    ];
+    const meshPolicy = objects.meshPolicies.get(MESH_POLICY);
+    if (meshPolicy === this.#meshPolicy) return touched;
+    this.#meshPolicy = meshPolicy;
+    this.#mesh = meshRuleOf(meshPolicy);
+    return [...touched, EVERY_POD];
   }
 
-  otherwise(pod: Pod): MeshDefault {
+  /** Names of ports mean others than before. @returns pods for which something else may hold */
+  renumber(): readonly PodQuery[] {
+    const stale = [this.#network, this.#account, this.#cluster]
+      .flatMap((entries) => [...entries.values()])
+      .filter(({ rules }) => rules?.isStale === true);
+    for (const entry of stale) this.#dropRules(entry);
+    return stale.map(({ policy }) => policy.subject);
+  }
+
+  /** In no order. */
+  selecting(pod: PodTraits): readonly PolicyRules[] {
+    return this.#entries(pod).map((entry) => this.#rulesOf(entry));
+  }
+
+  /** Sorted by their names. */
+  policiesOf(pod: PodTraits): readonly Policy[] {
+    const found = this.#entries(pod).map(({ policy }) => policy);
+    return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  otherwise(pod: PodTraits): MeshDefault {
     const { otherwise, exceptions } = this.#mesh;
     return exceptions.some((query) => this.#selects(query, pod)) ? "open" : otherwise;
   }
 
-  /** How many of the pods a policy selects. */
-  countSelected(policyName: string, pods: Iterable<Pod>): number {
-    const policy = this.#policies.find(({ name }) => name === policyName);
-    if (policy === undefined) return 0;
-    return Iterator.from(pods).reduce(
-      (count, pod) => (this.#selects(policy.subject, pod) ? count + 1 : count),
-      0,
-    );
+  /** Groups that no policy asks for any more, since the last time. */
+  sweep(): readonly GroupId[] {
+    const dropped = this.#dropped.splice(0).flatMap(({ groups }) => [...groups]);
+    return dropped.filter((group) => this.#uses.release(group));
   }
 
-  #find(namespace: string): readonly Policy[] {
+  #read<T extends object>(
+    known: Map<string, Entry>,
+    objects: ReadonlyMap<string, T>,
+    read: (object: T) => Policy,
+  ): readonly PodQuery[] {
+    const touched: PodQuery[] = [];
+    const remove = (entry: Entry): void => {
+      this.#shelve(entry, (shelf) => shelf.delete(entry));
+      this.#dropRules(entry);
+      touched.push(entry.policy.subject);
+    };
+    for (const [key, object] of objects) {
+      const before = known.get(key);
+      if (before?.object === object) continue;
+      if (before !== undefined) remove(before);
+      const entry: Entry = { object, policy: read(object), rules: undefined };
+      known.set(key, entry);
+      this.#shelve(entry, (shelf) => shelf.add(entry));
+      touched.push(entry.policy.subject);
+    }
+    if (known.size === objects.size) return touched;
+    for (const [key, entry] of known) {
+      if (objects.has(key)) continue;
+      known.delete(key);
+      remove(entry);
+    }
+    return touched;
+  }
+
+  #shelve({ policy }: Entry, change: (shelf: Set<Entry>) => void): void {
+    const { namespaces } = policy.subject;
+    if (namespaces.kind === "labelled") {
+      change(this.#labelled);
+      this.#about.clear();
+      return;
+    }
+    const shelf = this.#named.get(namespaces.name) ?? new Set();
+    change(shelf);
+    if (shelf.size === 0) this.#named.delete(namespaces.name);
+    else this.#named.set(namespaces.name, shelf);
+    this.#about.delete(namespaces.name);
+  }
+
+  #entries(pod: PodTraits): Entry[] {
+    const candidates = this.#about.get(pod.namespace) ?? this.#find(pod.namespace);
+    return candidates.filter(({ policy }) => selectsInNamespace(policy.subject, pod));
+  }
+
+  #find(namespace: string): readonly Entry[] {
     const labels = this.#namespaces.get(namespace)?.labels;
-    const found = this.#policies.filter(({ subject }) =>
-      selectsNamespace(subject.namespaces, namespace, labels),
+    const labelled = [...this.#labelled].filter(({ policy }) =>
+      selectsNamespace(policy.subject.namespaces, namespace, labels),
     );
-    this.#inNamespace.set(namespace, found);
+    const found = [...(this.#named.get(namespace) ?? []), ...labelled];
+    this.#about.set(namespace, found);
     return found;
   }
 
-  #selects(query: PodQuery, pod: Pod): boolean {
+  #selects(query: PodQuery, pod: PodTraits): boolean {
     const labels = this.#namespaces.get(pod.namespace)?.labels;
     return (
       selectsNamespace(query.namespaces, pod.namespace, labels) && selectsInNamespace(query, pod)
     );
+  }
+
+  #rulesOf(entry: Entry): PolicyRules {
+    if (entry.rules !== undefined) return entry.rules;
+    const rules = new PolicyRules(entry.policy, ++this.#serials, this.#groups);
+    for (const group of rules.groups) this.#uses.take(group, () => group);
+    entry.rules = rules;
+    return rules;
+  }
+
+  /** Its groups stay until the next sweep: what takes its place mostly asks for the same. */
+  #dropRules(entry: Entry): void {
+    if (entry.rules !== undefined) this.#dropped.push(entry.rules);
+    entry.rules = undefined;
   }
 }

@@ -1,14 +1,24 @@
-// An index that was kept up says what one says that was made anew.
+// An index that was kept up says what one says that was made anew, and tells of all that changed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Pod } from "../../lib/kube/api/pod.ts";
+import { type KubeObject, keyOf } from "../../lib/kube/store.ts";
 import type { GroupId, PolicySet } from "./policy-set.ts";
 import { PolicyIndex } from "./policy-index.ts";
 import { SamplePolicies } from "./sample-policies.ts";
 
 const NAMESPACES = ["shop", "bank"];
+const KINDS = [
+  "networkPolicies",
+  "serviceAccountPolicies",
+  "clusterNetworkPolicies",
+  "meshPolicies",
+  "namespaces",
+  "serviceAccounts",
+  "nodes",
+] as const;
 const SELECTORS = [
   {},
   { matchLabels: { app: "web" } },
@@ -49,6 +59,37 @@ const accountPeer = fc.oneof(
   peer,
   account.map((one) => ({ serviceAccounts: [one] })),
 );
+
+const clusterPeer = fc.constantFrom(
+  { namespaces: {} },
+  { namespaces: { matchLabels: { app: "web" } } },
+  { pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: "web" } } } },
+);
+const outer = fc.oneof(
+  clusterPeer,
+  fc.constantFrom(
+    { nodes: { matchLabels: { app: "web" } } },
+    { networks: ["10.0.0.0/30"] },
+    { domainNames: ["a.example"] },
+  ),
+);
+const clusterRules = (list: "from" | "to", one: fc.Arbitrary<object>, actions: readonly string[]) =>
+  fc.array(
+    fc
+      .record({ action: fc.constantFrom(...actions), peers: fc.array(one, { minLength: 1 }) })
+      .map(({ action, peers }) => ({ action, [list]: peers })),
+    { maxLength: 2 },
+  );
+const clusterSpec = fc.record({
+  tier: fc.constantFrom("Admin", "Baseline"),
+  priority: fc.constantFrom(1, 2),
+  subject: fc.oneof(
+    fc.record({ namespaces: selector }),
+    fc.record({ pods: fc.record({ namespaceSelector: selector, podSelector: selector }) }),
+  ),
+  ingress: clusterRules("from", clusterPeer, ["Accept", "Deny"]),
+  egress: clusterRules("to", outer, ["Accept"]),
+});
 
 const name = fc.constantFrom("a", "b", "c");
 const pod = fc.record({
@@ -99,12 +140,15 @@ const changes: fc.Arbitrary<Change> = fc.oneof(
       (world) =>
         world.accountPolicy(`${space}/${key}`, { ...spec, action }),
   ),
-  fc.tuple(namespace, name).map(
-    ([space, key]): Change =>
-      (world) => {
-        const known = world.store.networkPolicies.get(`${space}/${key}`);
-        if (known !== undefined) world.remove(known);
-      },
+  fc.tuple(name, clusterSpec).map(
+    ([key, spec]): Change =>
+      (world) =>
+        world.clusterPolicy(key, spec),
+  ),
+  fc.tuple(name, labels, fc.constantFrom("192.0.2.1", "192.0.2.2")).map(
+    ([key, those, address]): Change =>
+      (world) =>
+        world.node(key, those, address),
   ),
   fc.constantFrom("Open", "IdentityRequired", "Deny").map(
     (said): Change =>
@@ -112,7 +156,22 @@ const changes: fc.Arbitrary<Change> = fc.oneof(
         world.meshPolicy({ default: said, exceptions: [{ namespaces: ["bank"] }] });
       },
   ),
+  // Of any kind, the how-manieth there is.
+  {
+    weight: 3,
+    arbitrary: fc.nat(20).map(
+      (i): Change =>
+        (world) =>
+          removeOne(world, i),
+    ),
+  },
 );
+
+function removeOne({ store }: SamplePolicies, place: number): void {
+  const all = KINDS.flatMap((kind): KubeObject[] => [...store[kind].values()]);
+  const one = all[place % Math.max(1, all.length)];
+  if (one !== undefined) store.remove(one.kind, keyOf(one));
+}
 
 const isEnrolled = ({ serviceAccount }: Pod): boolean => serviceAccount === "web";
 
@@ -123,6 +182,10 @@ function told(index: PolicyIndex, pods: readonly Pod[]): unknown {
   const groups = sets.flatMap((set) => (set === undefined ? [] : groupsOf(set)));
   return {
     sets,
+    policies: pods.map((one) => [
+      index.policiesOf(one, "ingress"),
+      index.policiesOf(one, "egress"),
+    ]),
     addresses: groups.map((id) => [id, sorted(index.groups.addresses(id))]),
     identities: groups.map((id) => [id, sorted(index.groups.identities(id))]),
     carriers: groups.map((id) => [id, sorted(index.carriers(id))]),
@@ -143,15 +206,16 @@ function groupsOf({
   );
 }
 
+const steps = fc.array(
+  fc.record({
+    changes: fc.array(changes, { maxLength: 4 }),
+    asked: fc.subarray([0, 1, 2, 3, 4, 5]),
+    isWatched: fc.boolean(),
+  }),
+  { maxLength: 12 },
+);
+
 test("after any changes an index says what a new one says", () => {
-  const steps = fc.array(
-    fc.record({
-      changes: fc.array(changes, { maxLength: 4 }),
-      asked: fc.subarray([0, 1, 2, 3, 4, 5]),
-      isWatched: fc.boolean(),
-    }),
-    { maxLength: 12 },
-  );
   fc.assert(
     fc.property(steps, (all) => {
       const world = new SamplePolicies();
@@ -159,18 +223,90 @@ test("after any changes an index says what a new one says", () => {
       kept.update(world.store, isEnrolled);
       for (const step of all) {
         const before = step.isWatched ? toldOfAll(kept, world) : undefined;
+        const { revision } = kept;
         for (const change of step.changes) change(world);
         const isChanged = kept.update(world.store, isEnrolled);
-        const anew = new PolicyIndex({ trustDomain: "cluster.local" });
-        anew.update(world.store, isEnrolled);
+        assert.equal(kept.revision > revision, isChanged);
         const pods = [...world.store.pods.values()].filter((_, i) => step.asked.includes(i));
-        assert.deepEqual(told(kept, pods), told(anew, pods));
+        assert.deepEqual(told(kept, pods), told(anew(world), pods));
         if (!isChanged && before !== undefined) assert.deepEqual(toldOfAll(kept, world), before);
       }
     }),
     { numRuns: 150 },
   );
 });
+
+test("whoever has other sets than before is told of, and what is equal is the same object", () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      const world = new SamplePolicies();
+      const kept = new PolicyIndex({ trustDomain: "cluster.local" });
+      kept.update(world.store, isEnrolled);
+      let before = setsOfAll(kept, world);
+      for (const step of all) {
+        for (const change of step.changes) change(world);
+        kept.update(world.store, isEnrolled);
+        const after = setsOfAll(kept, world);
+        const others = new Set(kept.others.map(keyOf));
+        const moved = new Set(kept.changes.flatMap(({ after: to }) => to && keyOf(to)));
+        for (const [key, sets] of after) {
+          const known = before.get(key);
+          const isSame = sets.every((set, i) => set === known?.[i]);
+          for (const [i, set] of sets.entries()) {
+            assert.ok(set === known?.[i] || set?.id !== known?.[i]?.id);
+          }
+          assert.ok(isSame || others.has(key) || moved.has(key));
+          assert.ok(known === undefined || !isSame || !others.has(key));
+        }
+        before = after;
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("without policies nothing of them is left", () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      const world = new SamplePolicies();
+      const kept = new PolicyIndex({ trustDomain: "cluster.local" });
+      const seen = new Set<GroupId>();
+      for (const step of all) {
+        for (const change of step.changes) change(world);
+        kept.update(world.store, isEnrolled);
+        for (const set of [...setsOfAll(kept, world).values()].flat()) {
+          for (const group of set === undefined ? [] : groupsOf(set)) seen.add(group);
+        }
+      }
+      const { networkPolicies, serviceAccountPolicies, clusterNetworkPolicies } = world.store;
+      for (const those of [networkPolicies, serviceAccountPolicies, clusterNetworkPolicies]) {
+        for (const policy of those.values()) world.remove(policy);
+      }
+      kept.update(world.store, isEnrolled);
+      for (const group of seen) {
+        assert.equal(kept.groups.addresses(group), undefined);
+        assert.equal(kept.groups.identities(group), undefined);
+      }
+      assert.deepEqual(kept.domains, new Set());
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function anew({ store }: SamplePolicies): PolicyIndex {
+  const index = new PolicyIndex({ trustDomain: "cluster.local" });
+  index.update(store, isEnrolled);
+  return index;
+}
+
+function setsOfAll(index: PolicyIndex, { store }: SamplePolicies) {
+  const pods = store.pods.values().filter(({ hostNetwork, isOver }) => !hostNetwork && !isOver);
+  return new Map(
+    pods.map((one) => {
+      return [keyOf(one), [index.setOf(one, "ingress"), index.setOf(one, "egress")]] as const;
+    }),
+  );
+}
 
 function toldOfAll(index: PolicyIndex, { store }: SamplePolicies): unknown {
   const pods = store.pods.values().filter(({ hostNetwork, isOver }) => !hostNetwork && !isOver);

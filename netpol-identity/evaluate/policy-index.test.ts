@@ -37,10 +37,9 @@ test("pods of their node's network and those that are over have no set and are i
   assert.equal(world.index.setOf(host, "ingress"), undefined);
   assert.equal(world.index.setOf(over, "ingress"), undefined);
   assert.deepEqual(world.members(web), ["10.0.0.1"]);
-  assert.equal(world.index.selectedBy("NetworkPolicy shop/near"), 1);
   world.pod("shop/web", { labels: { app: "web" }, addresses: ["10.0.0.1"], phase: "Failed" });
   assert.equal(world.update(), true);
-  assert.equal(world.index.selectedBy("NetworkPolicy shop/near"), 0);
+  assert.deepEqual(world.members(web), []);
 });
 
 test("pods whose policies and ports are equal share one set, of the same name everywhere", () => {
@@ -105,7 +104,7 @@ test("what did not change stays the same object, and an update without effect sa
   assert.equal(members(), known);
 });
 
-test("a group that no set asks for any more is forgotten after policies changed twice", () => {
+test("a group that no policy asks for any more is forgotten", () => {
   const world = labelWorld();
   const web = world.pod("shop/web", { labels: { app: "web" }, addresses: ["10.0.0.1"] });
   world.update();
@@ -117,6 +116,34 @@ test("a group that no set asks for any more is forgotten after policies changed 
     world.set(web);
   }
   assert.equal(world.index.groups.addresses(group), undefined);
+});
+
+test("a policy touches the pods that it selects, and a set goes with the last pod that has it", () => {
+  const world = labelWorld();
+  const labels = { app: "web" };
+  const [web, db] = [world.pod("shop/web", { labels }), world.pod("shop/db")];
+  const twin = world.pod("shop/twin", { labels });
+  world.update();
+  assert.deepEqual(world.index.others, []);
+  const before = world.set(web);
+  assert.equal(world.index.setOf(db, "ingress"), undefined);
+  assert.equal(world.set(twin), before);
+  const others = () => world.index.others.map(({ name }) => name);
+  const put = (port: number) => {
+    const ingress = [{ ports: [{ port }] }];
+    world.networkPolicy("shop/more", { podSelector: POD, ingress });
+    world.update();
+    return others();
+  };
+  assert.deepEqual(put(80), ["web", "twin"]);
+  assert.deepEqual(put(81), ["web", "twin"]);
+  assert.deepEqual(put(81), []);
+  const more = world.store.networkPolicies.get("shop/more");
+  if (more !== undefined) world.remove(more);
+  world.update();
+  assert.deepEqual(others(), ["web", "twin"]);
+  assert.deepEqual(world.set(web), before);
+  assert.notEqual(world.set(web), before);
 });
 
 test("carriers of an identity are enrolled pods that run as it", () => {

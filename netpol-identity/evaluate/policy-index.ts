@@ -1,5 +1,6 @@
 // Which set holds for which pod, and who is in its groups, kept up with the cluster: a pod that
-// changed costs as much as there are queries about its namespace, however many pods there are.
+// changed costs as much as there are queries about its namespace, and a policy as much as there are
+// pods that it selects and names, however many others there are.
 
 import assert from "node:assert/strict";
 import type { Labels } from "../../lib/kube/api/intern.ts";
@@ -16,13 +17,13 @@ import type { Direction, IdentityQuery } from "../model/policy.ts";
 import { Carriers, type IsEnrolled } from "./carriers.ts";
 import { DerivedGroups, isSameSet } from "./derived-groups.ts";
 import { identityMembers, identityQueryKey } from "./identity-group.ts";
-import { makeSet, type PeerGroups } from "./make-set.ts";
+import { KindSets } from "./kind-sets.ts";
 import { isReachedAlike, PodGroups } from "./pod-groups.ts";
-import { PodKinds } from "./pod-kinds.ts";
 import { type PodChange, PodLedger } from "./pod-ledger.ts";
+import { inNamespace, type NamespaceLabels } from "./pod-query.ts";
 import { POLICY_KINDS, PolicyBook, type PolicyObjects } from "./policy-book.ts";
+import type { PeerGroups } from "./policy-rules.ts";
 import type { GroupId, Groups, PolicySet } from "./policy-set.ts";
-import { UsedPool } from "./used-pool.ts";
 
 export type PolicySource = PolicyObjects &
   Pick<KubeStore, "pods" | "namespaces" | "serviceAccounts" | "nodes" | "revisionOf">;
@@ -32,24 +33,13 @@ export interface PolicyIndexSettings {
   readonly trustDomain: string;
 }
 
-type DirectedSets = Readonly<Record<Direction, PolicySet | undefined>>;
-
-/** As long as sets mean the same for the same pod. */
-interface Era {
-  readonly book: PolicyBook;
-  readonly ofPods: WeakMap<Pod, DirectedSets>;
-  readonly ofKinds: PodKinds<DirectedSets>;
-  /** By the policies and whatever else makes a set. */
-  readonly sets: Map<string, PolicySet | undefined>;
-}
-
 const NOBODY: ReadonlySet<string> = new Set();
 const KINDS: readonly Kind[] = [...POLICY_KINDS, "Pod", "Namespace", "ServiceAccount", "Node"];
 
 /**
  * To be asked after an update from a store that is synced: what is not known yet would look like
  * what is not there, and open what is closed. Sets, and the members of groups, are the same objects
- * as before while they are equal; groups are those of the sets that were asked for.
+ * as before while they are equal; groups are those of policies that select who was asked about.
  */
 export class PolicyIndex {
   readonly groups: Groups = {
@@ -66,14 +56,13 @@ export class PolicyIndex {
   readonly #nodeGroups: DerivedGroups<LabelSelector>;
   readonly #identityGroups: DerivedGroups<IdentityQuery>;
   readonly #domainGroups: DerivedGroups<string>;
-  readonly #peers: PeerGroups;
-  readonly #setsById = new UsedPool<PolicySet>();
+  readonly #book: PolicyBook;
+  readonly #sets: KindSets;
   #source: PolicySource | undefined;
-  #namespaceLabels: ReadonlyMap<string, { readonly labels: Labels }> = new Map();
+  #namespaces: NamespaceLabels = new Map();
   #accounts: ReadonlyMap<string, readonly ServiceAccount[]> = new Map();
-  #era: Era | undefined;
-  #eras = 0;
   #changes: readonly PodChange[] = [];
+  #others: readonly Pod[] = [];
   #revision = 0;
 
   constructor({ trustDomain }: PolicyIndexSettings) {
@@ -94,12 +83,12 @@ export class PolicyIndex {
       prefix: "i",
       keyOf: identityQueryKey,
       membersOf: (query: IdentityQuery) => {
-        const [namespaces, serviceAccounts] = [this.#namespaceLabels, this.#accounts];
+        const [namespaces, serviceAccounts] = [this.#namespaces, this.#accounts];
         return identityMembers(query, { trustDomain, namespaces, serviceAccounts });
       },
     };
     this.#identityGroups = new DerivedGroups(identities, this.#identities);
-    this.#peers = {
+    const groups: PeerGroups = {
       trustDomain,
       pods: (query) => this.#podGroups.of(query),
       nodes: (labels) => this.#nodeGroups.of(labels),
@@ -107,6 +96,8 @@ export class PolicyIndex {
       identities: (query) => this.#identityGroups.of(query),
       named: (query, port, block) => this.#podGroups.named(query, port, block),
     };
+    this.#book = new PolicyBook(groups);
+    this.#sets = new KindSets(this.#book);
   }
 
   /** Rises with every change of a set or of a group's members; at times without one. */
@@ -114,14 +105,17 @@ export class PolicyIndex {
     return this.#revision;
   }
 
-  /** Rises when pods that are the same objects as before may have other sets. */
-  get eras(): number {
-    return this.#eras;
-  }
-
   /** Pods that the last update found to be others than the one before; they may have other sets. */
   get changes(): readonly PodChange[] {
     return this.#changes;
+  }
+
+  /**
+   * Further pods that have other sets since the last update, of those that were asked about before
+   * it, though they are the same objects.
+   */
+  get others(): readonly Pod[] {
+    return this.#others;
   }
 
   /** Names whose addresses its groups want. */
@@ -141,23 +135,26 @@ export class PolicyIndex {
     const changes = stale.has("Pod") ? this.#ledger.update(source.pods) : [];
     this.#changes = changes;
     this.#podGroups.apply(changes);
-    let isChanged = changes.some(isOfConsequence);
+    this.#sets.move(changes);
+    let isChanged = changes.some(isOfConsequence) || labelled.length > 0;
     if (stale.has("ServiceAccount")) {
       this.#accounts = Map.groupBy(source.serviceAccounts.values(), ({ namespace }) => namespace);
     }
-    const isNew = POLICY_KINDS.some((kind) => stale.has(kind));
-    if (isNew) this.#sweep();
-    const { isChanged: arePodsOthers, arePortsOthers } = this.#podGroups.refresh();
-    if (isNew || arePortsOthers || labelled.length > 0) {
-      this.#era = undefined;
-      this.#eras++;
+    const touched = labelled.map(inNamespace);
+    if (POLICY_KINDS.some((kind) => stale.has(kind))) {
+      touched.push(...this.#book.update(source));
       isChanged = true;
     }
+    const { isChanged: arePodsOthers, arePortsOthers } = this.#podGroups.refresh();
+    if (arePortsOthers) touched.push(...this.#book.renumber());
     if (arePodsOthers) isChanged = true;
     if (stale.has("Node") && this.#nodeGroups.refresh()) isChanged = true;
     if (stale.has("Namespace") || stale.has("ServiceAccount")) {
       if (this.#identityGroups.refresh()) isChanged = true;
     }
+    for (const query of touched) this.#sets.touch(query, this.#namespaces);
+    this.#others = this.#sets.settle();
+    for (const group of this.#book.sweep()) this.#forget(group);
     const isOthers = this.#carriers.update(changes, () => this.#ledger.all(), isEnrolled);
     if (isOthers || isChanged) this.#revision++;
     return isOthers || isChanged;
@@ -166,12 +163,8 @@ export class PolicyIndex {
   /** Undefined: no policy selects the pod, and the mesh's default is open. */
   setOf(pod: Pod, direction: Direction): PolicySet | undefined {
     if (pod.hostNetwork || pod.isOver) return undefined;
-    const era = this.#currentEra();
-    const known = era.ofPods.get(pod);
-    if (known !== undefined) return known[direction];
-    const made = era.ofKinds.of(pod, () => this.#makeSets(pod, era));
-    era.ofPods.set(pod, made);
-    return made[direction];
+    assert.ok(this.#source, "sets are asked for after an update");
+    return this.#sets.of(pod)[direction];
   }
 
   /** Addresses of enrolled pods whose identity is in the group: who can prove it on the wire. */
@@ -182,13 +175,8 @@ export class PolicyIndex {
   /** Names of the policies that say something about the pod in that direction. */
   policiesOf(pod: Pod, direction: Direction): readonly string[] {
     if (pod.hostNetwork || pod.isOver) return [];
-    const policies = this.#currentEra().book.selecting(pod);
+    const policies = this.#book.policiesOf(pod);
     return policies.filter((one) => one[direction] !== undefined).map(({ name }) => name);
-  }
-
-  /** How many pods a policy selects. @param policyName `NetworkPolicy default/web` */
-  selectedBy(policyName: string): number {
-    return this.#currentEra().book.countSelected(policyName, this.#ledger.all());
   }
 
   /** @returns whether they are others than before */
@@ -208,39 +196,14 @@ export class PolicyIndex {
 
   /** @returns the namespaces whose labels are others than before */
   #relabel(namespaces: ReadonlyMap<string, Namespace>): readonly string[] {
-    const before = this.#namespaceLabels;
-    this.#namespaceLabels = new Map(namespaces);
+    const before = this.#namespaces;
+    this.#namespaces = new Map(namespaces);
     const changed = [...new Set([...before.keys(), ...namespaces.keys()])].filter(
       (name) => !isSameLabels(before.get(name)?.labels, namespaces.get(name)?.labels),
     );
-    this.#podGroups.relabel(this.#namespaceLabels, changed);
+    this.#podGroups.relabel(this.#namespaces, changed);
+    this.#book.relabel(this.#namespaces, changed);
     return changed;
-  }
-
-  #currentEra(): Era {
-    assert.ok(this.#source, "sets are asked for after an update");
-    this.#era ??= {
-      book: new PolicyBook(this.#source, this.#namespaceLabels),
-      ofPods: new WeakMap(),
-      ofKinds: new PodKinds(),
-      sets: new Map(),
-    };
-    return this.#era;
-  }
-
-  #makeSets(pod: Pod, { book, sets }: Era): DirectedSets {
-    const policies = book.selecting(pod);
-    const otherwise = book.otherwise(pod);
-    const key = JSON.stringify([policies.map(({ name }) => name), pod.ports, otherwise]);
-    const make = (direction: Direction): PolicySet | undefined => {
-      const place = `${direction} ${key}`;
-      if (sets.has(place)) return sets.get(place);
-      const made = makeSet({ direction, policies, ports: pod.ports, otherwise }, this.#peers);
-      const set = made && this.#setsById.use(made.id, () => made);
-      sets.set(place, set);
-      return set;
-    };
-    return { ingress: make("ingress"), egress: make("egress") };
   }
 
   #nodeAddresses(selector: LabelSelector): ReadonlySet<string> {
@@ -252,13 +215,12 @@ export class PolicyIndex {
     );
   }
 
-  /** What no set asked for since policies changed the last time. */
-  #sweep(): void {
-    this.#setsById.sweep();
-    this.#podGroups.sweep();
-    this.#nodeGroups.sweep();
-    this.#domainGroups.sweep();
-    this.#carriers.forget(this.#identityGroups.sweep());
+  #forget(group: GroupId): void {
+    this.#podGroups.forget(group);
+    this.#nodeGroups.forget(group);
+    this.#domainGroups.forget(group);
+    this.#identityGroups.forget(group);
+    this.#carriers.forget(group);
   }
 }
 

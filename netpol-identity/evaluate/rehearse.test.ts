@@ -109,6 +109,46 @@ test("a tunnel proves its client's ServiceAccount", () => {
   assert.deepEqual(verdicts([seen], [policy]), [["front-1", "allow", "deny"]]);
 });
 
+test("where rules are about requests, each one that was seen is judged", () => {
+  const policy = (http: readonly unknown[]): KubeObject =>
+    accountPolicy({ podSelector: { matchLabels: { app: "pay" } }, ingress: [{ http }] });
+  const names = ["GET /a", "POST /a", "GET /admin"];
+  const requests = names.map((name) => {
+    const [method = "", path = ""] = name.split(" ");
+    return { method, host: "pay", path };
+  });
+  const seen = report([FRONT, PAY], ["10.0.0.1", "10.0.0.9"]);
+  const [first = assert.fail()] = seen.edges;
+  const halves = [requests.slice(0, 2), requests.slice(1)];
+  const reports = halves.map((half) => ({ ...seen, edges: [{ ...first, requests: half }] }));
+  const input = { trustDomain: "cluster.local", cluster: cluster.store, before: [], reports };
+  const judged = (http: readonly unknown[]) => {
+    const [edge] = rehearse({ ...input, after: [policy(http)] });
+    assert.equal(edge?.after.verdict, "open");
+    return edge.requests?.map((one) => [
+      `${one.method} ${one.path}`,
+      one.before.verdict,
+      one.after.verdict,
+    ]);
+  };
+  assert.deepEqual(judged([{ methods: ["GET"], path: { type: "Exact", value: "/a" } }]), [
+    ["GET /a", "allow", "allow"],
+    ["POST /a", "allow", "deny"],
+    ["GET /admin", "allow", "deny"],
+  ]);
+  assert.deepEqual(
+    judged([
+      { methods: ["POST"] },
+      { path: { type: "Prefix", value: "/admin" }, headers: [{ name: "x" }] },
+    ]),
+    [
+      ["GET /a", "allow", "deny"],
+      ["POST /a", "allow", "allow"],
+      ["GET /admin", "allow", "open"],
+    ],
+  );
+});
+
 test("clients outside are judged by the address that was met last", () => {
   const policy = networkPolicy({
     podSelector: {},

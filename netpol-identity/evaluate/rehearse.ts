@@ -4,17 +4,33 @@
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import { type Kind, type KubeObject, type KubeStore, makeStore } from "../../lib/kube/store.ts";
 import { formatSpiffeId } from "../../lib/x509/spiffe-id.ts";
-import type { EdgeEnd, EdgePod, EdgeReport, RecordedEdge } from "../model/edge-report.ts";
-import { answerCan, type CanAnswer, type CanEnd } from "./can.ts";
+import type {
+  EdgeEnd,
+  EdgePod,
+  EdgeReport,
+  RecordedEdge,
+  RecordedRequest,
+} from "../model/edge-report.ts";
+import { answerCan, type CanAnswer, type CanEnd, type CanQuestion } from "./can.ts";
 import { POLICY_KINDS } from "./policy-book.ts";
 import { PolicyIndex } from "./policy-index.ts";
 
-export interface RehearsedEdge extends Omit<RecordedEdge, "client" | "server"> {
+export interface RehearsedEdge extends Omit<RecordedEdge, "client" | "server" | "requests"> {
   readonly client: RehearsedEnd;
   readonly server: RehearsedEnd;
   readonly before: CanAnswer;
   readonly after: CanAnswer;
+  /** Those recorded; missing where none are, and where rules look at none. */
+  readonly requests?: readonly RehearsedRequest[];
 }
+
+export interface RehearsedRequest extends RecordedRequest {
+  readonly before: RequestAnswer;
+  readonly after: RequestAnswer;
+}
+
+/** Open: header fields decide, which nobody recorded. */
+export type RequestAnswer = Pick<CanAnswer, "verdict" | "rule">;
 
 export interface RehearsedEnd {
   readonly address: string;
@@ -87,10 +103,22 @@ function mergeEdges(reports: readonly EdgeReport[]): Iterable<SeenEdge> {
       const firstMs = Math.min(edge.firstMs, other?.firstMs ?? Infinity);
       const lastMs = Math.max(edge.lastMs, other?.lastMs ?? 0);
       const count = Math.max(edge.count, other?.count ?? 0);
-      merged.set(key, { ...edge, client, server, firstMs, lastMs, count });
+      const told = { ...edge, client, server, firstMs, lastMs, count };
+      merged.set(key, { ...told, ...mergeRequests(edge, other) });
     }
   }
   return merged.values();
+}
+
+function mergeRequests(
+  edge: RecordedEdge,
+  other: SeenEdge | undefined,
+): Pick<RecordedEdge, "requests" | "hasMoreRequests"> {
+  if (other?.requests === undefined) return {};
+  const all = [...other.requests, ...(edge.requests ?? [])];
+  const requests = new Map(all.map((one) => [`${one.method} ${one.host} ${one.path}`, one]));
+  const hasMoreRequests = edge.hasMoreRequests === true || other.hasMoreRequests === true;
+  return { requests: [...requests.values()], ...(hasMoreRequests && { hasMoreRequests }) };
 }
 
 function emptyScene(): Scene {
@@ -134,16 +162,46 @@ function play(scene: Scene, rehearsal: Rehearsal): readonly RehearsedEdge[] {
         ...(pod !== undefined && edge.isProven && { identity: identityOf(pod, rehearsal) }),
       };
     };
-    const { protocol, port } = edge;
-    const question = { client: endOf(edge.client), server: endOf(edge.server), protocol, port };
+    const { requests, ...rest } = edge;
+    const question: CanQuestion = {
+      client: endOf(edge.client),
+      server: endOf(edge.server),
+      protocol: edge.protocol,
+      port: edge.port,
+      // Whoever saw its requests made its connections.
+      isProxied: requests !== undefined,
+    };
+    const answers = { before: answerCan(before, question), after: answerCan(after, question) };
+    const isOpen = Object.values(answers).some(({ verdict }) => verdict === "open");
     return {
-      ...edge,
+      ...rest,
       client: told(edge.client),
       server: told(edge.server),
-      before: answerCan(before, question),
-      after: answerCan(after, question),
+      ...answers,
+      ...(isOpen && {
+        requests: (requests ?? []).map((request) => ({
+          ...request,
+          before: answerRequest(before, question, request),
+          after: answerRequest(after, question, request),
+        })),
+      }),
     };
   });
+}
+
+function answerRequest(
+  index: PolicyIndex,
+  question: CanQuestion,
+  recorded: RecordedRequest,
+): RequestAnswer {
+  let isAsked = false;
+  const header = (name: string): string | undefined => {
+    if (name === "host") return recorded.host;
+    isAsked = true;
+    return undefined;
+  };
+  const { verdict, rule } = answerCan(index, { ...question, request: { ...recorded, header } });
+  return { verdict: isAsked ? "open" : verdict, rule };
 }
 
 function indexOf(

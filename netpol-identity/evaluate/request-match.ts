@@ -34,7 +34,8 @@ function matchesPath({ kind, value }: HttpRequestPath, path: string): boolean {
 /** `{*}` never stands for an empty segment, `{**}` for whatever is left, nothing too. */
 function matchesTemplate(template: string, path: string): boolean {
   const wanted = template.split("/");
-  const segments = path.split("/");
+  // A path may have thousands, and be asked about by as many templates.
+  const segments = path.split("/", wanted.length + 1);
   for (const [i, want] of wanted.entries()) {
     const segment = segments[i];
     if (want === "{**}") return i === wanted.length - 1;

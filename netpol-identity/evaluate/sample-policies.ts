@@ -2,6 +2,7 @@
 // them.
 
 import assert from "node:assert/strict";
+import { makeIntern, makeJsonIntern } from "../../lib/kube/api/intern.ts";
 import { parseClusterNetworkPolicy } from "../../lib/kube/api/cluster-network-policy.ts";
 import { parseMeshPolicy } from "../../lib/kube/api/mesh-policy.ts";
 import { parseNamespace } from "../../lib/kube/api/namespace.ts";
@@ -34,6 +35,12 @@ export interface PolicyPod {
 export class SamplePolicies {
   readonly store: KubeStore = makeStore([]);
   readonly index = new PolicyIndex({ trustDomain: "cluster.local" });
+  /** As an agent's watch has them. */
+  readonly #interns = {
+    text: makeIntern(),
+    labels: makeJsonIntern<Labels>(),
+    ports: makeJsonIntern<Pod["ports"]>(),
+  };
   #version = 0;
 
   update(isEnrolled: IsEnrolled = nobodyIsEnrolled): boolean {
@@ -66,7 +73,8 @@ export class SamplePolicies {
     ];
     const spec = { serviceAccountName: account, hostNetwork, containers, nodeName: "node-1" };
     const status = { phase: pod.phase ?? "Running", podIPs: addresses.map((ip) => ({ ip })) };
-    return this.#put(parsePod, { metadata: this.#metadata(key, labels), spec, status });
+    const value = { metadata: this.#metadata(key, labels), spec, status };
+    return this.#put((one) => parsePod(one, this.#interns), value);
   }
 
   namespace(name: string, labels: Labels = {}): void {

@@ -25,6 +25,8 @@ const REPORT: EdgeReport = {
       firstMs: 1,
       lastMs: 2,
       count: 3,
+      requests: [{ method: "GET", host: "pay", path: "/a" }],
+      hasMoreRequests: true,
     },
   ],
 };
@@ -42,6 +44,7 @@ test("anything else is met with what is wrong with it", () => {
     [{ ...REPORT, edges: {} }, /a list of edges/],
     [{ ...REPORT, edges: [{ ...edge, client: { address: "", pod: 1 } }] }, /that are listed/],
     [{ ...REPORT, edges: [{ ...edge, port: "443" }] }, /that are listed/],
+    [{ ...REPORT, edges: [{ ...edge, requests: [{ method: "GET" }] }] }, /that are listed/],
   ];
   for (const [value, message] of cases) {
     const said = parseEdgeReport(value);

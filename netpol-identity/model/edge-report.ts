@@ -33,6 +33,28 @@ export interface RecordedEdge {
   readonly lastMs: number;
   /** Connections; for those that came and went between two looks, none. */
   readonly count: number;
+  /** The last few that a worker saw, the newest last; missing where none reads them. */
+  readonly requests?: readonly RecordedRequest[];
+  /** There were others. */
+  readonly hasMoreRequests?: boolean;
+}
+
+/** What is kept of a request: of gRPC, service and method are the path. */
+export interface RecordedRequest {
+  readonly method: string;
+  /** Lower-case, without a port. */
+  readonly host: string;
+  /** As rules see it: normalised, without its query. */
+  readonly path: string;
+}
+
+/** What a worker saw of one client and one endpoint. */
+export interface SeenRequests {
+  readonly client: string;
+  /** `address:port` of the pod */
+  readonly endpoint: string;
+  readonly requests: readonly RecordedRequest[];
+  readonly hasMore: boolean;
 }
 
 export interface EdgeEnd {
@@ -74,13 +96,20 @@ function isPort(value: unknown): value is ContainerPort {
 
 function isEdgeAmong(value: unknown, pods: number): value is RecordedEdge {
   if (!isRecord(value)) return false;
-  const { client, server, protocol, isProven, ...numbers } = value;
+  const { client, server, protocol, isProven, requests, hasMoreRequests, ...numbers } = value;
   return (
     [client, server].every((end) => isEnd(end, pods)) &&
     (protocol === "TCP" || protocol === "UDP") &&
     typeof isProven === "boolean" &&
+    (requests === undefined || (Array.isArray(requests) && requests.every(isRequest))) &&
+    ["undefined", "boolean"].includes(typeof hasMoreRequests) &&
     ["port", "firstMs", "lastMs", "count"].every((name) => typeof numbers[name] === "number")
   );
+}
+
+function isRequest(value: unknown): value is RecordedRequest {
+  if (!isRecord(value)) return false;
+  return ["method", "host", "path"].every((name) => typeof value[name] === "string");
 }
 
 function isEnd(value: unknown, pods: number): value is EdgeEnd {

@@ -1,6 +1,7 @@
 // What a node trusts: the roots of each trust domain, and the nodes whose certificates count no
 // more. Read from what the certificate authority publishes.
 
+import { readCertificate } from "../../lib/x509/pem.ts";
 import type { NodeBan } from "./tunnel-plan.ts";
 
 export interface Trust {
@@ -21,12 +22,14 @@ export function rootsKey(trustDomain: string): string {
   return `${trustDomain}${ROOTS_SUFFIX}`;
 }
 
-/** Reads a published bundle. Bans that cannot be read are none; never throws. */
+/** Reads a published bundle. Roots and bans that cannot be read are none; never throws. */
 export function parseTrust(data: Readonly<Record<string, string>>): Trust {
   const bundles = new Map<string, readonly string[]>();
   for (const [key, text] of Object.entries(data)) {
     if (!key.endsWith(ROOTS_SUFFIX)) continue;
-    bundles.set(key.slice(0, -ROOTS_SUFFIX.length), text.match(CERTIFICATE) ?? []);
+    // One slip in the roots of another domain must not end the trust in all.
+    const roots = (text.match(CERTIFICATE) ?? []).filter((pem) => readCertificate(pem));
+    bundles.set(key.slice(0, -ROOTS_SUFFIX.length), roots);
   }
   return { bundles, bans: parseBans(data[BANS_KEY]) };
 }

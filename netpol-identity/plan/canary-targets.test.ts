@@ -13,7 +13,7 @@ import {
   samplePeers,
   sampleRule,
   sampleSet,
-} from "./sample-network-world.ts";
+} from "../evaluate/sample-set.ts";
 
 const ISOLATED = sampleSet({ network: sampleList(sampleRule({ ports: [port(9), port(80)] })) });
 const PROVEN = sampleSet({

@@ -14,6 +14,7 @@ import {
   inSet,
   plain,
 } from "../../lib/nft/rule-parts.ts";
+import { TAGGED } from "./guard-rules.ts";
 import { chainOf, COUNTERS, SOCKET_MARK } from "./policy-table-parts.ts";
 import type { PlannedChain } from "../../lib/nft/table-plan.ts";
 
@@ -44,18 +45,26 @@ export function closedChains(): readonly Chain[] {
   ];
 }
 
-/** On a bridge: what is addressed to no pod, but reaches a strict or isolated one by its port. */
+/**
+ * On a bridge: what the IP hooks do not judge, but reaches a strict or isolated pod by its port. It
+ * is addressed to no pod, or bears a tag, from a port that is no pod's or not known as one yet.
+ */
 export function closedPortChain(): PlannedChain {
+  const toClosed = inSet("closed-ports", field("meta oif"));
   const rule = (family: "ip" | "ip6") => ({
     family,
     rule: [
       { kind: "frame-of-family" },
-      inSet("closed-ports", field("meta oif")),
+      toClosed,
       { ...inSet(`pods-${family}`, field("daddr")), negate: true },
       notIcmp,
       ...dropClosed,
     ] satisfies Rule,
   });
   const { spec } = chainOf("ip", base("closed-ports", "filter", "forward", 0, []));
-  return { spec, rules: [rule("ip"), rule("ip6")] };
+  const tagged = TAGGED.map((isTagged) => ({
+    family: "ip" as const,
+    rule: [isTagged, toClosed, ...dropClosed] satisfies Rule,
+  }));
+  return { spec, rules: [rule("ip"), rule("ip6"), ...tagged] };
 }

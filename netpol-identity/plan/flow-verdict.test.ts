@@ -9,7 +9,7 @@ import {
   samplePeers,
   sampleRule,
   sampleSet,
-} from "./sample-network-world.ts";
+} from "../evaluate/sample-set.ts";
 
 const POD = "10.71.1.2";
 const FRIEND = "10.71.2.2";
@@ -46,6 +46,13 @@ test("flows with the node itself and those of workers are left alone", () => {
   assert.equal(isDenied(sampleFlow(NODE, POD), both), false);
   assert.equal(isDenied(sampleFlow(POD, NODE), both), false);
   assert.equal(isDenied(sampleFlow(POD, VIP), both), false);
+});
+
+test("a Service with a pod's address for its own does not keep the pod's flows alive", () => {
+  const isExempt = (address: string): boolean => address === POD;
+  const claimed = { ...world({ ingress: INGRESS, egress: EGRESS }), isExempt };
+  assert.equal(isDenied(sampleFlow(STRANGER, POD), claimed), true);
+  assert.equal(isDenied(sampleFlow(POD, STRANGER), claimed), true);
 });
 
 test("a pod's flow to itself lives", () => {

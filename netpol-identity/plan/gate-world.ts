@@ -19,6 +19,21 @@ export interface GateSources {
   readonly nodeAddresses: readonly Address[];
 }
 
+type Identities = Pick<TunnelPlan, "workloads" | "peers">;
+
+/** Addresses that may prove another identity by the one plan than by the other. */
+export function otherIdentities(before: Identities, after: Identities): ReadonlySet<Address> {
+  const others = new Set<Address>();
+  for (const part of ["workloads", "peers"] as const) {
+    const [a, b] = [before[part], after[part]];
+    for (const [address, { identity }] of b) {
+      if (a.get(address)?.identity !== identity) others.add(address);
+    }
+    for (const address of a.keys()) if (!b.has(address)) others.add(address);
+  }
+  return others;
+}
+
 /** To be made anew whenever one of the sources is another. */
 export function gateWorld(sources: GateSources): GateWorld {
   const { owners, local, index, plan, nodeAddresses } = sources;

@@ -22,14 +22,27 @@ const FIRST = -600;
 const ROUTER_ADVERTISEMENT = 134;
 const NEIGHBOUR_ADVERTISEMENT = 136;
 const REDIRECT = 137;
+/**
+ * What hosts say on their link: multicast listeners (RFC 2710, RFC 3810), solicitations and
+ * advertisements. An echo is none of it: policies know nobody by a link-local address.
+ */
+const ON_LINK = [131, 132, 143, 133, 135, NEIGHBOUR_ADVERTISEMENT];
 const LINK_LOCAL = "fe80::/10";
 const UNSPECIFIED = "::/128";
 
 const mark: Statement = { kind: "set-mark", operator: "|", mask: BOUND_MARK };
 const isUnbound: Statement = { kind: "mark-has", mask: BOUND_MARK, negate: true };
 const frame: Statement = { kind: "frame-of-family" };
-const icmp: Statement = { kind: "l4proto", protocol: "icmp" };
 const spoofed: Rule = [{ kind: "count", counter: COUNTERS.spoofed }, drop];
+
+/**
+ * br_netfilter shows no tagged frame to the IP hooks, and its receiver takes tag 0 for none:
+ * between ports of a bridge it would reach whoever it likes.
+ */
+export const TAGGED = [
+  { kind: "frame-tagged", tag: "8021q" },
+  { kind: "frame-tagged", tag: "8021ad" },
+] as const satisfies readonly Statement[];
 
 /** Sets of the table that sees frames; `owned` are addresses that only their owner may announce. */
 export function guardSets({ bindings, nodeAddresses }: PolicyWorld): readonly PlannedSet[] {
@@ -58,7 +71,11 @@ export function guardSets({ bindings, nodeAddresses }: PolicyWorld): readonly Pl
 export function guardChains({ bindings }: PolicyWorld): readonly PlannedChain[] {
   const links = new Map(bindings.map(({ link }) => [link.index, link]));
   const ports = [...links.values()].sort((a, b) => a.index - b.index).map(portChain);
-  return [{ spec: { name: "guard" }, rules: guardRules() }, ...ports];
+  return [
+    { spec: { name: "guard-link" }, rules: linkRules() },
+    { spec: { name: "guard" }, rules: guardRules() },
+    ...ports,
+  ];
 }
 
 function portChain({ index, name }: Link): PlannedChain {
@@ -75,6 +92,7 @@ function guardRules(): PlannedChain["rules"] {
   const ofIp = (...rule: Rule) => ({ family: "ip", rule }) as const;
   const ofIp6 = (...rule: Rule) => ({ family: "ip6", rule: [frame, ...rule] }) as const;
   return [
+    ...TAGGED.map((isTagged) => ofIp(isTagged, ...spoofed)),
     ofIp(frame, isBound("ip", field("saddr")), mark, goto("lift")),
     ofIp({ kind: "frame-of-arp" }, isBound("ip", { kind: "arp-sender" }), mark, accept),
     // Pods are no routers.
@@ -87,10 +105,15 @@ function guardRules(): PlannedChain["rules"] {
     ),
     ofIp6(isBound("ip6", field("saddr")), mark, goto("lift")),
     ofIp6(inSet("owned-ip6", field("saddr")), ...spoofed),
-    ofIp6(icmp, { kind: "prefix", field: "saddr", prefix: LINK_LOCAL }, accept),
-    ofIp6(icmp, { kind: "prefix", field: "saddr", prefix: UNSPECIFIED }, accept),
+    ofIp6({ kind: "prefix", field: "saddr", prefix: LINK_LOCAL }, goto("guard-link")),
+    ofIp6({ kind: "prefix", field: "saddr", prefix: UNSPECIFIED }, goto("guard-link")),
     ofIp(...spoofed),
   ];
+}
+
+function linkRules(): PlannedChain["rules"] {
+  const isOnLink = ON_LINK.map((type): Rule => [{ kind: "icmpv6-type", type }, accept]);
+  return [...isOnLink, spoofed].map((rule) => ({ family: "ip6", rule }));
 }
 
 /** Drops packets with a pod's address that did not come from that pod, before conntrack. */
@@ -99,6 +122,16 @@ export function originChain(): Parameters<typeof chainOf>[1] {
   const fromHost: Statement = { kind: "iifname", name: "lo", negate: true };
   const rule: Rule = [isUnbound, fromHost, inSet("pods", field("saddr")), ...spoofed];
   return { spec: { name: "guard-origin", base }, rules: [rule] };
+}
+
+/**
+ * What is delivered to this node ends here. A packet that it carries, in VXLAN or the like, comes
+ * anew, and is not what the pod's interface vouched for.
+ */
+export function arrivedChain(): Parameters<typeof chainOf>[1] {
+  const base = { type: "filter", hook: "input", priority: RAW } as const;
+  const unmark: Statement = { kind: "set-mark", operator: "&", mask: ~BOUND_MARK >>> 0 };
+  return { spec: { name: "guard-arrived", base }, rules: [[unmark]] };
 }
 
 /** The same for ARP on bridges, where another port could announce a pod's address. */

@@ -56,6 +56,12 @@ interface Client extends GateSide {
   readonly address: Address;
 }
 
+/** A side as it was when somebody looked. */
+interface Seen extends Client {
+  /** Of its set. */
+  readonly version: number;
+}
+
 interface Server extends GateSide, Endpoint {}
 
 interface Told {
@@ -63,8 +69,10 @@ interface Told {
   readonly family: Family;
   readonly questions: readonly GateQuestion[];
   readonly answers: readonly GateAnswer[];
-  /** What the answers were made from. */
-  stamp: string;
+  /** All that the questions name, as they are now. */
+  servers: readonly Seen[];
+  /** It was not asked again since its answers differ. */
+  isOld: boolean;
 }
 
 const NOBODY: GateWorld = {
@@ -85,36 +93,33 @@ export class LaneGate {
   /** See the lanes' own LaneGate. */
   logGroup: number | undefined;
   #world = NOBODY;
-  #clients: readonly Client[] = [];
-  #clientStamp = "";
-  #generation = 0;
+  #clients: readonly Seen[] = [];
+  /** As whom others see this node. */
+  #host = "";
 
   /**
    * Takes a new moment: until the first one everybody may connect.
+   * @param touched addresses at which other servers may be than the moment before
+   * @default all
    * @returns keys of the Services whose answers differ from what was told, to be marked as changed
    *   in the store; undefined where nothing differs, not even the pods
    */
-  update(world: GateWorld): readonly string[] | undefined {
+  update(world: GateWorld, touched?: ReadonlySet<Address>): readonly string[] | undefined {
+    const before = { host: this.#host, clients: this.#clients };
+    this.#host = [world.nodeAddress("ip"), world.nodeAddress("ip6"), world.nodeIdentity].join();
     this.#world = world;
     this.#verdicts.renew(world.groups);
-    this.#clients = [...world.pods].map(([address, side]) => ({ address, ...side }));
-    const clientStamp = [
-      ...this.#clients.map((client) => this.#stampOf(client)),
-      world.nodeAddress("ip"),
-      world.nodeAddress("ip6"),
-      world.nodeIdentity,
-    ].join();
-    const isSameClients = clientStamp === this.#clientStamp;
-    this.#clientStamp = clientStamp;
-    if (!isSameClients) this.#generation++;
+    this.#clients = [...world.pods].map(([address, side]) => this.#see(address, side));
+    const arePodsSame = before.host === this.#host && areSame(before.clients, this.#clients);
+    const news = arePodsSame ? this.#clientNews(before.clients) : "any";
     const changed = new Set<string>();
     for (const told of this.#told.values()) {
-      const stamp = this.#stamp(told.questions);
-      if (stamp === told.stamp) continue;
-      if (sameAnswers(told.answers, this.#answers(told))) told.stamp = stamp;
-      else changed.add(told.service);
+      const hasMoved = this.#look(told, touched, news);
+      if (!hasMoved && !told.isOld) continue;
+      told.isOld = !sameAnswers(told.answers, this.#answers(told));
+      if (told.isOld) changed.add(told.service);
     }
-    return isSameClients && changed.size === 0 ? undefined : [...changed];
+    return arePodsSame && changed.size === 0 ? undefined : [...changed];
   }
 
   /** Pods of this node in that family, and which of them are restricted in whom they call. */
@@ -140,8 +145,10 @@ export class LaneGate {
       return [];
     }
     const answers = this.#answers({ family, questions });
-    const stamp = this.#stamp(questions);
-    this.#told.set(key, { service, family, questions, answers, stamp });
+    const endpoints = questions.flatMap(({ inside, outside }) => [...inside, ...outside]);
+    const addresses = new Set(endpoints.map(({ address }) => address));
+    const servers = [...addresses].map((one) => this.#see(one, this.#world.server(one)));
+    this.#told.set(key, { service, family, questions, answers, servers, isOld: false });
     return answers;
   }
 
@@ -244,22 +251,55 @@ export class LaneGate {
     }));
   }
 
-  /** Another text whenever other answers may come of it. */
-  #stamp(questions: readonly GateQuestion[]): string {
-    const addresses = new Set(
-      questions.flatMap(({ inside, outside }) =>
-        [...inside, ...outside].map(({ address }) => address),
-      ),
-    );
-    const servers = [...addresses].map((address) =>
-      this.#stampOf({ address, ...this.#world.server(address) }),
-    );
-    return [this.#generation, ...servers].join();
+  /** About which servers this node's pods may get other answers; their sets are the same. */
+  #clientNews(before: readonly Seen[]): ReadonlySet<Address> | "any" {
+    const all = new Set<Address>();
+    for (const [i, { set, version }] of this.#clients.entries()) {
+      if (set === undefined || version === before[i]?.version) continue;
+      const news = this.#verdicts.newsOf(set);
+      if (news === "any") return news;
+      for (const address of news) all.add(address);
+    }
+    return all;
   }
 
-  #stampOf({ address, set, identity }: Client): string {
-    return `${address} ${this.#verdicts.versionOf(set)} ${identity ?? ""}`;
+  /** Looks at its servers again. @returns whether the answers may be others */
+  #look(
+    told: Told,
+    touched: ReadonlySet<Address> | undefined,
+    news: ReadonlySet<Address> | "any",
+  ): boolean {
+    let hasMoved = news === "any";
+    let areSeen = true;
+    const servers = told.servers.map((known) => {
+      const { address } = known;
+      if (news !== "any" && news.has(address)) hasMoved = true;
+      const isTouched = touched === undefined || touched.has(address);
+      const side = isTouched ? this.#world.server(address) : known;
+      const version = this.#verdicts.versionOf(side.set);
+      if (version === known.version && side.identity === known.identity) return known;
+      areSeen = false;
+      return this.#see(address, side);
+    });
+    if (areSeen) return hasMoved;
+    told.servers = servers;
+    return true;
   }
+
+  #see(address: Address, { set, identity }: GateSide): Seen {
+    return { address, set, identity, version: this.#verdicts.versionOf(set) };
+  }
+}
+
+/** Pods with the same sets, in whatever version. */
+function areSame(before: readonly Client[], after: readonly Client[]): boolean {
+  return (
+    before.length === after.length &&
+    before.every(({ address, set, identity }, i) => {
+      const now = after[i];
+      return now?.address === address && now.set?.id === set?.id && now.identity === identity;
+    })
+  );
 }
 
 function sameAnswers(before: readonly GateAnswer[], after: readonly GateAnswer[]): boolean {

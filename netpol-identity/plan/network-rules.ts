@@ -8,6 +8,7 @@
 
 import type { Family, Rule, Statement } from "../../lib/nft/objects.ts";
 import { type Chain, field, goto, inSet, plain, returns } from "../../lib/nft/rule-parts.ts";
+import { contentName } from "../evaluate/content-name.ts";
 import type { AllowList, GroupId, PolicySet, SetPeers, SetRule } from "../evaluate/policy-set.ts";
 import { addressIntervals, portIntervals } from "./network-intervals.ts";
 
@@ -50,6 +51,8 @@ export function carrierSetName(group: GroupId): string {
 export function setChains(side: NetworkSide, family: Family, set: PolicySet): readonly Chain[] {
   return new SetCompiler(side, family, set).compile();
 }
+
+type PortRanges = Exclude<SetRule["ports"], "any">;
 
 class SetCompiler {
   readonly #side: NetworkSide;
@@ -184,21 +187,41 @@ function inIntervals(side: "saddr" | "daddr", intervals: readonly string[]): Sta
     : { kind: "in-list", key: [field(side)], elements: intervals };
 }
 
-function portsOf(ports: Exclude<SetRule["ports"], "any">): Statement {
-  const key = [field("meta l4proto"), field("th dport")];
-  return { kind: "in-list", key, elements: portIntervals(ports) };
+/** Most rules are about one port over TCP; what else there is has a set that equal lists share. */
+function portsOf(ports: PortRanges): Statement {
+  const port = singlePort(ports);
+  if (port !== undefined) return { kind: "tcp-dport", port };
+  return inSet(portSetName(ports), field("meta l4proto"), field("th dport"));
 }
 
-/** Groups that the chains of a set look into. */
-export function groupsAsked(
-  side: NetworkSide,
-  set: PolicySet,
-): { readonly addresses: readonly GroupId[]; readonly carriers: readonly GroupId[] } {
-  const { admin, denies, network, account, baseline } = set;
+function singlePort([only, ...more]: PortRanges): number | undefined {
+  const isSingle = more.length === 0 && only?.protocol === "TCP" && only.first === only.last;
+  return isSingle ? only.first : undefined;
+}
+
+function portSetName(ports: PortRanges): string {
+  return `t-${contentName(portIntervals(ports).join())}`;
+}
+
+/** What the chains of a set look into. */
+export interface AskedSets {
+  readonly addresses: readonly GroupId[];
+  readonly carriers: readonly GroupId[];
+  /** By name, the keys of what holds protocols and ports. */
+  readonly ports: ReadonlyMap<string, readonly string[]>;
+}
+
+export function setsAsked(side: NetworkSide, set: PolicySet): AskedSets {
+  const { admin, denies, network, account, baseline, provenPorts } = set;
   const lists = [network, account].flatMap((list) => list?.rules ?? []);
-  const peers = [...admin, ...denies, ...lists, ...baseline]
-    .map((rule) => rule.peers)
-    .filter((one): one is SetPeers => one !== "any");
-  const carriers = side === "in" ? [] : peers.flatMap(({ identities }) => identities);
-  return { addresses: peers.flatMap(({ groups }) => groups), carriers };
+  const rules = [...admin, ...denies, ...lists, ...baseline];
+  const peers = rules.map((rule) => rule.peers).filter((one): one is SetPeers => one !== "any");
+  const ports = [...rules.map((rule) => rule.ports), side === "in" ? provenPorts : []]
+    .filter((one): one is PortRanges => one !== "any" && one.length > 0)
+    .filter((one) => singlePort(one) === undefined);
+  return {
+    addresses: peers.flatMap(({ groups }) => groups),
+    carriers: side === "in" ? [] : peers.flatMap(({ identities }) => identities),
+    ports: new Map(ports.map((one) => [portSetName(one), portIntervals(one)])),
+  };
 }

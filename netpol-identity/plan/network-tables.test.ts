@@ -10,21 +10,20 @@ import { wholeTable } from "../../lib/nft/table-plan.ts";
 import { tracePacket, type TracePacket } from "../../lib/nft/trace.ts";
 import { judge } from "../evaluate/judge.ts";
 import type { Groups, PolicySet, SetRule } from "../evaluate/policy-set.ts";
-import { provenPorts } from "../evaluate/proven-ports.ts";
 import { coversPort } from "../evaluate/rule-match.ts";
+import {
+  sampleGroups,
+  sampleList,
+  samplePeers,
+  sampleRule,
+  sampleSet,
+} from "../evaluate/sample-set.ts";
 import type { Flow } from "../evaluate/verdict.ts";
 import { DENIED_COUNTERS, JUDGE_DIRECT, NetworkPlanner } from "./network-tables.ts";
 import type { NetworkWorld } from "./network-world.ts";
 import { planPolicyTables } from "./policy-table.ts";
 import { chainOf, POLICY_TABLE } from "./policy-table-parts.ts";
-import {
-  sampleGroups,
-  sampleList,
-  sampleNetwork,
-  samplePeers,
-  sampleRule,
-  sampleSet,
-} from "./sample-network-world.ts";
+import { sampleNetwork } from "./sample-network-world.ts";
 import { sampleWorld } from "./sample-policy-world.ts";
 
 const POD = "10.71.1.2";
@@ -119,7 +118,7 @@ test("a port that needs a certificate is closed, whoever comes", async () => {
     sampleRule({ peers: samplePeers({ identities: ["web"] }), ports: TO_80 }),
     sampleRule({ peers: FRIENDS }),
   );
-  const set = sampleSet({ account, provenPorts: TO_80 });
+  const set = sampleSet({ account });
   const asked = [flow(FRIEND, 80), flow(FRIEND, 81), flow(STRANGER, 81)];
   assert.deepEqual(await pass(worldOf(set), asked), ["denied-proven", "accept", "denied-in"]);
 });
@@ -149,6 +148,30 @@ test("denials are told where the kernel can", () => {
   };
   assert.deepEqual(rules(), ["count", "verdict"]);
   assert.deepEqual(rules(5), ["log", "count", "verdict"]);
+});
+
+test("a pod whose policies take too many lists is closed, and no other is", async () => {
+  const twoBlocks = (i: number): SetRule => {
+    const cidrs = [`10.9.${i & 255}.0/24`, `10.${100 + (i >> 8)}.${i & 255}.0/24`];
+    return sampleRule({
+      peers: samplePeers({ blocks: cidrs.map((cidr) => ({ cidr, except: [] })) }),
+    });
+  };
+  const rules = Array.from({ length: 4_001 }, (_, i) => twoBlocks(i));
+  const greedy = sampleSet({ network: sampleList(...rules, sampleRule()) });
+  const modest = sampleSet({ network: sampleList(...rules.slice(0, 10), sampleRule()) });
+  const pods = [
+    { addresses: [POD], ingress: greedy },
+    { addresses: [FRIEND], ingress: modest },
+  ];
+  const network = { ...sampleNetwork(), pods, gates: [], hold: false, groups: sampleGroups({}) };
+  const flows = [flow(STRANGER, 80), { ...flow(STRANGER, 80), destination: FRIEND }];
+  assert.deepEqual(await pass(network, flows), [DENIED_COUNTERS.in, "accept"]);
+  const planner = new NetworkPlanner();
+  planPolicyTables({ ...sampleWorld(), network }, planner);
+  assert.deepEqual([...planner.closed], [greedy]);
+  planPolicyTables({ ...sampleWorld(), network: { ...network, pods: pods.slice(1) } }, planner);
+  assert.deepEqual([...planner.closed], []);
 });
 
 test("what has not changed is the same object in the next plan", () => {
@@ -229,15 +252,9 @@ const anySet = (direction: PolicySet["direction"]): fc.Arbitrary<PolicySet> =>
           ? fc.constantFrom("open" as const, "deny" as const)
           : fc.constantFrom("open" as const, "deny" as const, "identity-required" as const),
     })
-    .map(({ network, account, ...rest }) => {
-      const set = sampleSet({
-        ...rest,
-        direction,
-        ...(network && { network }),
-        ...(account && { account }),
-      });
-      return { ...set, provenPorts: provenPorts(set) };
-    });
+    .map(({ network, account, ...rest }) =>
+      sampleSet({ ...rest, direction, ...(network && { network }), ...(account && { account }) }),
+    );
 const anyFlow = fc.record({
   peer: fc.constantFrom(...ADDRESSES),
   protocol: fc.constantFrom("tcp", "udp", "icmp" as const),

@@ -21,12 +21,14 @@ import {
   carrierSetName,
   chainName,
   DENIED,
-  groupsAsked,
   groupSetName,
+  type AskedSets,
   type NetworkSide,
   SELF_SET,
   setChains,
+  setsAsked,
 } from "./network-rules.ts";
+import { chainsBeyond, type ListLimits, type ListUse, ownLists, shutSet } from "./list-limit.ts";
 import type { NetworkWorld } from "./network-world.ts";
 import { chainOf, elementsOf, SOCKET_MARK } from "./policy-table-parts.ts";
 
@@ -47,6 +49,9 @@ const SELF: SetSpec = { name: SELF_SET, key: ["saddr", "daddr"] };
 const HELD: SetSpec = { name: "held", key: ["saddr"], interval: true };
 /** Addresses of pods that are known, while some are held. */
 const KNOWN: SetSpec = { name: "known", key: ["saddr"] };
+
+/** Packets that stay on a bridge come in by it and go on by it. */
+export const BRIDGED: SetSpec = { name: "bridged", key: ["meta iif", "meta oif"] };
 
 /** What the caller's set says, and then the callee's: before a worker takes a direct call. */
 export const JUDGE_DIRECT: readonly Rule[] = [
@@ -73,36 +78,49 @@ export interface NetworkParts {
   readonly chains: readonly PlannedChain[];
 }
 
-type AskedGroups = ReturnType<typeof groupsAsked>;
+interface Compiled {
+  readonly chains: readonly PlannedChain[];
+  readonly use: ListUse;
+}
+
 type Elements = ReadonlyMap<string, Element>;
 type ByFamily<T> = Readonly<Record<Family, T>>;
 /** By id, so that pods that share a set share its chains. */
 type UsedSets = Readonly<Record<NetworkSide, ReadonlyMap<string, PolicySet>>>;
 
 const NOBODY: ReadonlySet<string> = new Set();
+/** Of one family's table. */
+const LIMITS: ListLimits = { lists: 12_000, rules: 10_000 };
 
 /** Remembers what the last plan was made of: most of a cluster is as it was. */
 export class NetworkPlanner {
-  readonly #compiled: Record<Family, ReadonlyMap<string, readonly PlannedChain[]>> = {
-    ip: new Map(),
-    ip6: new Map(),
+  readonly #compiled: ByFamily<Record<NetworkSide, WeakMap<PolicySet, Compiled>>> = {
+    ip: { in: new WeakMap(), out: new WeakMap(), gate: new WeakMap() },
+    ip6: { in: new WeakMap(), out: new WeakMap(), gate: new WeakMap() },
   };
+  readonly #shut = new WeakMap<PolicySet, PolicySet>();
+  readonly #closed: Record<Family, ReadonlySet<PolicySet>> = { ip: new Set(), ip6: new Set() };
   readonly #members = new WeakMap<ReadonlySet<string>, ByFamily<Elements>>();
   readonly #gates = new WeakMap<NetworkWorld["gates"], ByFamily<Elements>>();
-  readonly #asked = new Map<NetworkSide, WeakMap<PolicySet, AskedGroups>>(
+  readonly #asking = new Map<NetworkSide, WeakMap<PolicySet, AskedSets>>(
     SIDES.map((side) => [side, new WeakMap()]),
   );
-  readonly #groups: Record<Family, ReadonlyMap<string, PlannedSet>> = {
+  readonly #asked: Record<Family, ReadonlyMap<string, PlannedSet>> = {
     ip: new Map(),
     ip6: new Map(),
   };
 
+  /** Sets of policies of which the last plans let nobody through: they would take too much. */
+  get closed(): ReadonlySet<PolicySet> {
+    return new Set([...this.#closed.ip, ...this.#closed.ip6]);
+  }
+
   /** One family's sets and chains. */
   plan(family: Family, world: NetworkWorld): NetworkParts {
-    const used = usedSets(world);
+    const used = this.#fitting(family, usedSets(world));
     const gates = { spec: MAPS.gate, family, elements: this.#gateElements(world)[family] };
     return {
-      sets: [...addressSets(family, world), gates, ...this.#groupSets(family, world, used)],
+      sets: [...addressSets(family, world), gates, ...this.#askedSets(family, world, used)],
       chains: [
         ...flowChains(family, world).map((chain) => chainOf(family, chain)),
         ...this.#setChains(family, used),
@@ -110,48 +128,94 @@ export class NetworkPlanner {
     };
   }
 
-  #setChains(family: Family, used: UsedSets): readonly PlannedChain[] {
-    const before = this.#compiled[family];
-    const compiled = new Map<string, readonly PlannedChain[]>();
-    for (const side of SIDES) {
+  /** Sets that would take more lists than there may be stand for nothing but a denial. */
+  #fitting(family: Family, used: UsedSets): UsedSets {
+    const uses = SIDES.flatMap((side) =>
+      [...used[side].values()].map((set) => this.#compiledOf(family, side, set).use),
+    );
+    const beyond = chainsBeyond(uses, LIMITS);
+    const closed = new Set<PolicySet>();
+    this.#closed[family] = closed;
+    if (beyond.size === 0) return used;
+    const fit = (side: NetworkSide): ReadonlyMap<string, PolicySet> => {
+      const fitting = new Map(used[side]);
       for (const set of used[side].values()) {
-        const name = chainName(side, set);
-        const compile = (): readonly PlannedChain[] =>
-          setChains(side, family, set).map((chain) => chainOf(family, chain));
-        compiled.set(name, before.get(name) ?? compile());
+        if (!beyond.has(chainName(side, set))) continue;
+        closed.add(set);
+        fitting.set(set.id, this.#shutOf(set));
       }
-    }
-    this.#compiled[family] = compiled;
-    return [...compiled.values()].flat();
+      return fitting;
+    };
+    return { in: fit("in"), out: fit("out"), gate: fit("gate") };
   }
 
-  #groupSets(family: Family, world: NetworkWorld, used: UsedSets): readonly PlannedSet[] {
+  /** Always the same one. */
+  #shutOf(set: PolicySet): PolicySet {
+    const shut = this.#shut.get(set) ?? shutSet(set);
+    this.#shut.set(set, shut);
+    return shut;
+  }
+
+  #setChains(family: Family, used: UsedSets): readonly PlannedChain[] {
+    return SIDES.flatMap((side) =>
+      [...used[side].values()].flatMap((set) => this.#compiledOf(family, side, set).chains),
+    );
+  }
+
+  #compiledOf(family: Family, side: NetworkSide, set: PolicySet): Compiled {
+    const compiled = this.#compiled[family][side];
+    const known = compiled.get(set);
+    if (known !== undefined) return known;
+    const chains = setChains(side, family, set).map((chain) => chainOf(family, chain));
+    const { addresses, carriers, ports } = this.#setsAsked(side, set);
+    const groups = [...addresses.map(groupSetName), ...carriers.map(carrierSetName)];
+    const use = {
+      chain: chainName(side, set),
+      shared: new Set([...groups, ...ports.keys()]),
+      own: ownLists(chains),
+      rules: chains.reduce((sum, { rules }) => sum + rules.length, 0),
+    };
+    compiled.set(set, { chains, use });
+    return { chains, use };
+  }
+
+  #askedSets(family: Family, world: NetworkWorld, used: UsedSets): readonly PlannedSet[] {
     const members = new Map<string, ReadonlySet<string>>();
+    const ports = new Map<string, readonly string[]>();
     for (const side of SIDES) {
       for (const set of used[side].values()) {
-        const asked = this.#groupsAsked(side, set);
+        const asked = this.#setsAsked(side, set);
         for (const id of asked.addresses) {
           members.set(groupSetName(id), world.groups.addresses(id) ?? NOBODY);
         }
         for (const id of asked.carriers) members.set(carrierSetName(id), world.carriers(id));
+        for (const [name, keys] of asked.ports) ports.set(name, keys);
       }
     }
-    const before = this.#groups[family];
+    const before = this.#asked[family];
     const planned = new Map<string, PlannedSet>();
     for (const [name, addresses] of members) {
       const elements = this.#memberElements(addresses)[family];
       const { spec = { name, key: ["saddr"] } } = before.get(name) ?? {};
       planned.set(name, { spec, family, elements });
     }
-    this.#groups[family] = planned;
+    for (const [name, keys] of ports) {
+      const made = (): PlannedSet => ({
+        spec: { name, key: ["meta l4proto", "th dport"], interval: true },
+        family,
+        elements: elementsOf(keys),
+      });
+      planned.set(name, before.get(name) ?? made());
+    }
+    this.#asked[family] = planned;
     return [...planned.values()];
   }
 
-  #groupsAsked(side: NetworkSide, set: PolicySet): AskedGroups {
-    const known = this.#asked.get(side)?.get(set);
+  #setsAsked(side: NetworkSide, set: PolicySet): AskedSets {
+    const known = this.#asking.get(side)?.get(set);
     if (known !== undefined) return known;
-    const asked = groupsAsked(side, set);
-    this.#asked.get(side)?.set(set, asked);
+    const asked = setsAsked(side, set);
+    this.#asking.get(side)?.set(set, asked);
     return asked;
   }
 
@@ -228,9 +292,10 @@ function addressElements(family: Family, addresses: Iterable<string>): Elements 
 /** Where flows are judged, and where they end; base chains first. */
 function flowChains(family: Family, { logGroup, hold }: NetworkWorld): readonly Chain[] {
   const known: Rule = [{ kind: "ct-known" }, accept];
-  // Between ports of a bridge; nobody tracks them.
+  // Between ports of a bridge; nobody tracks them. Of what is routed no neighbour would hear.
+  const isBridged = inSet(BRIDGED.name, field("meta iif"), field("meta oif"));
   const neighbours: readonly Rule[] = [NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT].map(
-    (type) => [{ kind: "icmpv6-type", type }, accept],
+    (type) => [{ kind: "icmpv6-type", type }, isBridged, accept],
   );
   const isBroken: Statement = { kind: "tcp-not-syn" };
   const ended: Rule = [{ kind: "count", counter: DENIED_COUNTERS.ended }, drop];

@@ -1,23 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Groups, PolicySet } from "../evaluate/policy-set.ts";
+import { sampleList, samplePeers, sampleRule, sampleSet } from "../evaluate/sample-set.ts";
 import { isEmptyPolicyDelta, PolicyLedger, type PolicyView } from "./policy-ledger.ts";
 import type { GroupChange, PolicyPlanDelta, PolicyPod } from "./policy-plan.ts";
 
 function setOf(id: string, groups: readonly string[], identities: readonly string[]): PolicySet {
-  const peers = { groups, blocks: [], identities };
-  const rules = [{ name: "r", action: "accept", peers, ports: "any" } as const];
-  return {
-    id,
-    direction: "ingress",
-    admin: [],
-    denies: [],
-    audits: [],
-    network: { rules, policies: ["NetworkPolicy a/b"] },
-    baseline: [],
-    otherwise: "open",
-    provenPorts: [],
-  };
+  const peers = samplePeers({ groups, identities });
+  return sampleSet({ id, network: sampleList(sampleRule({ peers })) });
 }
 
 const pod = (uid: string, more: Partial<PolicyPod> = {}): PolicyPod => ({

@@ -7,13 +7,13 @@ import { sampleSet } from "../evaluate/sample-set.ts";
 import { type PodSets, PolicyPods } from "./policy-pods.ts";
 import { samplePod } from "./sample-cluster.ts";
 
-const WEB: PolicySet = { ...sampleSet({}), id: "web" };
-const DB: PolicySet = { ...sampleSet({}), id: "db" };
+const WEB = sampleSet({ id: "web" });
+const DB = sampleSet({ id: "db" });
 
 /** Sets by ServiceAccount. */
 class SampleIndex implements PodSets {
-  eras = 1;
   changes: readonly PodChange[] = [];
+  others: readonly Pod[] = [];
   sets: Readonly<Record<string, PolicySet>> = { web: WEB, db: DB };
 
   setOf({ serviceAccount }: Pod, direction: "ingress" | "egress"): PolicySet | undefined {
@@ -77,12 +77,15 @@ test("an address that two pods claim has no sets until one is left", () => {
   assert.equal(kept.faces.get("10.0.0.1")?.ingress, "db");
 });
 
-test("when policies are others every address is looked at again", () => {
+test("pods that have other sets are looked at again, and nobody else is", () => {
   const { index, kept, change, ids } = started(web, far);
-  index.eras++;
   index.sets = { web: DB };
-  assert.deepEqual(change(), ["10.0.0.1", "10.0.0.2"]);
+  index.others = [web];
+  assert.deepEqual(change(), ["10.0.0.1"]);
   assert.equal(kept.faces.get("10.0.0.1")?.ingress, "db");
+  assert.equal(kept.faces.get("10.0.0.2")?.ingress, "db");
+  index.others = [far];
+  assert.deepEqual(change(), ["10.0.0.2"]);
   assert.equal(kept.faces.get("10.0.0.2")?.ingress, undefined);
   assert.deepEqual(ids(), ["db"]);
 });

@@ -12,8 +12,9 @@ import { AddressOwners, type WorkloadAddresses } from "./workload-addresses.ts";
 
 /** What it asks the index of policies, right after each update of that. */
 export interface PodSets {
-  readonly eras: number;
   readonly changes: readonly PodChange[];
+  /** That are the same objects as before, and have other sets. */
+  readonly others: readonly Pod[];
   setOf(pod: Pod, direction: Direction): PolicySet | undefined;
 }
 
@@ -29,7 +30,6 @@ export class PolicyPods {
   readonly #faces = new Map<string, PolicyPod>();
   readonly #sets = new Map<string, { readonly set: PolicySet; uses: number }>();
   #listed: readonly PolicySet[] | undefined;
-  #eras: number | undefined;
 
   constructor(settings: PolicyPodsSettings) {
     this.#settings = settings;
@@ -62,9 +62,7 @@ export class PolicyPods {
   update(index: PodSets): ReadonlySet<string> {
     const touched = new Set<string>();
     for (const change of index.changes) this.#take(change, touched);
-    const isEveryone = this.#eras !== index.eras;
-    this.#eras = index.eras;
-    if (isEveryone) for (const address of this.#owners.owned.keys()) touched.add(address);
+    for (const { addresses } of index.others) for (const one of addresses) touched.add(one);
     for (const address of touched) this.#place(address, index);
     return touched;
   }

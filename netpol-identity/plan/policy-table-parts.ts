@@ -66,6 +66,8 @@ export interface PolicyWorld {
   /** Addresses that are this node's own, link-local ones too. */
   readonly nodeAddresses: readonly string[];
   readonly bridges: readonly PolicyBridge[];
+  /** Numbers of all bridges that this node has. */
+  readonly bridgeIndexes: readonly number[];
   /** Takes SYNs off bridges that br_netfilter watches; missing where no bridge needs it. */
   readonly detour?: { readonly out: Link; readonly in: Link };
   readonly ports: PolicyPorts;

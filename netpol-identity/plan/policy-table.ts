@@ -7,8 +7,15 @@ import type { Transaction } from "../../lib/nft/objects.ts";
 import { closedChains, closedPortChain } from "./closed-rules.ts";
 import { bridgeSets, deliveryChain, liftChain, liftSets } from "./entry-lift.ts";
 import { DIRECT_VERDICT, entryChains } from "./entry-rules.ts";
-import { arpChain, familyFits, guardChains, guardSets, originChain } from "./guard-rules.ts";
-import { DENIED_COUNTERS, NetworkPlanner } from "./network-tables.ts";
+import {
+  arpChain,
+  arrivedChain,
+  familyFits,
+  guardChains,
+  guardSets,
+  originChain,
+} from "./guard-rules.ts";
+import { BRIDGED, DENIED_COUNTERS, NetworkPlanner } from "./network-tables.ts";
 import { NO_POLICIES } from "./network-world.ts";
 import {
   chainOf,
@@ -53,7 +60,7 @@ export function policyRemoval(): readonly Transaction[] {
 }
 
 function packetTable(family: Family, world: PolicyWorld, planner: NetworkPlanner): TablePlan {
-  const chains = [originChain(), ...entryChains(world.ports), ...closedChains()];
+  const chains = [originChain(), arrivedChain(), ...entryChains(world.ports), ...closedChains()];
   const network = planner.plan(family, world.network ?? NO_POLICIES);
   return {
     family,
@@ -70,7 +77,7 @@ function packetTable(family: Family, world: PolicyWorld, planner: NetworkPlanner
  * but not bound yet, which are not heard until they are.
  */
 function packetSets(family: Family, world: PolicyWorld): readonly PlannedSet[] {
-  const { peers, hostCalls = [] } = world;
+  const { peers, bridgeIndexes, hostCalls = [] } = world;
   const enrolled = world.pods.filter(({ mode }) => mode !== "off");
   const local = enrolled.flatMap(({ addresses }) => addresses);
   const strict = enrolled.filter(({ mode }) => mode === "strict");
@@ -96,6 +103,11 @@ function packetSets(family: Family, world: PolicyWorld): readonly PlannedSet[] {
     ),
     set({ name: "host-calls", key: ["daddr"] }, plain(hostCalls)),
     set({ name: "host-callers", key: ["saddr"] }, plain(world.network?.hostAddresses ?? [])),
+    {
+      spec: BRIDGED,
+      family,
+      elements: elementsOf(bridgeIndexes.map((index) => `${index} . ${index}`)),
+    },
     { spec: ALIVE_SET, family, elements: new Map() },
   ];
 }

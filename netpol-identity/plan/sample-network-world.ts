@@ -1,49 +1,7 @@
 // Policies for tests: sets that use every tier and kind of peer, for the pods of the sample world.
 
-import type { AllowList, Groups, PolicySet, SetPeers, SetRule } from "../evaluate/policy-set.ts";
+import { sampleList, samplePeers, sampleRule, sampleSet } from "../evaluate/sample-set.ts";
 import type { NetworkWorld } from "./network-world.ts";
-
-/** A rule about everybody and all ports, but for what is said. */
-export function sampleRule(rule: Partial<SetRule> = {}): SetRule {
-  return { name: "a rule", action: "accept", peers: "any", ports: "any", ...rule };
-}
-
-/** A set that says nothing, but for what is said. */
-export function sampleSet(set: Partial<PolicySet> = {}): PolicySet {
-  return {
-    id: "0",
-    direction: "ingress",
-    admin: [],
-    denies: [],
-    audits: [],
-    baseline: [],
-    otherwise: "open",
-    provenPorts: [],
-    ...set,
-  };
-}
-
-export function samplePeers(peers: Partial<SetPeers>): SetPeers {
-  return { groups: [], blocks: [], identities: [], ...peers };
-}
-
-export function sampleList(...rules: readonly SetRule[]): AllowList {
-  return { rules, policies: ["NetworkPolicy default/a"] };
-}
-
-/** Groups by name. */
-export function sampleGroups(
-  addresses: Readonly<Record<string, readonly string[]>>,
-  identities: Readonly<Record<string, readonly string[]>> = {},
-): Groups {
-  const sets = (of: typeof addresses): ReadonlyMap<string, ReadonlySet<string>> =>
-    new Map(Object.entries(of).map(([id, members]) => [id, new Set(members)]));
-  const [byAddress, byIdentity] = [sets(addresses), sets(identities)];
-  return {
-    addresses: (group) => byAddress.get(group),
-    identities: (group) => byIdentity.get(group),
-  };
-}
 
 /** Pod `a` of the sample world is isolated both ways, `b` has a worker's port, `c` has nothing. */
 export function sampleNetwork(): NetworkWorld {
@@ -86,7 +44,6 @@ export function sampleNetwork(): NetworkWorld {
     account: sampleList(
       sampleRule({ peers: samplePeers({ identities: ["callers"] }), ports: web }),
     ),
-    provenPorts: web,
   });
   const members = {
     friends: new Set(["10.71.1.3", "10.71.2.2", "fd71:1::3"]),

@@ -41,6 +41,7 @@ export function sampleWorld(links: readonly Link[] = SAMPLE_LINKS): PolicyWorld 
     bindings: [...bind("a", port, a), ...bind("b", find("veth-b"), b)],
     nodeAddresses: ["10.71.1.1", "fd71:1::1", "fe80::1"],
     bridges: [{ name: bridge.name, address: bridge.address, ports: [port] }],
+    bridgeIndexes: [bridge.index],
     detour: { out: find("im2"), in: find("im3") },
     ports: DEFAULT_POLICY_PORTS,
     network: sampleNetwork(),

@@ -12,17 +12,32 @@ export type Attempt = Pick<Flow, "port" | "address" | "isSelf"> & {
 
 /** So many verdicts of one set are kept; then it starts anew. */
 const MAX_VERDICTS = 20_000;
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** Of a group that is not known nobody is a member. */
+type Members = readonly (ReadonlySet<string> | undefined)[];
+
+interface Difference {
+  readonly were: ReadonlySet<string>;
+  readonly addresses: ReadonlySet<string>;
+}
 
 interface Known {
-  readonly members: readonly (ReadonlySet<string> | undefined)[];
+  readonly named: NamedGroups;
+  readonly addresses: Members;
+  readonly identities: Members;
   readonly version: number;
-  readonly denials: Map<string, boolean>;
+  /** Addresses about which it may say something else than in the version before; or any. */
+  readonly news: ReadonlySet<string> | "any";
+  readonly denials: Denials;
 }
 
 export class SetVerdicts {
   #groups: Groups;
   #known = new Map<string, Known>();
   #before = new Map<string, Known>();
+  /** Who came and went, by those who are members now. */
+  #differences = new Map<ReadonlySet<string>, Difference>();
   #versions = 0;
 
   /** @param groups a group whose members change is another object from then on */
@@ -39,6 +54,7 @@ export class SetVerdicts {
     this.#groups = groups;
     this.#before = this.#known;
     this.#known = new Map();
+    this.#differences = new Map();
   }
 
   /** Another number whenever the set may say something else. */
@@ -46,33 +62,85 @@ export class SetVerdicts {
     return set === undefined ? 0 : this.#find(set).version;
   }
 
+  /** Since its version before this one, if somebody asked about it then: see Known. */
+  newsOf(set: PolicySet): ReadonlySet<string> | "any" {
+    return this.#find(set).news;
+  }
+
   /** Whether the set denies it for certain; where more has to be known a worker looks closer. */
   denies(set: PolicySet | undefined, attempt: Attempt): boolean {
     if (set === undefined) return false;
-    const { denials } = this.#find(set);
-    const { port, address, identity, isSelf } = attempt;
-    const key = `${port} ${address} ${identity ?? ""} ${isSelf ?? ""}`;
-    const known = denials.get(key);
-    if (known !== undefined) return known;
-    const denied = judge(set, { protocol: "TCP", ...attempt }, this.#groups).kind === "deny";
-    if (denials.size >= MAX_VERDICTS) denials.clear();
-    denials.set(key, denied);
-    return denied;
+    const judged = (): boolean =>
+      judge(set, { protocol: "TCP", ...attempt }, this.#groups).kind === "deny";
+    // A pod that calls itself is the one that does: nothing to remember.
+    if (attempt.isSelf === true) return judged();
+    return this.#find(set).denials.of(attempt, judged);
   }
 
   #find(set: PolicySet): Known {
     const known = this.#known.get(set.id);
     if (known !== undefined) return known;
-    const { addresses, identities } = groupsOf(set);
-    const members = [
-      ...addresses.map((group) => this.#groups.addresses(group)),
-      ...identities.map((group) => this.#groups.identities(group)),
-    ];
     const before = this.#before.get(set.id);
-    const isSame = before?.members.every((one, i) => one === members[i]) === true;
-    const found = isSame ? before : { members, version: ++this.#versions, denials: new Map() };
+    const named = before?.named ?? groupsOf(set);
+    const addresses = named.addresses.map((group) => this.#groups.addresses(group));
+    const identities = named.identities.map((group) => this.#groups.identities(group));
+    const isSame = (a: Members, b: Members): boolean => a.every((one, i) => one === b[i]);
+    const isProvenAlike = before !== undefined && isSame(before.identities, identities);
+    const found: Known =
+      isProvenAlike && isSame(before.addresses, addresses)
+        ? before
+        : {
+            named,
+            addresses,
+            identities,
+            version: ++this.#versions,
+            news: isProvenAlike ? this.#difference(before.addresses, addresses) : "any",
+            denials: new Denials(),
+          };
     this.#known.set(set.id, found);
     return found;
+  }
+
+  #difference(before: Members, after: Members): ReadonlySet<string> {
+    const all = new Set<string>();
+    for (const [i, members = NOBODY] of after.entries()) {
+      const were = before[i] ?? NOBODY;
+      if (members === were) continue;
+      for (const address of this.#differenceOf(were, members)) all.add(address);
+    }
+    return all;
+  }
+
+  /** Many sets name the same group. */
+  #differenceOf(were: ReadonlySet<string>, members: ReadonlySet<string>): ReadonlySet<string> {
+    const known = this.#differences.get(members);
+    if (known?.were === were) return known.addresses;
+    const addresses = members.symmetricDifference(were);
+    this.#differences.set(members, { were, addresses });
+    return addresses;
+  }
+}
+
+/** What one set says, by port, by identity and by address. */
+class Denials {
+  readonly #byPort = new Map<number, Map<string | null, Map<string, boolean>>>();
+  #size = 0;
+
+  of({ port, identity, address }: Attempt, judge: () => boolean): boolean {
+    const known = this.#byPort.get(port)?.get(identity)?.get(address);
+    if (known !== undefined) return known;
+    if (this.#size >= MAX_VERDICTS) {
+      this.#byPort.clear();
+      this.#size = 0;
+    }
+    const byIdentity = this.#byPort.get(port) ?? new Map<string | null, Map<string, boolean>>();
+    const byAddress = byIdentity.get(identity) ?? new Map<string, boolean>();
+    this.#byPort.set(port, byIdentity);
+    byIdentity.set(identity, byAddress);
+    const denied = judge();
+    byAddress.set(address, denied);
+    this.#size++;
+    return denied;
   }
 }
 

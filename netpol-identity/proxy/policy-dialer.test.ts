@@ -2,9 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
+import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { Reactor } from "../../lib/reactor/reactor.ts";
+import { StreamPair } from "../../lib/reactor/stream-pair.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
+import { samplePeers, sampleRule } from "../evaluate/sample-set.ts";
 import { PolicyDialer } from "./policy-dialer.ts";
 import { PolicyJudge } from "./policy-judge.ts";
 import { PolicyTables } from "./policy-tables.ts";
@@ -15,11 +17,9 @@ import {
   FAR_WEB,
   LOCAL_DB,
   LOCAL_WEB,
-  NO_PEERS,
+  sampleIsolation,
   type SamplePolicies,
   samplePolicies,
-  sampleRule,
-  sampleSet,
   WEB,
 } from "./sample-policies.ts";
 
@@ -32,15 +32,16 @@ interface World extends SamplePolicies {
   readonly enrolled?: Readonly<Record<string, string>>;
 }
 
-/** Nothing is really dialled: EIO stands for a connection. */
-function makeDialer(policies?: World) {
+/** Nothing is really dialled: EIO stands for a connection, unless there is one. */
+function makeDialer(policies?: World, connection?: ByteStream) {
   const tables = new PolicyTables();
   const telemetry = new PolicyTelemetry();
   const dialled: string[] = [];
+  const denials: unknown[] = [];
   const inner: Dialer = {
     dial: ({ to }) => {
       dialled.push(to.address);
-      return "EIO";
+      return connection ?? "EIO";
     },
     isPersonal: () => false,
     refusal: ({ to }) => (to.port === 1 ? "strict" : undefined),
@@ -63,6 +64,7 @@ function makeDialer(policies?: World) {
       return { source, destination: source === null ? null : identityOf(to) };
     },
     isHost,
+    denied: (denial) => denials.push(denial),
   });
   const ask = (
     to: string,
@@ -74,12 +76,13 @@ function makeDialer(policies?: World) {
     const question = { to: { address: to, port: more.port ?? 80 }, source, ...from };
     return dialer.refusal(isPod ? { ...question, client: source } : question) ?? "ok";
   };
-  return { dialer, tables, telemetry, dialled, ask };
+  return { dialer, tables, telemetry, dialled, denials, ask };
 }
 
-const byLabel = sampleRule("labels", { peers: { ...NO_PEERS, groups: ["webs"] } });
-const byIdentity = sampleRule("accounts", { peers: { ...NO_PEERS, identities: ["web"] } });
+const byLabel = sampleRule({ name: "labels", peers: samplePeers({ groups: ["webs"] }) });
+const byIdentity = sampleRule({ name: "accounts", peers: samplePeers({ identities: ["web"] }) });
 const GROUPS = { addresses: { webs: [LOCAL_WEB, FAR_WEB] }, identities: { web: [WEB] } };
+const UNPROVEN = "its port needs a certificate";
 const none = (id: string): string => `no rule of NetworkPolicy shop/${id} matches`;
 
 test("before anything is known only the node's own processes go anywhere", () => {
@@ -99,8 +102,8 @@ test("what the dialler below refuses stays refused", () => {
 
 test("a pod goes where its own rules let it, and to its own node always", () => {
   const pods = { [LOCAL_WEB]: { egress: "out" } };
-  const out = sampleRule("dbs", { peers: { ...NO_PEERS, groups: ["far-db"] } });
-  const sets = [sampleSet("out", "egress", [out])];
+  const out = sampleRule({ name: "dbs", peers: samplePeers({ groups: ["far-db"] }) });
+  const sets = [sampleIsolation("out", "egress", [out])];
   const { ask } = makeDialer({ pods, sets, addresses: { "far-db": [FAR_DB] } });
   assert.equal(ask(FAR_DB, LOCAL_WEB), "ok");
   assert.equal(ask(LOCAL_DB, LOCAL_WEB), none("out"));
@@ -112,7 +115,11 @@ test("a pod goes where its own rules let it, and to its own node always", () => 
 
 test("who comes to a pod of this node is judged by address, wherever they come from", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const { ask } = makeDialer({ ...GROUPS, pods, sets: [sampleSet("db", "ingress", [byLabel])] });
+  const { ask } = makeDialer({
+    ...GROUPS,
+    pods,
+    sets: [sampleIsolation("db", "ingress", [byLabel])],
+  });
   assert.equal(ask(LOCAL_DB, LOCAL_WEB), "ok");
   assert.equal(ask(LOCAL_DB, FAR_WEB), "ok");
   assert.equal(ask(LOCAL_DB, FAR_DB), none("db"));
@@ -122,32 +129,32 @@ test("who comes to a pod of this node is judged by address, wherever they come f
 
 test("this node proves who its enrolled pods are, to its own pods even without a certificate", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const sets = [sampleSet("db", "ingress", [byIdentity])];
+  const sets = [sampleIsolation("db", "ingress", [byIdentity])];
   const enrolled = makeDialer({ ...GROUPS, pods, sets, enrolled: { [LOCAL_WEB]: WEB } });
   assert.equal(enrolled.ask(LOCAL_DB, LOCAL_WEB), "ok");
   const nobody = makeDialer({ ...GROUPS, pods, sets });
-  assert.equal(nobody.ask(LOCAL_DB, LOCAL_WEB), none("db"));
-  assert.equal(nobody.ask(LOCAL_DB, FAR_WEB), none("db"));
+  assert.equal(nobody.ask(LOCAL_DB, LOCAL_WEB), UNPROVEN);
+  assert.equal(nobody.ask(LOCAL_DB, FAR_WEB), UNPROVEN);
 });
 
 test("what the other node will deny for certain is not chosen; the rest is left to it", () => {
   const pods = { [FAR_DB]: { ingress: "db" } };
-  const sets = [sampleSet("db", "ingress", [byIdentity])];
+  const sets = [sampleIsolation("db", "ingress", [byIdentity])];
   const world = { ...GROUPS, pods, sets };
   const tunnelled = makeDialer({ ...world, enrolled: { [LOCAL_WEB]: WEB, [FAR_DB]: DB } });
   assert.equal(tunnelled.ask(FAR_DB, LOCAL_WEB), "ok");
   const plain = makeDialer({ ...world, enrolled: { [LOCAL_WEB]: WEB } });
-  assert.equal(plain.ask(FAR_DB, LOCAL_WEB), none("db"));
+  assert.equal(plain.ask(FAR_DB, LOCAL_WEB), UNPROVEN);
   assert.equal(plain.ask(FAR_DB, LOCAL_WEB, { masked: true }), "ok");
   assert.equal(plain.ask(FAR_DB, OUTSIDE), "ok");
-  const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
-  const byRequest = makeDialer({ pods, sets: [sampleSet("db", "ingress", [reads])] });
+  const reads = sampleRule({ name: "reads", requests: [{ methods: ["GET"] }] });
+  const byRequest = makeDialer({ pods, sets: [sampleIsolation("db", "ingress", [reads])] });
   assert.equal(byRequest.ask(FAR_DB, LOCAL_WEB), "ok");
 });
 
 test("whoever dials without asking is refused the same", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const { dialer, dialled } = makeDialer({ pods, sets: [sampleSet("db", "ingress", [])] });
+  const { dialer, dialled } = makeDialer({ pods, sets: [sampleIsolation("db", "ingress", [])] });
   const dial = (address: string) =>
     dialer.dial({ to: { address, port: 80 }, source: LOCAL_WEB, client: LOCAL_WEB }, NOBODY);
   assert.equal(dial(LOCAL_DB), "EACCES");
@@ -157,8 +164,8 @@ test("whoever dials without asking is refused the same", () => {
 });
 
 test("connections that are read serve nobody but the client that they are judged as", () => {
-  const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
-  const sets = [sampleSet("db", "ingress", [reads])];
+  const reads = sampleRule({ name: "reads", requests: [{ methods: ["GET"] }] });
+  const sets = [sampleIsolation("db", "ingress", [reads])];
   const isPersonal = (address: string): boolean =>
     makeDialer({ sets, pods: { [address]: { ingress: "db" } } }).dialer.isPersonal(OUTSIDE);
   assert.equal(isPersonal(LOCAL_DB), true);
@@ -166,9 +173,35 @@ test("connections that are read serve nobody but the client that they are judged
   assert.equal(makeDialer({}).dialer.isPersonal(OUTSIDE), false);
 });
 
+test("a connection that nobody read ends when there come to be rules about its requests", (t) => {
+  const reactor = new Reactor(() => 0);
+  t.after(() => reactor.stop());
+  const closed: (string | undefined)[] = [];
+  const owner = { ...NOBODY, onClosed: (code: string | undefined) => closed.push(code) };
+  const ends = {
+    to: { address: LOCAL_DB, port: 80 },
+    from: { address: LOCAL_WEB, port: 40_000 },
+    proof: undefined,
+  };
+  const { near } = new StreamPair(reactor, ends, owner);
+  const { dialer, tables, denials } = makeDialer({ pods: {} }, near);
+  const asked = { to: ends.to, source: LOCAL_WEB, client: LOCAL_WEB };
+  dialer.dial(asked, owner);
+  dialer.rejudge();
+  assert.deepEqual(closed, []);
+  const reads = sampleRule({ name: "reads", requests: [{ methods: ["GET"] }] });
+  const sets = [sampleIsolation("db", "ingress", [reads])];
+  tables.apply(samplePolicies({ sets, pods: { [LOCAL_DB]: { ingress: "db" } } }));
+  dialer.rejudge();
+  dialer.rejudge();
+  assert.deepEqual(closed, ["EACCES"]);
+  const rule = "its requests would have to be read";
+  assert.deepEqual(denials, [{ client: LOCAL_WEB, endpoint: ends.to, rule }]);
+});
+
 test("asking counts what is refused, and dialling what is made", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const sets = [sampleSet("db", "ingress", [byLabel])];
+  const sets = [sampleIsolation("db", "ingress", [byLabel])];
   const { ask, dialer, telemetry } = makeDialer({ ...GROUPS, pods, sets });
   ask(LOCAL_DB, LOCAL_WEB);
   ask(LOCAL_DB, OUTSIDE);

@@ -6,6 +6,7 @@ import type { ByteStream, StreamOwner, StreamProof } from "../../lib/reactor/byt
 import type { Reactor } from "../../lib/reactor/reactor.ts";
 import type { Dialer, DialOptions, DialQuestion } from "../../lib/reactor/transparent-socket.ts";
 import { InspectedDial } from "../tunnel/inspected-dial.ts";
+import type { WorkerDenial } from "../model/denial-report.ts";
 import type { Inspect, JudgeRequest } from "../tunnel/inspection.ts";
 import type { ProvenPair } from "../tunnel/tunnel-dialer.ts";
 import type { FlowVerdict } from "../tunnel/tunnel-parts.ts";
@@ -25,6 +26,8 @@ export interface PolicyDialerParts {
   readonly pairOf: (to: Address, client: Address | undefined) => ProvenPair;
   /** An address of this node itself. */
   readonly isHost: (address: Address) => boolean;
+  /** Hears of what is ended here. */
+  readonly denied: (denial: Omit<WorkerDenial, "times">) => void;
 }
 
 interface Inspected {
@@ -32,9 +35,24 @@ interface Inspected {
   readonly question: DialQuestion;
 }
 
+/** Goes to a pod of this node, and no rule wanted to know what it says. */
+interface Unread {
+  readonly stream: ByteStream;
+  readonly question: DialQuestion;
+  readonly dialledMs: number;
+}
+
+const FEW = 1_024;
+/** One that is not open after so long has ended. */
+const DIALLED_WITHIN_MS = 60_000;
+const UNREAD = "its requests would have to be read";
+
 export class PolicyDialer implements Dialer {
   readonly #parts: PolicyDialerParts;
   readonly #inspected = new Set<Inspected>();
+  readonly #unread = new Set<Unread>();
+  /** When there are so many, those that have ended are forgotten. */
+  #mostUnread = FEW;
 
   constructor(parts: PolicyDialerParts) {
     this.#parts = parts;
@@ -50,7 +68,7 @@ export class PolicyDialer implements Dialer {
     const question = { ...options, source };
     const verdict = this.#judge(question, "all");
     if (verdict.kind === "deny") return "EACCES";
-    if (verdict.kind === "allow") return this.#parts.inner.dial(options, owner);
+    if (verdict.kind === "allow") return this.#pass(options, question, owner);
     return this.#inspect(options, question, verdict.judge, owner);
   }
 
@@ -66,10 +84,48 @@ export class PolicyDialer implements Dialer {
     return verdict.kind === "deny" ? verdict.rule : undefined;
   }
 
-  /** Policies changed: requests under way that they allow no more are broken off. */
+  /**
+   * Policies changed: requests under way that they allow no more are broken off, and connections
+   * whose requests nobody has read so far: they cannot be read from their middle on.
+   */
   rejudge(): void {
     for (const { dial, question } of this.#inspected) {
       dial.rejudge(this.#judge(question, "none"));
+    }
+    const { tables, denied } = this.#parts;
+    if (!tables.readsRequests) return;
+    this.#forgetEnded();
+    for (const one of this.#unread) {
+      const { source, to } = one.question;
+      if (this.#judge(one.question, "none").kind !== "inspect") continue;
+      this.#unread.delete(one);
+      const { owner } = one.stream;
+      one.stream.reset();
+      denied({ client: source, endpoint: to, rule: UNREAD });
+      owner.onClosed("EACCES");
+    }
+  }
+
+  /** What goes to a pod of this node may have to be read later. */
+  #pass(options: DialOptions, question: DialQuestion, owner: StreamOwner): ByteStream | string {
+    const { inner, tables, reactor } = this.#parts;
+    const stream = inner.dial(options, owner);
+    if (typeof stream === "string" || tables.pod(options.to.address)?.isLocal !== true) {
+      return stream;
+    }
+    if (this.#unread.size >= this.#mostUnread) {
+      this.#forgetEnded();
+      this.#mostUnread = 2 * this.#unread.size + FEW;
+    }
+    this.#unread.add({ stream, question, dialledMs: reactor.nowMs });
+    return stream;
+  }
+
+  #forgetEnded(): void {
+    const { nowMs } = this.#parts.reactor;
+    for (const one of this.#unread) {
+      const isOver = !one.stream.isOpen && nowMs - one.dialledMs > DIALLED_WITHIN_MS;
+      if (isOver) this.#unread.delete(one);
     }
   }
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { samplePeers, sampleRule } from "../evaluate/sample-set.ts";
 import type { TunnelFlow } from "../tunnel/tunnel-parts.ts";
 import { type PolicyAudit, PolicyJudge } from "./policy-judge.ts";
 import { PolicyTables } from "./policy-tables.ts";
@@ -12,11 +13,9 @@ import {
   FAR_WEB,
   LOCAL_DB,
   LOCAL_WEB,
-  NO_PEERS,
-  sampleRule,
+  sampleIsolation,
   samplePolicies,
   type SamplePolicies,
-  sampleSet,
   WEB,
 } from "./sample-policies.ts";
 
@@ -48,8 +47,11 @@ function makeJudge(policies?: SamplePolicies) {
   return { tables, telemetry, audits, judge, authorize };
 }
 
-const byLabel = sampleRule("labels", { peers: { ...NO_PEERS, groups: ["web-pods"] } });
-const byIdentity = sampleRule("accounts", { peers: { ...NO_PEERS, identities: ["web-accounts"] } });
+const byLabel = sampleRule({ name: "labels", peers: samplePeers({ groups: ["web-pods"] }) });
+const byIdentity = sampleRule({
+  name: "accounts",
+  peers: samplePeers({ identities: ["web-accounts"] }),
+});
 const GROUPS = {
   addresses: { "web-pods": [LOCAL_WEB, FAR_WEB] },
   identities: { "web-accounts": [WEB] },
@@ -70,7 +72,7 @@ test("a pod, a set or a group that nobody told of denies", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
   assert.equal(makeJudge({ pods }).authorize(), "deny its policies are not known yet");
   const denies = [{ ...byLabel, action: "deny" as const }];
-  const sets = [sampleSet("db", "ingress", [sampleRule("all")], { denies })];
+  const sets = [sampleIsolation("db", "ingress", [sampleRule({ name: "all" })], { denies })];
   assert.equal(makeJudge({ pods, sets }).authorize(), "deny its policies are not known yet");
   const addresses = { "web-pods": [] };
   assert.equal(makeJudge({ pods, sets, addresses }).authorize(), "allow");
@@ -78,7 +80,11 @@ test("a pod, a set or a group that nobody told of denies", () => {
 
 test("an address speaks for a pod's labels only with the pod's own certificate", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const byLabels = makeJudge({ ...GROUPS, pods, sets: [sampleSet("db", "ingress", [byLabel])] });
+  const byLabels = makeJudge({
+    ...GROUPS,
+    pods,
+    sets: [sampleIsolation("db", "ingress", [byLabel])],
+  });
   assert.equal(byLabels.authorize(), "allow");
   const spoofed = { source: DB };
   const denied = "deny no rule of NetworkPolicy shop/db matches";
@@ -88,7 +94,7 @@ test("an address speaks for a pod's labels only with the pod's own certificate",
 
 test("a certificate is worth what it proves, wherever it comes from", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const sets = [sampleSet("db", "ingress", [byIdentity])];
+  const sets = [sampleIsolation("db", "ingress", [byIdentity])];
   const { authorize } = makeJudge({ ...GROUPS, pods, sets });
   assert.equal(authorize(), "allow");
   assert.equal(authorize({ client: "10.9.9.9" }), "allow");
@@ -99,7 +105,9 @@ test("a certificate is worth what it proves, wherever it comes from", () => {
 test("what an address forbids, no foreign certificate allows", () => {
   const pods = { [LOCAL_DB]: { ingress: "db" } };
   const denies = [{ ...byLabel, action: "deny" as const }];
-  const sets = [sampleSet("db", "ingress", [byIdentity, sampleRule("all")], { denies })];
+  const sets = [
+    sampleIsolation("db", "ingress", [byIdentity, sampleRule({ name: "all" })], { denies }),
+  ];
   const { authorize } = makeJudge({ ...GROUPS, pods, sets });
   assert.equal(authorize({ source: DB, client: FAR_WEB }), "deny labels");
   assert.equal(authorize({ source: DB, client: FAR_DB }), "allow");
@@ -107,7 +115,7 @@ test("what an address forbids, no foreign certificate allows", () => {
 
 test("each end is judged at its own node, and both where both are here", () => {
   const pods = { [LOCAL_DB]: { ingress: "closed" }, [LOCAL_WEB]: { egress: "shut" } };
-  const sets = [sampleSet("closed", "ingress", []), sampleSet("shut", "egress", [])];
+  const sets = [sampleIsolation("closed", "ingress", []), sampleIsolation("shut", "egress", [])];
   const { authorize } = makeJudge({ pods, sets });
   const closed = "deny no rule of NetworkPolicy shop/closed matches";
   const shut = "deny no rule of NetworkPolicy shop/shut matches";
@@ -126,7 +134,7 @@ test("each end is judged at its own node, and both where both are here", () => {
 
 test("a pod may call itself, but not whoever only has its address", () => {
   const pods = { [LOCAL_DB]: { ingress: "closed" } };
-  const sets = [sampleSet("closed", "ingress", [])];
+  const sets = [sampleIsolation("closed", "ingress", [])];
   const { authorize } = makeJudge({ pods, sets });
   assert.equal(authorize({ source: DB, client: LOCAL_DB }), "allow");
   const denied = "deny no rule of NetworkPolicy shop/closed matches";
@@ -134,11 +142,11 @@ test("a pod may call itself, but not whoever only has its address", () => {
 });
 
 test("rules about requests are left to whoever reads them, and follow the policies of the moment", () => {
-  const reads = sampleRule("reads", { requests: [{ methods: ["GET"] }] });
+  const reads = sampleRule({ name: "reads", requests: [{ methods: ["GET"] }] });
   const pods = { [LOCAL_DB]: { ingress: "db" } };
   const { judge, tables, telemetry } = makeJudge({
     pods,
-    sets: [sampleSet("db", "ingress", [reads])],
+    sets: [sampleIsolation("db", "ingress", [reads])],
   });
   assert.ok(tables.readsRequests);
   const target = { address: LOCAL_DB, port: 80 };
@@ -158,9 +166,9 @@ test("rules about requests are left to whoever reads them, and follow the polici
 });
 
 test("rules that audit tell of a connection once and decide nothing", () => {
-  const audits = [sampleRule("ServiceAccountPolicy shop/watch", { action: "audit" })];
+  const audits = [sampleRule({ name: "ServiceAccountPolicy shop/watch", action: "audit" })];
   const pods = { [LOCAL_DB]: { ingress: "db" } };
-  const sets = [sampleSet("db", "ingress", [sampleRule("all")], { audits })];
+  const sets = [sampleIsolation("db", "ingress", [sampleRule({ name: "all" })], { audits })];
   const made = makeJudge({ pods, sets });
   assert.equal(made.authorize(), "allow");
   const target = { address: LOCAL_DB, port: 80 };

@@ -2,6 +2,7 @@
 // how many of them become labels.
 
 import type { WorkerDenial } from "../model/denial-report.ts";
+import type { SeenRequests } from "../model/edge-report.ts";
 import type { Direction } from "../model/policy.ts";
 import type { TunnelTelemetryMessage } from "../tunnel/tunnel-telemetry.ts";
 
@@ -30,6 +31,8 @@ export interface PolicyTelemetryMessage {
   ])[];
   /** Missing where there were none. */
   readonly denials?: readonly WorkerDenial[];
+  /** The same. */
+  readonly requests?: readonly SeenRequests[];
 }
 
 interface Count {

@@ -1,7 +1,8 @@
 // Policies of a small cluster for tests: pods of this node and of another, and sets of which each
 // says one thing.
 
-import type { PolicySet, SetPeers, SetRule } from "../evaluate/policy-set.ts";
+import type { PolicySet, SetRule } from "../evaluate/policy-set.ts";
+import { sampleSet } from "../evaluate/sample-set.ts";
 import type { Direction } from "../model/policy.ts";
 import type { PolicyPlanDelta, PolicyPod } from "../plan/policy-plan.ts";
 
@@ -14,31 +15,15 @@ export const LOCAL_DB = "10.1.0.2";
 export const FAR_WEB = "10.2.0.1";
 export const FAR_DB = "10.2.0.2";
 
-export const NO_PEERS: SetPeers = { groups: [], blocks: [], identities: [] };
-
-export function sampleRule(name: string, more: Partial<SetRule> = {}): SetRule {
-  return { name, action: "accept", peers: "any", ports: "any", ...more };
-}
-
 /** A pod with it takes, or makes, only what the rules allow. */
-export function sampleSet(
+export function sampleIsolation(
   id: string,
   direction: Direction,
   rules: readonly SetRule[],
   more: Partial<PolicySet> = {},
 ): PolicySet {
-  return {
-    id,
-    direction,
-    admin: [],
-    denies: [],
-    audits: [],
-    network: { rules, policies: [`NetworkPolicy shop/${id}`] },
-    baseline: [],
-    otherwise: "open",
-    provenPorts: [],
-    ...more,
-  };
+  const network = { rules, policies: [`NetworkPolicy shop/${id}`] };
+  return sampleSet({ id, direction, network, ...more });
 }
 
 export interface SamplePolicies {

@@ -6,7 +6,8 @@ import { Splice } from "../../lib/reactor/splice.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { JudgeRequest } from "./inspection.ts";
 import type { TunnelDialer, TunnelRoute } from "./tunnel-dialer.ts";
-import { CONNECT_LIMIT_MS } from "./tunnel-limits.ts";
+import { ClientCounts } from "./client-counts.ts";
+import { CONNECT_LIMIT_MS, MOST_DIRECT_PER_CLIENT } from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
 import type { TunnelResult } from "./tunnel-telemetry.ts";
 
@@ -15,11 +16,18 @@ type DirectParts = Pick<TunnelParts, "reactor" | "onFinished" | "telemetry">;
 export class DirectRelays {
   readonly #parts: DirectParts;
   readonly #dialer: TunnelDialer;
+  readonly #mostPerClient: number;
   readonly #relays = new Set<DirectRelay>();
+  readonly #byClient = new ClientCounts();
 
-  constructor(parts: DirectParts, dialer: TunnelDialer) {
+  constructor(
+    parts: DirectParts,
+    dialer: TunnelDialer,
+    mostPerClient: number = MOST_DIRECT_PER_CLIENT,
+  ) {
     this.#parts = parts;
     this.#dialer = dialer;
+    this.#mostPerClient = mostPerClient;
   }
 
   get isIdle(): boolean {
@@ -33,8 +41,13 @@ export class DirectRelays {
     const down = TcpStream.accepted(this.#parts.reactor, fd, ends, NOBODY);
     // The kernel sends nobody else here: a pod that has just gone.
     if (route.kind !== "denied" && route.source === undefined) return down.reset();
-    const relay = new DirectRelay(this.#parts, { down, route }, () => this.#relays.delete(relay));
+    if (this.#byClient.of(client) >= this.#mostPerClient) return down.reset();
+    const relay = new DirectRelay(this.#parts, { down, route }, () => {
+      this.#relays.delete(relay);
+      this.#byClient.remove(client);
+    });
     this.#relays.add(relay);
+    this.#byClient.add(client);
     relay.start(this.#dialer);
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import {
@@ -19,6 +19,13 @@ import {
 
 const NOBODY: StreamOwner = { onData() {}, onEnd() {}, onDrained() {}, onClosed() {} };
 const NODE = "spiffe://cluster.local/ns/kube-system/sa/innermesh-node";
+const HOST_WORKLOAD = {
+  identity: NODE,
+  namespace: "kube-system",
+  pod: "n",
+  uid: "n",
+  mode: "permissive",
+} as const;
 const MINUTE_MS = 60_000;
 
 /** The code that a dial fails with. */
@@ -38,11 +45,23 @@ async function echo(tunnel: SampleTunnel): Promise<number> {
   return await tunnel.app((socket) => socket.pipe(socket));
 }
 
-async function says(tunnel: SampleTunnel, port: number, text: string): Promise<string> {
+/** A connection that stands: it has carried something. */
+async function standing(tunnel: SampleTunnel, port: number): Promise<Socket> {
   const socket = tunnel.dial(port);
+  socket.write("x");
+  await once(socket, "data");
+  return socket;
+}
+
+/** What comes back of a last word. */
+async function lastWord(socket: Socket, text: string): Promise<string> {
   const received = readAll(socket);
   socket.end(text);
   return (await received).toString();
+}
+
+function says(tunnel: SampleTunnel, port: number, text: string): Promise<string> {
+  return lastWord(tunnel.dial(port), text);
 }
 
 test("somebody else at the pod's address gets no request: only the expected identity does", async () => {
@@ -129,12 +148,9 @@ test("a process of the node proves the node's identity, and no policy of its pod
   tunnel.tell("client", {
     ...NOTHING_NEW,
     credentials: [[NODE, tunnel.credential(NODE)]],
-    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
+    host: HOST_WORKLOAD,
   });
-  const socket = tunnel.dial(port, HOST);
-  const received = readAll(socket);
-  socket.end("hello");
-  assert.equal((await received).toString(), "hello");
+  assert.equal(await lastWord(tunnel.dial(port, HOST), "hello"), "hello");
   await until(() => tunnel.server.records.length === 1, "the server's record");
   assert.equal(tunnel.server.records[0]?.source, NODE);
   assert.deepEqual(tunnel.client.dialled, [{ to: `${DB_POD}:15008`, from: undefined }]);
@@ -150,16 +166,10 @@ test("without its certificate a node speaks plaintext, as does one without an id
   using tunnel = new SampleTunnel();
   const kind = () => tunnel.dialer.routeOf({ address: DB_POD, port: 80 }, HOST).kind;
   assert.equal(kind(), "plaintext");
-  tunnel.tell("client", {
-    ...NOTHING_NEW,
-    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
-  });
+  tunnel.tell("client", { ...NOTHING_NEW, host: HOST_WORKLOAD });
   assert.equal(kind(), "plaintext");
   const port = await echo(tunnel);
-  const socket = tunnel.dial(port, HOST);
-  const received = readAll(socket);
-  socket.end("hello");
-  assert.equal((await received).toString(), "hello");
+  assert.equal(await lastWord(tunnel.dial(port, HOST), "hello"), "hello");
   assert.deepEqual(tunnel.client.dialled, [{ to: `${DB_POD}:${port}`, from: HOST }]);
   tunnel.tell("client", { ...NOTHING_NEW, credentials: [[NODE, tunnel.credential(NODE)]] });
   assert.equal(kind(), "tunnel");
@@ -172,7 +182,7 @@ test("the direct door carries no node's connection to whoever is not enrolled el
   tunnel.tell("client", {
     ...NOTHING_NEW,
     credentials: [[NODE, tunnel.credential(NODE)]],
-    host: { identity: NODE, namespace: "kube-system", pod: "n", uid: "n", mode: "permissive" },
+    host: HOST_WORKLOAD,
   });
   await gone(tunnel.dial(80, HOST, "127.0.0.1"));
   assert.deepEqual(tunnel.client.dialled, []);
@@ -181,14 +191,10 @@ test("the direct door carries no node's connection to whoever is not enrolled el
 test("what is under way to a pod that leaves the mesh goes on, and nothing new is begun", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
-  const socket = tunnel.dial(port);
-  socket.write("x");
-  await once(socket, "data");
+  const socket = await standing(tunnel, port);
   tunnel.tell("client", { ...NOTHING_NEW, peers: [[DB_POD, null]] });
   assert.equal(tunnel.dialer.routeOf({ address: DB_POD, port }, WEB_POD).kind, "plaintext");
-  const received = readAll(socket);
-  socket.end("y");
-  assert.equal((await received).toString(), "y");
+  assert.equal(await lastWord(socket, "y"), "y");
   await until(() => tunnel.tunnels.isIdle, "the session to end");
   tunnel.sweep();
   assert(tunnel.dialer.isIdle);
@@ -197,9 +203,7 @@ test("what is under way to a pod that leaves the mesh goes on, and nothing new i
 test("a pod that is leaving the mesh begins no tunnel, and ends none", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
-  const socket = tunnel.dial(port);
-  socket.write("x");
-  await once(socket, "data");
+  const socket = await standing(tunnel, port);
   const leaving = {
     identity: WEB,
     namespace: "shop",
@@ -209,17 +213,13 @@ test("a pod that is leaving the mesh begins no tunnel, and ends none", async () 
   } as const;
   tunnel.tell("client", { ...NOTHING_NEW, workloads: [[WEB_POD, leaving]] });
   assert.equal(tunnel.dialer.routeOf({ address: DB_POD, port }, WEB_POD).kind, "plaintext");
-  const received = readAll(socket);
-  socket.end("y");
-  assert.equal((await received).toString(), "y");
+  assert.equal(await lastWord(socket, "y"), "y");
 });
 
 test("a session ends with its pod: another one at the address starts anew", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
-  const socket = tunnel.dial(port);
-  socket.write("x");
-  await once(socket, "data");
+  const socket = await standing(tunnel, port);
   const closed = gone(socket);
   tunnel.tell("client", { ...NOTHING_NEW, peers: [[DB_POD, { identity: DB, uid: "db-2" }]] });
   await closed;
@@ -235,9 +235,7 @@ for (const side of ["client", "server"] as const) {
     ]) {
       using tunnel = new SampleTunnel();
       const port = await echo(tunnel);
-      const socket = tunnel.dial(port);
-      socket.write("x");
-      await once(socket, "data");
+      const socket = await standing(tunnel, port);
       const closed = gone(socket);
       tunnel.tell(side, delta);
       await closed;
@@ -248,16 +246,12 @@ for (const side of ["client", "server"] as const) {
 test("a renewed certificate takes over for new connections, and cuts no old one", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
-  const old = tunnel.dial(port);
-  old.write("x");
-  await once(old, "data");
+  const old = await standing(tunnel, port);
   tunnel.tell("client", { ...NOTHING_NEW, credentials: [[WEB, tunnel.credential(WEB)]] });
   tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, tunnel.credential(DB)]] });
   assert.equal(await says(tunnel, port, "new"), "new");
   assert.equal(tunnel.client.dialled.length, 2);
-  const received = readAll(old);
-  old.end("y");
-  assert.equal((await received).toString(), "y");
+  assert.equal(await lastWord(old, "y"), "y");
 });
 
 test("certificates bound the age of a session, first for new streams and then for all", async () => {
@@ -265,9 +259,7 @@ test("certificates bound the age of a session, first for new streams and then fo
   const port = await echo(tunnel);
   const short = tunnel.credential(DB, Date.now() + 5 * MINUTE_MS);
   tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, short]] });
-  const old = tunnel.dial(port);
-  old.write("x");
-  await once(old, "data");
+  const old = await standing(tunnel, port);
   tunnel.tell("server", { ...NOTHING_NEW, credentials: [[DB, tunnel.credential(DB)]] });
   tunnel.aheadMs += 4.5 * MINUTE_MS;
   tunnel.sweep();
@@ -299,9 +291,7 @@ test("sessions without a stream end after 90 s, and pools with them", async () =
 test("a peer that vanished after its handshake is found within 30 s, and nothing waits for it", async () => {
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
-  const socket = tunnel.dial(port);
-  socket.write("x");
-  await once(socket, "data");
+  const socket = await standing(tunnel, port);
   // Nobody answers: time passes for the client, and the server is never given a turn.
   const closed = gone(socket);
   for (let seconds = 0; seconds < 25; seconds++) tunnel.sweep();
@@ -339,9 +329,7 @@ test("pods that dial pods: what took no tunnel is told, and as what it is", asyn
   using tunnel = new SampleTunnel();
   const port = await echo(tunnel);
   for (const address of [OTHER_WEB_POD, "10.9.9.9"]) {
-    const socket = tunnel.dial(port, WEB_POD, address);
-    socket.end("abc");
-    assert.equal((await readAll(socket)).toString(), "abc");
+    assert.equal(await lastWord(tunnel.dial(port, WEB_POD, address), "abc"), "abc");
   }
   tunnel.verdict = { kind: "deny", rule: "shop/alone" };
   await gone(tunnel.dial(port, WEB_POD, OTHER_WEB_POD));
@@ -356,4 +344,32 @@ test("pods that dial pods: what took no tunnel is told, and as what it is", asyn
     ["plaintext", WEB, undefined, 3, 3, "ok", undefined],
     ["node", WEB, WEB, 0, 0, "denied", "shop/alone"],
   ]);
+});
+
+test("a pod that dials thousands of others leaves room for the other pods of its node", () => {
+  using tunnel = new SampleTunnel();
+  const addresses = Array.from({ length: 8_000 }, (_, i) => `10.3.${i >> 8}.${i & 255}`);
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    credentials: [[WEB, null]],
+    peers: addresses.map((address) => [address, { identity: DB, uid: address }]),
+  });
+  /** Of the peers, how many got a connection that waits for its session. */
+  const dialAll = (client: string): number => {
+    const streams = addresses.map((address) =>
+      tunnel.dialer.dial({ to: { address, port: 80 }, client }, NOBODY),
+    );
+    return streams.filter((stream) => stream !== "EAGAIN").length;
+  };
+  const first = dialAll(WEB_POD);
+  const second = dialAll(OTHER_WEB_POD);
+  assert.ok(first < addresses.length && second > first / 2, `${first}, ${second}`);
+  tunnel.tell("client", {
+    ...NOTHING_NEW,
+    workloads: [["10.1.0.3", { ...HOST_WORKLOAD, identity: WEB }]],
+  });
+  assert.ok(dialAll("10.1.0.3") > second / 2);
+  tunnel.sweep(11);
+  assert.ok(tunnel.dialer.isIdle);
+  assert.equal(dialAll(WEB_POD), first, "what is over counts no more");
 });

@@ -9,11 +9,12 @@ import type { SocketAddress } from "../../lib/reactor/socket-address.ts";
 import { TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { Dialer, DialOptions, DialQuestion } from "../../lib/reactor/transparent-socket.ts";
 import type { SpiffeUri, TunnelPeer, TunnelWorkload } from "../model/tunnel-plan.ts";
+import { ClientCounts } from "./client-counts.ts";
 import { startTrace } from "./connect-head.ts";
 import { InspectedDial } from "./inspected-dial.ts";
 import type { JudgeRequest } from "./inspection.ts";
 import type { TunnelPair } from "./tunnel-handshake.ts";
-import { MOST_PAIRS } from "./tunnel-limits.ts";
+import { MOST_PAIRS, PAIRS_SHARE } from "./tunnel-limits.ts";
 import type { FlowVerdict, Occasion, TunnelParts } from "./tunnel-parts.ts";
 import { TunnelPool } from "./tunnel-pool.ts";
 import { type StreamResult, TunnelStream } from "./tunnel-stream.ts";
@@ -54,6 +55,8 @@ const NO_ADDRESS = { address: "", port: 0 };
 export class TunnelDialer implements Dialer {
   readonly #parts: TunnelParts;
   readonly #pools = new Map<string, TunnelPool>();
+  /** Of each client. */
+  readonly #pairs = new ClientCounts();
   readonly #inspected = new Set<InspectedDial>();
 
   constructor(parts: TunnelParts) {
@@ -155,7 +158,7 @@ export class TunnelDialer implements Dialer {
         // It has left the mesh, and takes what is under way; or it is gone, as its node will say.
         if (peer === undefined) pool.retire();
       } else {
-        this.#pools.delete(key);
+        this.#drop(key, pool);
         pool.close();
       }
     }
@@ -174,7 +177,7 @@ export class TunnelDialer implements Dialer {
   sweep(): void {
     for (const [key, pool] of this.#pools) {
       pool.sweep();
-      if (pool.isEmpty) this.#pools.delete(key);
+      if (pool.isEmpty) this.#drop(key, pool);
     }
   }
 
@@ -185,8 +188,10 @@ export class TunnelDialer implements Dialer {
 
   /** Ends everything now. */
   close(): void {
-    for (const pool of this.#pools.values()) pool.close();
-    this.#pools.clear();
+    for (const [key, pool] of this.#pools) {
+      pool.close();
+      this.#drop(key, pool);
+    }
   }
 
   /**
@@ -268,10 +273,17 @@ export class TunnelDialer implements Dialer {
     const key = keyOf(client.address, client.workload, target.address, target.peer);
     const existing = this.#pools.get(key);
     if (existing !== undefined) return existing;
-    if (this.#pools.size >= MOST_PAIRS) return undefined;
+    const free = MOST_PAIRS - this.#pools.size;
+    if (this.#pairs.of(client.address) >= free * PAIRS_SHARE) return undefined;
     const pool = new TunnelPool(this.#parts, pair);
     this.#pools.set(key, pool);
+    this.#pairs.add(client.address);
     return pool;
+  }
+
+  #drop(key: string, { pair }: TunnelPool): void {
+    this.#pools.delete(key);
+    this.#pairs.remove(pair.client.address);
   }
 
   #report(

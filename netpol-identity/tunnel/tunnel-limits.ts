@@ -43,16 +43,33 @@ export const ABANDONED_SWEEPS = 60;
 export const LINGER_SWEEPS = 2;
 /** Of a session without a stream. */
 export const IDLE_SWEEPS = 90;
+/**
+ * For a peer that does not read. Streams wait long before; what is left are answers, which a peer
+ * can have without end.
+ */
+export const MOST_QUEUED_BYTES = 2 << 20;
 /** Before its certificates expire a session takes no more streams. */
 export const EXPIRY_MARGIN_MS = 60_000;
 
 export const SESSIONS_PER_PAIR = 32;
 export const WAITING_PER_PAIR = 1_024;
 export const MOST_PAIRS = 16_384;
+/** One pod gets no more of what is free. */
+export const PAIRS_SHARE = 1 / 4;
 /** Accepted, and not yet proven who they are. */
 export const MOST_HANDSHAKES = 4_096;
+/** One address gets no more of what is free, so that there is always some for others. */
+export const HANDSHAKES_SHARE = 1 / 8;
+/**
+ * Of one address, handshakes that prove nothing: one costs us 0.3 ms, whoever asks a third of that.
+ * The burst is what may be under way; then an address gets 0.6 % of a worker.
+ */
+export const FAILED_HANDSHAKES = { burst: 512, perSecond: 20 } as const;
 /** From one address, proven or not: several workers of its node may have sessions for one pod. */
 export const MOST_PER_CLIENT = 512;
+
+/** That a pod has open to other pods without a Service, wherever they are. */
+export const MOST_DIRECT_PER_CLIENT = 16_384;
 
 /** Nodes hear of a change of the cluster within so long of each other, in the ordinary. */
 export const NEWS_WITHIN_MS = 3_000;

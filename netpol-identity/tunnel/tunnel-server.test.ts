@@ -14,7 +14,9 @@ import {
   gone,
   until,
   WEB,
+  WEB_POD,
 } from "./sample-tunnel.ts";
+import { FAILED_HANDSHAKES } from "./tunnel-limits.ts";
 
 /** A foreign client: Node's own TLS. */
 function foreignTls(tunnel: SampleTunnel, options: ConnectionOptions = {}): TLSSocket {
@@ -191,12 +193,68 @@ test("a drain lets streams end and says so: the client goes to another session",
   }, "the drained session to close");
 });
 
+/** Connections of one client that prove nothing; some may be reset. */
+async function crowd(tunnel: SampleTunnel, from: string): Promise<void> {
+  for (let i = 0; i < 512; i++) {
+    const socket = tunnel.dialTunnelDoor(DB_POD, from);
+    await Promise.race([gone(socket), new Promise((resolve) => socket.once("connect", resolve))]);
+  }
+}
+
 test("one client cannot take every place: its connections are bounded, others get theirs", async () => {
   using tunnel = new SampleTunnel();
-  for (let i = 0; i < 512; i++) await once(tunnel.dialTunnelDoor(), "connect");
+  await crowd(tunnel, WEB_POD);
   await gone(tunnel.dialTunnelDoor());
   const port = await tunnel.app((socket) => socket.pipe(socket));
   const other = tunnel.dial(port, OTHER_WEB_POD);
   other.end("served");
   assert.equal((await readAll(other)).toString(), "served");
+});
+
+test("addresses that prove nothing leave room for others, the fewer the more they are", async () => {
+  using tunnel = new SampleTunnel();
+  const { telemetry } = tunnel.server.parts;
+  const refused = async (from: string): Promise<number> => {
+    await crowd(tunnel, from);
+    const [row] = telemetry.take().handshakes.filter(([, result]) => result === "limit");
+    return row?.[2] ?? 0;
+  };
+  const first = await refused("10.1.0.7");
+  const second = await refused("10.1.0.8");
+  assert.ok(first > 0 && second > first, `${first}, ${second}`);
+});
+
+/** Connections that say what is no TLS, until one is refused before it can. */
+async function exhaust(tunnel: SampleTunnel): Promise<void> {
+  for (let i = 0; i < FAILED_HANDSHAKES.burst; i += 32) {
+    const sockets = Array.from({ length: 64 }, () => tunnel.dialTunnelDoor());
+    await Promise.all(sockets.map((socket) => gone(socket.resume().end("no TLS"))));
+    const { handshakes } = tunnel.server.parts.telemetry.take();
+    if (handshakes.some(([, result]) => result === "too-often")) return;
+  }
+  assert.fail("handshakes fail without end");
+}
+
+test("an address whose handshakes fail all the time is refused before TLS, and no other is", async () => {
+  using tunnel = new SampleTunnel();
+  const port = await tunnel.app((socket) => socket.pipe(socket));
+  await exhaust(tunnel);
+  const other = tunnel.dial(port, OTHER_WEB_POD);
+  other.end("served");
+  assert.equal((await readAll(other)).toString(), "served");
+});
+
+test("who proves an identity pays nothing: one place is enough for any number of sessions", async () => {
+  using tunnel = new SampleTunnel();
+  await exhaust(tunnel);
+  tunnel.aheadMs += (2 * 1_000) / FAILED_HANDSHAKES.perSecond;
+  for (let i = 0; i < 50; i++) {
+    const socket = foreignTls(tunnel);
+    // The server's settings: by then it has seen the certificate.
+    await once(socket, "data");
+    socket.destroy();
+    await until(() => tunnel.tunnels.isIdle, "the session to end");
+  }
+  const { handshakes } = tunnel.server.parts.telemetry.take();
+  assert.deepEqual(handshakes, [["server", "ok", 50]]);
 });

@@ -1,11 +1,19 @@
 // The door that tunnels come to, port 15008 of every enrolled pod of this node: chooses the
 // certificate by the pod that was dialled, and hands whoever proves an identity to ServedTunnel.
 
+import { KeyedBuckets } from "../../lib/clock/keyed-buckets.ts";
 import type { Address } from "../../lib/ip/address.ts";
 import type { StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
 import type { TunnelCredential, TunnelWorkload } from "../model/tunnel-plan.ts";
-import { CONNECT_LIMIT_MS, MOST_HANDSHAKES, MOST_PER_CLIENT } from "./tunnel-limits.ts";
+import { ClientCounts } from "./client-counts.ts";
+import {
+  CONNECT_LIMIT_MS,
+  FAILED_HANDSHAKES,
+  HANDSHAKES_SHARE,
+  MOST_HANDSHAKES,
+  MOST_PER_CLIENT,
+} from "./tunnel-limits.ts";
 import type { TunnelParts } from "./tunnel-parts.ts";
 import type { SecuredStream } from "./tunnel-security.ts";
 import { ServedTunnel } from "./served-tunnel.ts";
@@ -16,10 +24,15 @@ export class TunnelServer {
   readonly #handshakes = new Set<Arrival>();
   readonly #served = new Set<ServedTunnel>();
   /** Connections of each client, proven or not. */
-  readonly #byClient = new Map<Address, number>();
+  readonly #byClient = new ClientCounts();
+  /** Those that are not. */
+  readonly #unproven = new ClientCounts();
+  /** Of each client; paid beforehand, and given back to whoever proves an identity. */
+  readonly #failures: KeyedBuckets;
 
   constructor(parts: TunnelParts) {
     this.#parts = parts;
+    this.#failures = new KeyedBuckets({ ...FAILED_HANDSHAKES, nowMs: () => parts.reactor.nowMs });
   }
 
   get isIdle(): boolean {
@@ -32,17 +45,23 @@ export class TunnelServer {
     const workload = tables.workload(ends.local.address);
     const stream = TcpStream.accepted(reactor, fd, ends, NOBODY);
     const client = ends.remote.address;
-    if (workload === undefined || this.#isFull(client)) {
-      telemetry.handshake("server", workload === undefined ? "unknown-pod" : "limit");
-      return stream.reset();
-    }
-    const arrival = new Arrival(this.#parts, stream, workload, (served) => {
+    const refuse = (result: HandshakeResult): void => {
+      telemetry.handshake("server", result);
+      stream.reset();
+    };
+    if (workload === undefined) return refuse("unknown-pod");
+    if (this.#isFull(client)) return refuse("limit");
+    if (!this.#failures.take(client)) return refuse("too-often");
+    const arrival = new Arrival(this.#parts, stream, workload, (result, served) => {
       this.#handshakes.delete(arrival);
-      if (served === undefined) this.#count(client, -1);
+      this.#unproven.remove(client);
+      if (NOT_THEIR_FAILURE.has(result)) this.#failures.give(client);
+      if (served === undefined) this.#byClient.remove(client);
       else this.#serve(served, ends, workload);
     });
     this.#handshakes.add(arrival);
-    this.#count(client, 1);
+    this.#unproven.add(client);
+    this.#byClient.add(client);
     arrival.start();
   }
 
@@ -80,21 +99,16 @@ export class TunnelServer {
       { ...secured, workload, client: ends.remote.address, dialled: ends.local.address },
       () => {
         this.#served.delete(served);
-        this.#count(ends.remote.address, -1);
+        this.#byClient.remove(ends.remote.address);
       },
     );
     this.#served.add(served);
   }
 
   #isFull(client: Address): boolean {
-    if (this.#handshakes.size >= MOST_HANDSHAKES) return true;
-    return (this.#byClient.get(client) ?? 0) >= MOST_PER_CLIENT;
-  }
-
-  #count(client: Address, change: 1 | -1): void {
-    const count = (this.#byClient.get(client) ?? 0) + change;
-    if (count === 0) this.#byClient.delete(client);
-    else this.#byClient.set(client, count);
+    const free = MOST_HANDSHAKES - this.#handshakes.size;
+    if (this.#unproven.of(client) >= free * HANDSHAKES_SHARE) return true;
+    return this.#byClient.of(client) >= MOST_PER_CLIENT;
   }
 }
 
@@ -105,13 +119,19 @@ interface Secured {
   readonly notAfterMs: number;
 }
 
+/** @param secured of the result `ok` */
+type OnOver = (result: HandshakeResult, secured: Secured | undefined) => void;
+
+/** Proven; or ours: no certificate, or the end of all. */
+const NOT_THEIR_FAILURE: ReadonlySet<HandshakeResult> = new Set(["ok", "no-credential", "limit"]);
+
 /** A connection that has not proven anything yet. */
 class Arrival implements StreamOwner {
   readonly startedMs: number;
   readonly #parts: TunnelParts;
   readonly #stream: TcpStream;
   readonly #workload: TunnelWorkload;
-  readonly #onOver: (secured: Secured | undefined) => void;
+  readonly #onOver: OnOver;
   #secured: SecuredStream | undefined;
   #credential: TunnelCredential | undefined;
   #over = false;
@@ -120,7 +140,7 @@ class Arrival implements StreamOwner {
     parts: TunnelParts,
     stream: TcpStream,
     workload: TunnelWorkload,
-    onOver: (secured: Secured | undefined) => void,
+    onOver: OnOver,
   ) {
     this.#parts = parts;
     this.#stream = stream;
@@ -166,7 +186,7 @@ class Arrival implements StreamOwner {
     if (this.#over) return;
     this.#over = true;
     this.#parts.telemetry.handshake("server", result);
-    this.#onOver(secured);
+    this.#onOver(result, secured);
   }
 }
 

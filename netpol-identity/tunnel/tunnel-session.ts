@@ -11,6 +11,7 @@ import type { Reactor } from "../../lib/reactor/reactor.ts";
 import {
   DEAD_AFTER_SWEEPS,
   LINGER_SWEEPS,
+  MOST_QUEUED_BYTES,
   PING_AFTER_SWEEPS,
   TUNNEL_H2_LIMITS,
 } from "./tunnel-limits.ts";
@@ -180,8 +181,11 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
 
   /** A later write may clear what an earlier one left; nobody tells `onDrained` then. */
   #onWritten(isClear: boolean): void {
-    if (isClear && this.#isFull) this.#parts.reactor.later(() => this.onDrained());
+    const { reactor } = this.#parts;
+    if (isClear && this.#isFull) reactor.later(() => this.onDrained());
     else this.#isFull = !isClear;
+    // Not now: it may be told from deep within what is received.
+    if (this.#outer.queuedBytes > MOST_QUEUED_BYTES) reactor.later(() => this.abort("ECONNRESET"));
   }
 
   #handler(): H2Handler {
@@ -208,7 +212,9 @@ export class TunnelSession implements StreamOwner, StreamCarrier {
       onResponse: (id, head, endStream) => this.#onResponse(id, head, endStream),
       onRefused: (id) => {
         const stream = this.#streams.get(id);
-        if (stream !== undefined) this.#giveBack(id, stream, onRefused);
+        // What was sent on one that was answered is gone: a peer that refuses it then is lying.
+        if (stream?.isWaiting === true) this.#giveBack(id, stream, onRefused);
+        else stream?.fail("ECONNRESET");
       },
     };
   }

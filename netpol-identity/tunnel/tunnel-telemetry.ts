@@ -7,7 +7,10 @@ import type { TlsSide } from "../../lib/tls/tls-context.ts";
 import type { SpiffeUri } from "../model/tunnel-plan.ts";
 import type { ProofRefusal } from "./tunnel-security.ts";
 
-/** Why a session did not come to be. `identity`: proven, but not the one that was dialled. */
+/**
+ * Why a session did not come to be. `identity`: proven, but not the one that was dialled;
+ * `too-often`: not begun, since too many of the same address had failed.
+ */
 export type HandshakeResult =
   | "ok"
   | "connect-failed"
@@ -16,6 +19,7 @@ export type HandshakeResult =
   | "no-credential"
   | "unknown-pod"
   | "limit"
+  | "too-often"
   | "identity"
   | ProofRefusal;
 

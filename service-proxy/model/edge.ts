@@ -7,7 +7,10 @@ export type EdgeLayer = "http" | "tcp";
 export interface EdgeNames {
   /** Namespace of the client's pod, or one of SOURCES. */
   readonly source: string;
-  /** `namespace/name:port`; empty when the request reached no Service port. */
+  /**
+   * `namespace/name:port`; of a pod's own port where requests are judged, whichever way they came,
+   * `ServiceAccount namespace/name:port`: no Service is named so.
+   */
   readonly service: string;
   /** `HTTPRoute shop/canary`; empty for the Service itself. */
   readonly route: string;

@@ -18,6 +18,7 @@ import type { FamilyFacts } from "./family-plan.ts";
 import type { ProxyMode } from "./lane.ts";
 import type { LaneOptions } from "./lane-marks.ts";
 import type { LocalDetector, RulesetOptions } from "./ruleset.ts";
+import { podRangesOf } from "./vip-guard.ts";
 
 /** The settings that shape the table. */
 export interface TableSettings {
@@ -45,6 +46,8 @@ export interface NodeSituation {
   /** Addresses on this node's interfaces. */
   readonly hostAddresses: readonly Address[];
   readonly serviceCidrs: readonly Cidr[];
+  /** Of the nodes that are known, this one among them. */
+  readonly podCidrs: readonly Cidr[];
   /** Addresses of the cluster's other nodes, as far as they are known. */
   readonly otherNodes: readonly Address[];
   readonly apiServerAddresses: readonly Address[];
@@ -76,15 +79,17 @@ export function familyFacts(
   const primary = primaryAddress(node, family, settings.bindAddress);
   const scope = nodePortScope(settings.nodePortAddresses, family, primary, hostAddresses);
   const zone = node?.labels[ZONE_LABEL];
+  const local = localPodCidrs(settings.detectLocal, node, family);
   return {
     place: { nodeName: settings.nodeName, ...(zone === undefined ? {} : { zone }) },
     ...(primary === undefined ? {} : { nodeAddress: primary }),
     nodePortAddresses: scope.kind === "addresses" ? scope.addresses : [],
-    localPodCidrs: localPodCidrs(settings.detectLocal, node, family),
+    localPodCidrs: local,
     gatedPods: settings.gate?.gatedPods(family) ?? NO_PODS,
     serviceCidrs: situation.serviceCidrs.filter((cidr) => familyOf(cidr) === family),
     nodeAddresses: ownAddresses(node, [...hostAddresses, ...situation.otherNodes]),
     apiServerAddresses: new Set([...situation.apiServerAddresses].sort()),
+    podRanges: podRangesOf([...local, ...situation.podCidrs]),
   };
 }
 

@@ -16,7 +16,7 @@ import type { Demand, RulesetOptions } from "./ruleset.ts";
 import { type PlannedElement, planService, type ServicePlan } from "./service-plan.ts";
 import { SetBook } from "./set-book.ts";
 import type { Place } from "./usable-endpoints.ts";
-import { refuseVip } from "./vip-guard.ts";
+import { type PodRanges, refuseVip } from "./vip-guard.ts";
 
 /** What the node knows about itself in one family. */
 export interface FamilyFacts {
@@ -32,6 +32,7 @@ export interface FamilyFacts {
   /** Addresses no Service may claim as external VIP. */
   readonly nodeAddresses: ReadonlySet<string>;
   readonly apiServerAddresses: ReadonlySet<string>;
+  readonly podRanges: PodRanges;
 }
 
 interface Planned {
@@ -207,9 +208,7 @@ export class FamilyPlan {
   }
 
   #refuseVip(address: string): string | undefined {
-    const { serviceCidrs, nodeAddresses, apiServerAddresses } = this.#facts;
-    const clusterIps = this.#clusterIps;
-    return refuseVip({ clusterIps, serviceCidrs, nodeAddresses, apiServerAddresses }, address);
+    return refuseVip({ ...this.#facts, clusterIps: this.#clusterIps }, address);
   }
 
   #planNode(): void {
@@ -308,7 +307,8 @@ function everything(facts: FamilyFacts): readonly unknown[] {
 
 /** The facts that change only Services with addresses from outside. */
 function guarding(facts: FamilyFacts): readonly unknown[] {
-  return [facts.serviceCidrs, [...facts.nodeAddresses], [...facts.apiServerAddresses]];
+  const { serviceCidrs, nodeAddresses, apiServerAddresses, podRanges } = facts;
+  return [serviceCidrs, [...nodeAddresses], [...apiServerAddresses], [...podRanges.cidrs]];
 }
 
 function differ(a: readonly unknown[], b: readonly unknown[]): boolean {

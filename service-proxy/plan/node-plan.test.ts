@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parseEndpointSlice } from "../../lib/kube/api/endpoint-slice.ts";
+import { parseNode } from "../../lib/kube/api/node.ts";
 import { parseService } from "../../lib/kube/api/service.ts";
 import { makeStore } from "../../lib/kube/store.ts";
 import { makeFakeKernel } from "../../lib/nft/fake-kernel.ts";
@@ -164,6 +165,7 @@ describe("NodePlan", () => {
     ["192.168.77.11", "is the address of a node"],
     ["192.168.77.12", "is the address of a node"],
     ["198.51.100.1", "is the address of the API server"],
+    ["10.71.2.9", "lies in 10.71.0.0/16, where pods have their addresses"],
   ] as const) {
     test(`T13: an external IP that ${why} is not served: ${address}`, () => {
       const plan = planOf({ name: "dns" }, { name: "thief", spec: { externalIPs: [address] } });
@@ -177,6 +179,45 @@ describe("NodePlan", () => {
       assert.match(problem?.message ?? "", new RegExp(`^${address} ${why}; it is not served: `));
     });
   }
+
+  test("T13: where nodes have pods nobody claims an address, also once a node is known later", () => {
+    const store = makeStore(["Service", "EndpointSlice", "Node", "ServiceCIDR"]);
+    const settings: TableSettings = { ...SETTINGS, detectLocal: { kind: "NodeCIDR" } };
+    const spec = { externalIPs: ["10.73.5.9", "fd73:5::9"] };
+    put(store, { name: "thief", spec: { ...spec, ports: [{ port: 80 }] } }, 1);
+    const plan = new NodePlan(settings, store, [], new Map());
+    store.takeChanges();
+    assert.ok(keysOf(plan, "vips").includes("10.73.5.9 . tcp . 80"));
+    const podCIDRs = ["10.73.5.0/24", "fd73:5::/64"];
+    const node = parseNode({ metadata: { name: "node-2" }, spec: { podCIDRs } });
+    assert.equal(node.kind, "ok");
+    store.put(node.object);
+    plan.update(store, store.takeChanges(), []);
+    assert.deepEqual(
+      keysOf(plan, "vips").filter((key) => key.startsWith("10.73.")),
+      [],
+    );
+    const what = "where pods have their addresses; it is not served: choose an address";
+    assert.deepEqual(
+      plan.problems().map(({ message }) => message),
+      [
+        `10.73.5.9 lies in 10.73.5.0/24, ${what} that nobody else has`,
+        `fd73:5::9 lies in fd73:5::/64, ${what} that nobody else has`,
+      ],
+    );
+    store.remove("Node", "node-2");
+    plan.update(store, store.takeChanges(), []);
+    assert.deepEqual(plan.problems(), []);
+  });
+
+  test("addresses beside the ranges of pods are served, whatever a range of everything says", () => {
+    const detectLocal = { kind: "ClusterCIDR", cidrs: ["0.0.0.0/0"] } as const;
+    const store = makeStore(["Service", "EndpointSlice", "Node", "ServiceCIDR"]);
+    put(store, { name: "web", spec: { externalIPs: ["10.74.0.1"] } }, 1);
+    const plan = new NodePlan({ ...SETTINGS, detectLocal }, store, [], new Map());
+    assert.deepEqual(plan.problems(), []);
+    assert.ok(keysOf(plan, "vips").includes("10.74.0.1 . tcp . 80"));
+  });
 
   test("T13: a ClusterIP that comes later takes its address from whoever claimed it", () => {
     const store = makeStore(["Service", "EndpointSlice", "Node", "ServiceCIDR"]);

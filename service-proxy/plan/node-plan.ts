@@ -107,6 +107,7 @@ function situationOf(
     node: source.nodes.get(settings.nodeName),
     ...addresses,
     serviceCidrs: [...source.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs),
+    podCidrs: [...source.nodes.values()].flatMap(({ podCIDRs }) => podCIDRs),
     apiServerAddresses,
   };
 }

@@ -91,3 +91,32 @@ test("the judge sees hosts and headers in one form", async (t) => {
     ["a,b", "db.shop", undefined, undefined],
   );
 });
+
+test("a header that comes twice is judged in all ways in which a pod may read it", async (t) => {
+  const pod = await httpPod(t, echo);
+  const isEvil = (request: JudgedRequest): boolean => request.header("x-role") === "evil";
+  const notEvil = guard(t, pod.port, (one) => ({ kind: isEvil(one) ? "deny" : "allow", rule: "" }));
+  const isGood = (request: JudgedRequest): boolean => request.header("x-role") === "good";
+  const onlyGood = guard(t, pod.port, (one) => ({
+    kind: isGood(one) ? "allow" : "deny",
+    rule: "",
+  }));
+  const ask = async (lines: readonly string[]): Promise<readonly (number | undefined)[]> => {
+    const head = `GET / HTTP/1.1\r\n${lines.map((line) => `${line}\r\n`).join("")}${CLOSE}`;
+    const answers = [await talk(notEvil.port, head), await talk(onlyGood.port, head)];
+    return answers.map((answer) => statusesOf(answer)[0]);
+  };
+  assert.deepEqual(await ask(["X-Role: good"]), [200, 200]);
+  assert.deepEqual(await ask(["X-Role: good", "X-Role: good"]), [200, 403]);
+  for (const lines of [
+    ["X-Role: good", "X-Role: evil"],
+    ["X-Role: evil", "X-Role: good"],
+    ["X-Role: good", "X-Role: evil", "X-Role: good"],
+    ["X_Role: evil"],
+    ["X-Role: good", "X_Role: evil"],
+    Array.from({ length: 40 }, () => "X-Role: good"),
+  ]) {
+    assert.deepEqual(await ask(lines), [403, 403], lines.join());
+  }
+  assert.deepEqual(await ask(["X-Role: good", "X-Other: a", "X-Other: b"]), [200, 200]);
+});

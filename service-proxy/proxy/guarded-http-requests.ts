@@ -5,9 +5,10 @@ import type { RequestHead } from "../../lib/http/message.ts";
 import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import { normalisePath, withoutQuery } from "../model/route-path.ts";
 import type { RouteBackend, RouteRule } from "../model/route-table.ts";
+import { FieldReadings, type ReadField } from "./guarded-http-fields.ts";
 import type { Routed } from "./http-routing.ts";
 import type { ServedGroup } from "./proxy-tables.ts";
-import { headerValue, hostOf } from "./route-condition.ts";
+import { hostOf } from "./route-condition.ts";
 
 /** What rules look at. */
 export interface JudgedRequest {
@@ -16,7 +17,7 @@ export interface JudgedRequest {
   readonly path: string;
   /** Lower-case, without port and final dot; empty where there is none. */
   readonly host: string;
-  /** Lines of one name are one value, joined by commas. @param name lower-case */
+  /** Lines of one name, joined by commas or one of them. @param name lower-case */
   header(name: string): string | undefined;
 }
 
@@ -43,6 +44,7 @@ export interface AllowedRequest {
 
 /** A servlet container takes these off a path before it looks for what to call. */
 const PATH_PARAMETERS = /;[^/]*/g;
+const TOO_MANY_LINES = "a header that its rules are about has too many lines";
 /** Which of the groups is taken says the version of HTTP. */
 const BACKEND: RouteBackend = { weight: 1, filters: [] };
 /** Everything goes to the pod. */
@@ -109,20 +111,24 @@ export class RequestGuard {
   /** What servers are known to read in two ways must be allowed in both. */
   #ruleAgainst(head: RequestHead): string | undefined {
     for (const path of readingsOf(withoutQuery(head.path))) {
-      const verdict = this.#judge(judgedRequest(head, path));
-      if (verdict.kind !== "allow") return verdict.rule;
+      const readings = new FieldReadings(head);
+      for (const read of readings.all()) {
+        const verdict = this.#judge(judgedRequest(head, path, read));
+        if (verdict.kind !== "allow") return verdict.rule;
+        if (readings.isCut) return TOO_MANY_LINES;
+      }
     }
     return undefined;
   }
 }
 
-function judgedRequest(head: RequestHead, path: string): JudgedRequest {
-  return {
-    method: head.method,
-    path,
-    host: hostOf(head),
-    header: (name) => (name === "upgrade" ? head.upgrade : headerValue(head, name)),
+function judgedRequest(head: RequestHead, path: string, read: ReadField): JudgedRequest {
+  const { method, authority, upgrade } = head;
+  const header = (name: string): string | undefined => {
+    if (name === "upgrade") return upgrade;
+    return name === "host" ? authority || undefined : read(name);
   };
+  return { method, path, host: hostOf(head), header };
 }
 
 /** `/a;x/b` is itself, and `/a/b`. */

@@ -15,6 +15,7 @@ import {
   notAdmin,
   readsOnly,
   SAMPLE_PROOF,
+  SAMPLE_WORKLOAD,
   statusesOf,
   until,
 } from "./sample-guarded-pod.ts";
@@ -56,6 +57,39 @@ test("what is allowed passes with its body, both ways, as the client sent it", a
   assert.equal(record?.sourceIdentity, SAMPLE_PROOF.source);
   assert.equal(record?.source, "shop");
   assert.deepEqual([record?.status, record?.flags, guarded.dials], [200, [], 1]);
+});
+
+test("requests count as calls of the pod's ServiceAccount; no log names a Service", async (t) => {
+  const pod = await httpPod(t, echo);
+  const guarded = guard(t, pod.port, readsOnly);
+  const host = "Host: db.shop\r\n";
+  await talk(guarded.port, `GET /a HTTP/1.1\r\n${host}\r\nDELETE /a HTTP/1.1\r\n${CLOSE}`);
+  const service = `${SAMPLE_WORKLOAD}:${pod.port}`;
+  assert.deepEqual(
+    guarded.edges().map((edge) => [edge.source, edge.service, edge.endpoint]),
+    [
+      ["shop", service, `127.0.0.1:${pod.port}`],
+      ["shop", service, ""],
+    ],
+  );
+  assert.deepEqual(
+    guarded.records.map((record) => record.service),
+    ["", ""],
+  );
+});
+
+test("each request is told as rules see it, denied or not, without its query", async (t) => {
+  const pod = await httpPod(t, echo);
+  const guarded = guard(t, pod.port, notAdmin);
+  const host = "Host: DB.shop:80\r\n";
+  for (const path of ["/a//b?key=1", "/x/../admin?key=2", "/%2f"]) {
+    await talk(guarded.port, `GET ${path} HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
+  }
+  const seen = { client: "127.0.0.1", endpoint: `127.0.0.1:${pod.port}`, host: "db.shop" };
+  assert.deepEqual(guarded.requests, [
+    { ...seen, method: "GET", path: "/a/b" },
+    { ...seen, method: "GET", path: "/admin" },
+  ]);
 });
 
 test("what is denied is answered 403, the pod gets no byte, the log has the rule", async (t) => {

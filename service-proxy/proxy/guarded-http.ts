@@ -8,6 +8,7 @@ import type { Dialer, DialOptions } from "../../lib/reactor/transparent-socket.t
 import { SOURCES } from "../model/edge.ts";
 import type { ProxyGroup } from "../model/proxy-plan.ts";
 import { Circuit } from "./circuit-limits.ts";
+import { edgeService } from "./client.ts";
 import { ConnectionCounter } from "./connection-limits.ts";
 import { GUARDED_RULE, type JudgeRequest, RequestGuard } from "./guarded-http-requests.ts";
 import { HttpConnection } from "./http-connection.ts";
@@ -29,6 +30,8 @@ export interface GuardedConnection {
   /** Address and port of the client, and of the pod. */
   readonly client: SocketAddress;
   readonly target: SocketAddress;
+  /** What counts call the pod: `ServiceAccount namespace/name`. */
+  readonly workload: string;
   /** Who is at both ends; undefined where nothing proves it. */
   readonly proof: StreamProof | undefined;
   readonly judge: JudgeRequest;
@@ -53,8 +56,8 @@ export class GuardedHttp {
 
   /** @param onEnd called once, before the connection's own `onOver` */
   constructor(shared: HttpParts, guarded: GuardedConnection, onEnd: () => void) {
-    const { down, client, target, proof, judge } = guarded;
-    const { reactor, deadlines, output } = shared;
+    const { down, client, target, workload, proof, judge } = guarded;
+    const { reactor, deadlines, output, tables } = shared;
     const dialer = new PodDialer(reactor, guarded);
     const pools = new UpstreamPools({ reactor, dialer, deadlines, output });
     const plan = planOf(target);
@@ -66,12 +69,13 @@ export class GuardedHttp {
     };
     const pod = endpointKey({ ...target, local: true });
     this.#guard = new RequestGuard({ pod, groups, proof, judge });
+    const namespace = tables.client(client.address)?.namespace ?? SOURCES.unknown;
     const door: HttpDoor = {
-      client: { ...client, kind: "pod", source: namespaceOf(proof) },
+      client: { ...client, kind: "pod", source: namespaceOf(proof) ?? namespace },
       side: SIDE,
       port: portOf(target),
       dialled: target,
-      service: "",
+      service: edgeService({ service: workload, port: target.port }),
       defaultRule: GUARDED_RULE,
       guard: this.#guard,
     };
@@ -189,6 +193,6 @@ function portOf({ port }: SocketAddress): ServedPort {
 }
 
 /** `spiffe://cluster.local/ns/shop/sa/web` → `shop` */
-function namespaceOf(proof: StreamProof | undefined): string {
-  return /\/ns\/([^/]+)\//.exec(proof?.source ?? "")?.[1] ?? SOURCES.unknown;
+function namespaceOf(proof: StreamProof | undefined): string | undefined {
+  return /\/ns\/([^/]+)\//.exec(proof?.source ?? "")?.[1];
 }

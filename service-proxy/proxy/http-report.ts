@@ -4,8 +4,10 @@ import { fieldValue, type RequestHead } from "../../lib/http/message.ts";
 import type { StreamProof } from "../../lib/reactor/byte-stream.ts";
 import type { Failure } from "../model/edge.ts";
 import type { RequestRecord } from "../model/request-record.ts";
-import type { HttpParts } from "./http-parts.ts";
+import { normalisePath, withoutQuery } from "../model/route-path.ts";
+import type { HttpParts, OnRequest } from "./http-parts.ts";
 import type { HttpDoor } from "./http-routing.ts";
+import { hostOf } from "./route-condition.ts";
 
 export interface RequestFacts {
   readonly protocol: "http1" | "http2";
@@ -29,9 +31,10 @@ export interface RequestFacts {
   readonly sentBytes: number;
 }
 
-/** Costs three comparisons where nobody wants to know. */
+/** Costs four comparisons where nobody wants to know. */
 export function reportRequest(parts: HttpParts, door: HttpDoor, facts: RequestFacts): void {
-  const { accessLog, taps, onDenied, random, reactor, wallMs } = parts;
+  const { accessLog, taps, onDenied, onRequest, random, reactor, wallMs } = parts;
+  if (onRequest !== undefined) tellRequest(onRequest, door, facts);
   const isLogged = accessLog.wants(random());
   const isDenied = facts.failure === "denied";
   if (!isLogged && !isDenied && !taps.active) return;
@@ -41,6 +44,20 @@ export function reportRequest(parts: HttpParts, door: HttpDoor, facts: RequestFa
   taps.offer(record, facts.received.fields, reactor.nowMs);
 }
 
+/** Others than pods may come to the endpoint by another address than theirs. */
+function tellRequest(
+  onRequest: OnRequest,
+  { client }: HttpDoor,
+  { received, forwarded, endpoint }: RequestFacts,
+): void {
+  if (client.kind !== "pod" || endpoint === "") return;
+  const head = forwarded ?? received;
+  const path = normalisePath(head.path);
+  if (path === undefined) return;
+  const request = { method: head.method, host: hostOf(head), path: withoutQuery(path) };
+  onRequest(client.address, endpoint, request);
+}
+
 function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): RequestRecord {
   const { received, forwarded, upstreamMs, proof } = facts;
   return {
@@ -48,7 +65,7 @@ function recordOf(door: HttpDoor, facts: RequestFacts, beganMs: number): Request
     protocol: protocolOf(facts),
     source: door.client.source,
     client: door.client.address,
-    service: door.service,
+    service: door.guard === undefined ? door.service : "",
     route: facts.route,
     endpoint: facts.endpoint,
     method: received.method,

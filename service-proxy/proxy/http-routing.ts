@@ -24,7 +24,7 @@ export interface HttpDoor {
   readonly port: ServedPort;
   /** The address that the client dialled. */
   readonly dialled: SocketAddress;
-  /** What counts and logs call the Service port. */
+  /** What counts call it, and logs: a Service port; a guarded port by its pod, in counts alone. */
   readonly service: string;
   /** Serves what no route is for. */
   readonly defaultRule: RouteRule;

@@ -22,7 +22,7 @@ import { HttpConnection } from "./http-connection.ts";
 import { MirrorLimit } from "./http-mirror.ts";
 import { OutputBuffer } from "../../lib/reactor/output-buffer.ts";
 import { GATHERED_BYTES } from "./http-output.ts";
-import type { HttpParts } from "./http-parts.ts";
+import type { HttpParts, OnRequest } from "./http-parts.ts";
 import { defaultRule, type HttpDoor } from "./http-routing.ts";
 import { ProxyTables, type ServedPort } from "./proxy-tables.ts";
 import { chooseBackend } from "./route-choice.ts";
@@ -49,6 +49,8 @@ export interface ProxyWorkerParts {
   readonly tell: (message: FromWorker) => void;
   /** Hears of each connection and request that policies denied. */
   readonly onDenied: (record: RequestRecord) => void;
+  /** Undefined: nobody wants to know. */
+  readonly onRequest: OnRequest | undefined;
 }
 
 export interface Drain {
@@ -79,7 +81,8 @@ export class ProxyWorker {
   #listeners: readonly Listener[] = [];
   #onIdle: (() => void) | undefined;
 
-  constructor({ reactor, dialer, settings, random, tell, onDenied }: ProxyWorkerParts) {
+  constructor(given: ProxyWorkerParts) {
+    const { reactor, dialer, settings, random, tell, onDenied, onRequest } = given;
     this.#settings = settings;
     this.tables = new ProxyTables(random);
     const deadlines = new Deadlines();
@@ -93,6 +96,7 @@ export class ProxyWorker {
       pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
       mirrors: new MirrorLimit(),
       via: settings.via,
+      onRequest,
       wallMs: Date.now,
       random,
       connections: new EdgeTable("tcp"),

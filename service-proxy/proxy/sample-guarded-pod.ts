@@ -8,6 +8,7 @@ import type { ByteStream } from "../../lib/reactor/byte-stream.ts";
 import { listenOnLoopback, loopbackDialer } from "../../lib/reactor/sample-loopback.ts";
 import type { Listener } from "../../lib/reactor/tcp-listener.ts";
 import { type StreamEnds, TcpStream } from "../../lib/reactor/tcp-stream.ts";
+import type { EdgeDelta } from "../model/edge.ts";
 import type { RequestRecord } from "../model/request-record.ts";
 import { type GuardedConnection, GuardedHttp } from "./guarded-http.ts";
 import type { JudgedRequest, JudgeRequest } from "./guarded-http-requests.ts";
@@ -32,6 +33,8 @@ export const SAMPLE_PROOF = {
   source: "spiffe://cluster.local/ns/shop/sa/web",
   endpoint: "spiffe://cluster.local/ns/shop/sa/db",
 } as const;
+
+export const SAMPLE_WORKLOAD = "ServiceAccount shop/db";
 
 export class SampleGuardedPod implements Disposable {
   readonly guards = new Set<GuardedHttp>();
@@ -59,6 +62,17 @@ export class SampleGuardedPod implements Disposable {
 
   get records(): readonly RequestRecord[] {
     return this.#proxy.records;
+  }
+
+  /** What was told of requests. */
+  get requests(): SampleHttpProxy["requests"] {
+    return this.#proxy.requests;
+  }
+
+  /** What was counted since the last call. */
+  edges(): readonly EdgeDelta[] {
+    const { requests, reactor } = this.#proxy.parts;
+    return requests.drain(reactor.nowMs);
   }
 
   /** Makes deadlines pass that end within so long. */
@@ -90,6 +104,7 @@ export class SampleGuardedPod implements Disposable {
           dial,
           client: ends.remote,
           target,
+          workload: SAMPLE_WORKLOAD,
           proof: SAMPLE_PROOF,
           judge: (request) => {
             this.judged.push(request);

@@ -47,6 +47,10 @@ export class SampleHttpProxy {
   readonly #reactor = new Reactor(() => performance.now());
   /** What was told of denials. */
   readonly denied: RequestRecord[] = [];
+  /** What was told of requests. */
+  readonly requests: Readonly<
+    Record<"client" | "endpoint" | "method" | "host" | "path", string>
+  >[] = [];
   readonly #records: RequestRecord[] = [];
   readonly #sweep: NodeJS.Timeout;
   readonly #listener: Listener;
@@ -71,6 +75,9 @@ export class SampleHttpProxy {
       pools: new UpstreamPools({ reactor, dialer, deadlines, output }),
       mirrors: new MirrorLimit(),
       via: options.via ?? false,
+      onRequest: (client, endpoint, request) => {
+        this.requests.push({ client, endpoint, ...request });
+      },
       wallMs: Date.now,
       random: Math.random,
       connections: new EdgeTable("tcp"),

@@ -6,21 +6,20 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
-import { createPlayground, type Playground, sweepPlaygrounds } from "../../playground/cluster.ts";
+import type { Playground } from "../../playground/cluster.ts";
 import { type EchoServers, startEchoServers } from "../../playground/echo.ts";
 import { type NodeProcess, startNode } from "../../playground/node-process.ts";
 import { openProbe, type Probe } from "../../playground/probe.ts";
 import type { ProbeRequest, ProbeResult } from "../../playground/probe-protocol.ts";
 import {
   clusterCidrs,
-  type CniShape,
   type PlaygroundNode,
   type PlaygroundPod,
-  serviceCidrs,
 } from "../../playground/topology.ts";
 import type { ApiClient } from "./api-client.ts";
-import { ensureNamespace, type PodSpec, putPod, registerNode } from "./cluster-objects.ts";
-import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
+import { ensureNamespace, type PodSpec, putPod } from "./cluster-objects.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import { type MachineOptions, registerMachine, startMachines } from "./machines.ts";
 
 /** Who the agents are. */
 export const NODE_ACCOUNT = { namespace: "kube-system", name: "innermesh-node" };
@@ -34,16 +33,6 @@ const MANIFESTS = join(import.meta.dirname, "../../manifests/kustomize/base");
 /** What gives agents their rights in a real cluster: more of them would prove nothing. */
 const ACCESS_FILES = ["service-account.yaml", "cluster-role.yaml", "cluster-role-binding.yaml"];
 const DRIFT_PROGRAM = join(import.meta.dirname, "ruleset-drift.ts");
-
-export interface ClusterOptions {
-  readonly nodes: number;
-  readonly podsPerNode: number;
-  /** @default "routed" */
-  readonly cni?: CniShape;
-  /** As for `startControlPlane`. */
-  readonly controllers?: readonly string[];
-  readonly apiserverFlags?: ControlPlaneOptions["apiserverFlags"];
-}
 
 export interface AgentOptions {
   /** @default the control plane's own */
@@ -60,22 +49,10 @@ export interface AgentOptions {
  * Builds playground and control plane, registers Nodes (odd ones in zone a, even ones in zone b)
  * and gives every pod an echo server. No agent runs yet, and no Pod object exists.
  */
-export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  await sweepPlaygrounds();
-  const { nodes, podsPerNode, cni = "routed" } = options;
-  const playground = await createPlayground({ nodes, podsPerNode, cni, hostLink: true });
+export async function startCluster(options: MachineOptions): Promise<Cluster> {
   const stack = new AsyncDisposableStack();
   try {
-    stack.use(playground);
-    assert(playground.hostAddress !== undefined);
-    const controlPlane = stack.use(
-      await startControlPlane({
-        bindAddress: playground.hostAddress,
-        serviceCidrs: [serviceCidrs.ip, serviceCidrs.ip6],
-        ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
-        ...(options.apiserverFlags === undefined ? {} : { apiserverFlags: options.apiserverFlags }),
-      }),
-    );
+    const { playground, controlPlane } = await startMachines(options, stack);
     const pods = playground.nodes.flatMap((node) => node.pods);
     const echo = stack.use(
       await startEchoServers(playground, pods, {
@@ -84,7 +61,13 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         udp: [ECHO.udp],
       }),
     );
-    await Promise.all(playground.nodes.map((node) => register(controlPlane.admin, node)));
+    await Promise.all(
+      playground.nodes.map((node) => {
+        const zone = node.number % 2 === 1 ? "a" : "b";
+        const labels = { "topology.kubernetes.io/zone": zone };
+        return registerMachine(controlPlane.admin, node, labels);
+      }),
+    );
     const tokenFile = await createNodeAccount(controlPlane);
     return new Cluster({ playground, controlPlane, echo, tokenFile }, stack.move());
   } catch (error) {
@@ -288,14 +271,4 @@ export async function createNodeAccount(controlPlane: ControlPlane): Promise<str
   const tokenFile = join(directory, "node-token");
   await writeFile(tokenFile, await controlPlane.serviceAccountToken(namespace, name));
   return tokenFile;
-}
-
-async function register(admin: ApiClient, node: PlaygroundNode): Promise<void> {
-  const { name, addresses, podCidrs, number } = node;
-  await registerNode(admin, {
-    name,
-    addresses: [addresses.ip, addresses.ip6],
-    podCIDRs: [podCidrs.ip, podCidrs.ip6],
-    labels: { "topology.kubernetes.io/zone": number % 2 === 1 ? "a" : "b" },
-  });
 }

@@ -1,9 +1,16 @@
 // Envoy's configuration as one end of HBONE, as a static bootstrap. Pure.
 
 import assert from "node:assert/strict";
+import {
+  authorityCluster,
+  connectManager,
+  oneEndpoint,
+  socketAddress,
+  tunnelTls,
+  typed,
+  upstreamHttp,
+} from "./envoy-parts.ts";
 import type { PeerIdentity } from "./peer-identity.ts";
-
-const EXTENSIONS = "type.googleapis.com/envoy.extensions";
 
 export interface EnvoyClientOptions extends PeerIdentity {
   /** `address:port` for plain TCP. */
@@ -28,14 +35,9 @@ export function envoyClientConfig(options: EnvoyClientOptions): string {
     tunneling_config: { hostname: target },
   });
   const cluster = {
-    name: "peer",
-    type: "STATIC",
+    ...oneEndpoint("peer", targetOf(proxy)),
     connect_timeout: "5s",
-    load_assignment: {
-      cluster_name: "peer",
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: addressOf(proxy) } }] }],
-    },
-    typed_extension_protocol_options: http2Upstream(),
+    typed_extension_protocol_options: upstreamHttp("http2_protocol_options"),
     transport_socket: typed("tls", "transport_sockets.tls.v3.UpstreamTlsContext", {
       common_tls_context: tlsOf(options),
     }),
@@ -45,37 +47,13 @@ export function envoyClientConfig(options: EnvoyClientOptions): string {
 
 /** Tunnels in, TCP out to each one's authority. Prints a line of JSON at the end of each. */
 export function envoyServerConfig(options: EnvoyServerOptions): string {
-  const route = {
-    match: { connect_matcher: {} },
-    route: {
-      cluster: "authority",
-      timeout: "0s",
-      upgrade_configs: [{ upgrade_type: "CONNECT", connect_config: {} }],
-    },
-  };
-  const connections = "filters.network.http_connection_manager.v3.HttpConnectionManager";
-  const filter = typed("http", connections, {
-    stat_prefix: "tunnel",
-    codec_type: "HTTP2",
-    http2_protocol_options: { allow_connect: true },
-    upgrade_configs: [{ upgrade_type: "CONNECT" }],
-    route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] },
-    http_filters: [typed("router", "filters.http.router.v3.Router", {})],
-    access_log: [accessLog()],
-  });
-  const cluster = {
-    name: "authority",
-    type: "ORIGINAL_DST",
-    lb_policy: "CLUSTER_PROVIDED",
-    connect_timeout: "5s",
-    original_dst_lb_config: { use_http_header: true, http_header_name: ":authority" },
-  };
+  const filter = connectManager({ access_log: [accessLog()] });
   const tls = typed("tls", "transport_sockets.tls.v3.DownstreamTlsContext", {
     common_tls_context: tlsOf(options),
     require_client_certificate: true,
     disable_stateless_session_resumption: true,
   });
-  return bootstrap({ listen: options.listen, filter, cluster, tls });
+  return bootstrap({ listen: options.listen, filter, cluster: authorityCluster(), tls });
 }
 
 interface Parts {
@@ -87,28 +65,16 @@ interface Parts {
 
 function bootstrap({ listen, filter, cluster, tls }: Parts): string {
   const chain = { filters: [filter], ...(tls === undefined ? {} : { transport_socket: tls }) };
-  const listener = { name: "in", address: addressOf(listen), filter_chains: [chain] };
+  const listener = { name: "in", address: socketAddress(targetOf(listen)), filter_chains: [chain] };
   return JSON.stringify({ static_resources: { listeners: [listener], clusters: [cluster] } });
 }
 
 function tlsOf({ credential, rootsFile, peerId }: PeerIdentity): unknown {
   const certificates = credential === undefined ? [] : [credential];
   const names = { san_type: "URI", matcher: { exact: peerId } };
-  return {
-    tls_params: {
-      tls_minimum_protocol_version: "TLSv1_3",
-      tls_maximum_protocol_version: "TLSv1_3",
-    },
-    alpn_protocols: ["h2"],
-    tls_certificates: certificates.map(({ chainFile, keyFile }) => ({
-      certificate_chain: { filename: chainFile },
-      private_key: { filename: keyFile },
-    })),
-    validation_context: {
-      trusted_ca: { filename: rootsFile },
-      match_typed_subject_alt_names: peerId === undefined ? [] : [names],
-    },
-  };
+  return tunnelTls(certificates, rootsFile, {
+    match_typed_subject_alt_names: peerId === undefined ? [] : [names],
+  });
 }
 
 function accessLog(): unknown {
@@ -125,21 +91,8 @@ function accessLog(): unknown {
   });
 }
 
-function http2Upstream(): unknown {
-  return {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-      "@type": `${EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions`,
-      explicit_http_config: { http2_protocol_options: {} },
-    },
-  };
-}
-
-function typed(name: string, type: string, config: object): unknown {
-  return { name, typed_config: { "@type": `${EXTENSIONS}.${type}`, ...config } };
-}
-
-function addressOf(text: string): unknown {
+function targetOf(text: string) {
   const [, address, port] = /^\[?([^\]]+)\]?:(\d+)$/.exec(text) ?? [];
   assert(address !== undefined && port !== undefined, `${text} is no address and port`);
-  return { socket_address: { address, port_value: Number(port) } };
+  return { address, port: Number(port) };
 }

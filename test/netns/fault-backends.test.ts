@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { BackendMode } from "./fault-backend-protocol.ts";
 import type { HonestReport } from "./fault-client-protocol.ts";
 import { FaultRig, measured, SOAK } from "./fault-rig.ts";
@@ -34,22 +35,12 @@ describe("backends of the L7 lane that fail", () => {
 
   /** With a route that tries failed requests again: what multiplies load if nothing stops it. */
   function serve(pods: readonly string[]): Promise<void> {
-    const retries = {
-      apiVersion: "gateway.networking.k8s.io/v1",
-      kind: "HTTPRoute",
-      metadata: { namespace: "default", name: "retries" },
-      spec: {
-        parentRefs: [{ group: "", kind: "Service", name: `case-${WEB}` }],
-        rules: [
-          {
-            backendRefs: [{ name: `case-${WEB}`, port: 80 }],
-            retry: RETRY,
-            timeouts: { request: "2s" },
-          },
-        ],
-      },
+    const rule = {
+      backendRefs: [caseBackend(WEB)],
+      retry: RETRY,
+      timeouts: { request: "2s" },
     };
-    return rig.put({ [WEB]: { pods } }, [retries]);
+    return rig.put({ [WEB]: { pods } }, [caseRoute(WEB, { rules: [rule] })]);
   }
 
   async function all(mode: BackendMode): Promise<void> {

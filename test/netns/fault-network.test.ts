@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { spoilLeg } from "./bad-leg.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import { FaultRig, measured } from "./fault-rig.ts";
 import { until } from "./served-node.ts";
 
@@ -21,7 +22,9 @@ describe("a bad network around the lanes", () => {
       podsPerNode: 2,
       backends: Object.fromEntries(PODS.map((pod) => [pod, "http1" as const])),
     });
-    await rig.put({ [BYTES]: { pods: PODS, lane: "l4" }, [WEB]: { pods: PODS } }, [retries()]);
+    const retry = { codes: [503], attempts: 3, backoff: "10ms" };
+    const route = caseRoute(WEB, { rules: [{ backendRefs: [caseBackend(WEB)], retry }] });
+    await rig.put({ [BYTES]: { pods: PODS, lane: "l4" }, [WEB]: { pods: PODS } }, [route]);
     await rig.start(WEB);
     for (const host of ["client", "node-2"]) await spoilLeg(rig.served.playground, host);
     const passes = async (): Promise<boolean> =>
@@ -74,21 +77,3 @@ describe("a bad network around the lanes", () => {
     }
   });
 });
-
-/** A route that tries again what may be tried again. */
-function retries() {
-  return {
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind: "HTTPRoute",
-    metadata: { namespace: "default", name: "retries" },
-    spec: {
-      parentRefs: [{ group: "", kind: "Service", name: `case-${WEB}` }],
-      rules: [
-        {
-          backendRefs: [{ name: `case-${WEB}`, port: 80 }],
-          retry: { codes: [503], attempts: 3, backoff: "10ms" },
-        },
-      ],
-    },
-  };
-}

@@ -13,6 +13,7 @@ import {
 } from "../../lib/http/h2-case-peer.ts";
 import { FRAME } from "../../lib/http/h2-frame.ts";
 import { HpackDecoder } from "../../lib/http/hpack-decoder.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { BackendEcho } from "./fault-backend-protocol.ts";
 import { FaultRig, measured } from "./fault-rig.ts";
 
@@ -65,25 +66,18 @@ describe("spellings and translations in the L7 lane", () => {
   let rig: FaultRig;
   before(async () => {
     rig = await FaultRig.build({ podsPerNode: 2, backends: { [POD]: "http1" } });
-    const backendRefs = [{ name: `case-${WEB}`, port: 80 }];
     const redirect = { hostname: "guarded.example", statusCode: 302 };
     await rig.put({ [WEB]: { pods: [POD] } }, [
-      {
-        apiVersion: "gateway.networking.k8s.io/v1",
-        kind: "HTTPRoute",
-        metadata: { namespace: "default", name: "guard" },
-        spec: {
-          parentRefs: [{ group: "", kind: "Service", name: `case-${WEB}` }],
-          hostnames: ["web.default"],
-          rules: [
-            {
-              matches: [{ path: { type: "PathPrefix", value: "/admin" } }],
-              filters: [{ type: "RequestRedirect", requestRedirect: redirect }],
-            },
-            { backendRefs },
-          ],
-        },
-      },
+      caseRoute(WEB, {
+        hostnames: ["web.default"],
+        rules: [
+          {
+            matches: [{ path: { type: "PathPrefix", value: "/admin" } }],
+            filters: [{ type: "RequestRedirect", requestRedirect: redirect }],
+          },
+          { backendRefs: [caseBackend(WEB)] },
+        ],
+      }),
     ]);
     await rig.start(WEB);
   });

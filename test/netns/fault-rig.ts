@@ -16,22 +16,13 @@ import type {
   HonestReport,
   HonestRequest,
 } from "./fault-client-protocol.ts";
+import { inLane, type ServedHow } from "./lane-manifest.ts";
 import { ServedNode, type ServedNodeOptions, until } from "./served-node.ts";
 
 export const SOAK = process.env["INNERMESH_SOAK"] === "1";
 const NODE = [process.execPath, "--disable-warning=ExperimentalWarning"];
-const H2C = "kubernetes.io/h2c";
 
 export type Protocol = "http1" | "http2";
-
-/** How a Service is served. */
-export interface ServedHow {
-  /** @default "l7" */
-  readonly lane?: "l4" | "l7";
-  /** Its backends speak HTTP/2. */
-  readonly h2?: true;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
 
 export interface FaultService extends ServedHow {
   readonly pods: readonly (string | CaseEndpoint)[];
@@ -168,17 +159,6 @@ export class FaultRig implements AsyncDisposable {
     const path = fileURLToPath(new URL(`./${program}`, import.meta.url));
     return this.served.playground.spawn(netns, [...NODE, path]);
   }
-}
-
-/** An object of a Service as a lane has it; an EndpointSlice stays as it is. */
-export function inLane(item: Manifest, { lane = "l7", h2, annotations }: ServedHow = {}): Manifest {
-  if (item["kind"] !== "Service") return item;
-  const labels = { "innermesh.io/lane": lane };
-  const metadata = { ...Object(item["metadata"]), labels, ...(annotations && { annotations }) };
-  const spec = Object(item["spec"]);
-  if (h2 === undefined) return { ...item, metadata };
-  const ports = spec.ports.map((port: Manifest) => ({ ...port, appProtocol: H2C }));
-  return { ...item, metadata, spec: { ...spec, ports } };
 }
 
 /** One line that a person reads: what was measured. */

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { BACKEND_PORT } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { GrpcOutcome } from "./grpc-js-peer.ts";
 import { FAMILIES, ServedNode } from "./served-node.ts";
 
@@ -29,18 +30,8 @@ describe("grpc-js through the L7 lane", () => {
       await once(peer.stdout, "data");
     }
     await rig.serve({ number: SERVICE, pods: SERVERS });
-    const parent = { group: "", kind: "Service", name: `case-${SERVICE}`, port: 80 };
-    await rig.put("routes", [
-      {
-        apiVersion: "gateway.networking.k8s.io/v1",
-        kind: "GRPCRoute",
-        metadata: { name: "greeter", namespace: "default", uid: "greeter" },
-        spec: {
-          parentRefs: [parent],
-          rules: [{ backendRefs: [{ name: `case-${SERVICE}`, port: 80 }] }],
-        },
-      },
-    ]);
+    const rules = [{ backendRefs: [caseBackend(SERVICE)] }];
+    await rig.put("routes", [caseRoute(SERVICE, { kind: "GRPCRoute", rules })]);
     const agent = await rig.start("--proxy-workers=1", "--admin-socket=");
     await agent.proxying();
   });

@@ -7,7 +7,8 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Family } from "../../lib/nft/objects.ts";
 import type { PlaygroundPod } from "../../playground/topology.ts";
-import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { BACKEND_PORT } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { Asked } from "./http-lane-peer.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
@@ -17,7 +18,6 @@ const NODE = [process.execPath, "--disable-warning=ExperimentalWarning"];
 const WEB = 1;
 const CANARY = 2;
 const GRPC = 3;
-const PORT = 80;
 
 describe("the L7 lane", () => {
   let rig: ServedNode;
@@ -36,24 +36,34 @@ describe("the L7 lane", () => {
       { number: GRPC, pods: ["pod-2-2"] },
     );
     await rig.put("routes", [
-      route("HTTPRoute", "web", WEB, [
-        {
-          matches: [{ ...below("/web"), headers: [{ name: "x-canary", value: "yes" }] }],
-          backendRefs: [to(CANARY)],
-        },
-        {
-          matches: [{ path: { type: "Exact", value: "/shared" } }],
-          backendRefs: [to(WEB), to(CANARY)],
-        },
-        { matches: [below("/web")], backendRefs: [to(WEB)] },
-        { matches: [{ path: { type: "Exact", value: "/nowhere" } }], backendRefs: [to(99)] },
-      ]),
-      route("GRPCRoute", "grpc", GRPC, [
-        {
-          matches: [{ method: { service: "a.Greeter", method: "Greet" } }],
-          backendRefs: [to(GRPC)],
-        },
-      ]),
+      caseRoute(WEB, {
+        name: "web",
+        rules: [
+          {
+            matches: [{ ...below("/web"), headers: [{ name: "x-canary", value: "yes" }] }],
+            backendRefs: [caseBackend(CANARY)],
+          },
+          {
+            matches: [{ path: { type: "Exact", value: "/shared" } }],
+            backendRefs: [caseBackend(WEB), caseBackend(CANARY)],
+          },
+          { matches: [below("/web")], backendRefs: [caseBackend(WEB)] },
+          {
+            matches: [{ path: { type: "Exact", value: "/nowhere" } }],
+            backendRefs: [caseBackend(99)],
+          },
+        ],
+      }),
+      caseRoute(GRPC, {
+        kind: "GRPCRoute",
+        name: "grpc",
+        rules: [
+          {
+            matches: [{ method: { service: "a.Greeter", method: "Greet" } }],
+            backendRefs: [caseBackend(GRPC)],
+          },
+        ],
+      }),
     ]);
     const agent = await rig.start("--proxy-workers=1", "--proxy-via");
     await agent.proxying();
@@ -168,23 +178,4 @@ describe("the L7 lane", () => {
 
 function below(value: string): Readonly<Record<string, unknown>> {
   return { path: { type: "PathPrefix", value } };
-}
-
-function to(number: number): Readonly<Record<string, unknown>> {
-  return { name: `case-${number}`, port: PORT };
-}
-
-function route(
-  kind: "HTTPRoute" | "GRPCRoute",
-  name: string,
-  parent: number,
-  rules: readonly unknown[],
-): Manifest {
-  const parentRefs = [{ group: "", kind: "Service", name: `case-${parent}`, port: PORT }];
-  return {
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind,
-    metadata: { namespace: "default", name },
-    spec: { parentRefs, rules },
-  };
 }

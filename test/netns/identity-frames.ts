@@ -1,6 +1,7 @@
 // Frames that a pod might forge: datagrams, ARP replies and what neighbour discovery says.
 
-import { bytesOf, checksum } from "./raw-frame.ts";
+import { addressBytes } from "../../lib/ip/address.ts";
+import { type FrameContent, ipFrame, macBytes } from "../../lib/ip/ip-frame.ts";
 
 const UDP = 17;
 const ICMPV6 = 58;
@@ -8,6 +9,8 @@ const ALL_NODES = "ff02::1";
 const BROADCAST = "ff:ff:ff:ff:ff:ff";
 const ALL_NODES_MAC = "33:33:00:00:00:01";
 const OVERRIDE = 0x20;
+/** Of both ends, at the start of a frame. */
+const MACS_LENGTH = 12;
 
 /** Whose frame it says it is, and where it goes on the wire. */
 export interface Ends {
@@ -17,13 +20,37 @@ export interface Ends {
 
 /** A datagram to port 9090. */
 export function udpFrame(macs: Ends, addresses: Ends): Buffer {
-  const udp = Buffer.alloc(12);
+  return datagramFrame(macs, addresses, { port: 9090, bytes: Buffer.from("evil") });
+}
+
+/** A frame inside a datagram, for whom VXLAN's default port in Linux belongs to (RFC 7348). */
+export function vxlanFrame(macs: Ends, addresses: Ends, network: number, inner: Buffer): Buffer {
+  const header = Buffer.alloc(8);
+  header[0] = 0x08;
+  header.writeUIntBE(network, 4, 3);
+  return datagramFrame(macs, addresses, { port: 8472, bytes: Buffer.concat([header, inner]) });
+}
+
+function datagramFrame(
+  macs: Ends,
+  addresses: Ends,
+  { port, bytes }: { readonly port: number; readonly bytes: Buffer },
+): Buffer {
+  const udp = Buffer.concat([Buffer.alloc(8), bytes]);
   udp.writeUInt16BE(5555, 0);
-  udp.writeUInt16BE(9090, 2);
+  udp.writeUInt16BE(port, 2);
   udp.writeUInt16BE(udp.length, 4);
-  udp.write("evil", 8);
-  udp.writeUInt16BE(sum(addresses, UDP, udp), 6);
-  return packet(macs, addresses, { protocol: UDP, hops: 64, content: udp });
+  return frame(macs, addresses, { protocol: UDP, hops: 64, bytes: udp, checksumAt: 6 });
+}
+
+/** The same frame behind a VLAN tag of number 0, which whoever gets it takes for none. */
+export function taggedFrame(frame: Buffer, tag: "8021q" | "8021ad"): Buffer {
+  const type = tag === "8021q" ? "8100" : "88a8";
+  return Buffer.concat([
+    frame.subarray(0, MACS_LENGTH),
+    Buffer.from(`${type}0000`, "hex"),
+    frame.subarray(MACS_LENGTH),
+  ]);
 }
 
 /** An ARP reply to everybody: `address` is at `mac`. */
@@ -31,9 +58,9 @@ export function arpFrame(mac: string, address: string): Buffer {
   const arp = Buffer.alloc(28);
   arp.set([0, 1, 8, 0, 6, 4, 0, 2]);
   arp.set(macBytes(mac), 8);
-  arp.set(bytesOf(address), 14);
+  arp.set(addressBytes(address), 14);
   arp.set(macBytes(BROADCAST), 18);
-  arp.set(bytesOf(address), 24);
+  arp.set(addressBytes(address), 24);
   return Buffer.concat([macBytes(BROADCAST), macBytes(mac), Buffer.from("0806", "hex"), arp]);
 }
 
@@ -42,10 +69,26 @@ export function advertisementFrame(mac: string, source: string, target: string):
   const body = Buffer.alloc(32);
   body[0] = 136;
   body[4] = OVERRIDE;
-  body.set(bytesOf(target), 8);
+  body.set(addressBytes(target), 8);
   body.set([2, 1], 24);
   body.set(macBytes(mac), 26);
   return icmpFrame(mac, source, body);
+}
+
+/** Asks one neighbour for its Ethernet address, or who can be reached by one from there. */
+export function solicitationFrame(macs: Ends, addresses: Ends): Buffer {
+  const body = Buffer.alloc(24);
+  body[0] = 135;
+  body.set(addressBytes(addresses.to), 8);
+  return frame(macs, addresses, { protocol: ICMPV6, hops: 255, bytes: body, checksumAt: 2 });
+}
+
+/** An echo request. */
+export function echoFrame(macs: Ends, addresses: Ends): Buffer {
+  const body = Buffer.alloc(12);
+  body[0] = 128;
+  body.write("evil", 8);
+  return frame(macs, addresses, { protocol: ICMPV6, hops: 64, bytes: body, checksumAt: 2 });
 }
 
 /** A router advertisement to everybody. */
@@ -58,42 +101,12 @@ export function routerFrame(mac: string, source: string): Buffer {
 
 function icmpFrame(mac: string, source: string, body: Buffer): Buffer {
   const addresses = { from: source, to: ALL_NODES };
-  body.writeUInt16BE(sum(addresses, ICMPV6, body), 2);
   const macs = { from: mac, to: ALL_NODES_MAC };
-  return packet(macs, addresses, { protocol: ICMPV6, hops: 255, content: body });
+  return frame(macs, addresses, { protocol: ICMPV6, hops: 255, bytes: body, checksumAt: 2 });
 }
 
-function packet(
-  macs: Ends,
-  addresses: Ends,
-  { protocol, hops, content }: { protocol: number; hops: number; content: Buffer },
-): Buffer {
-  const [from, to] = [bytesOf(addresses.from), bytesOf(addresses.to)];
-  const ether = Buffer.concat([macBytes(macs.to), macBytes(macs.from)]);
-  if (from.length === 4) {
-    const header = Buffer.alloc(20);
-    header.set([0x45, 0]);
-    header.writeUInt16BE(20 + content.length, 2);
-    header.set([hops, protocol], 8);
-    header.set(from, 12);
-    header.set(to, 16);
-    header.writeUInt16BE(checksum([header]), 10);
-    return Buffer.concat([ether, Buffer.from("0800", "hex"), header, content]);
-  }
-  const header = Buffer.alloc(8);
-  header[0] = 0x60;
-  header.writeUInt16BE(content.length, 4);
-  header.set([protocol, hops], 6);
-  return Buffer.concat([ether, Buffer.from("86dd", "hex"), header, from, to, content]);
-}
-
-function sum({ from, to }: Ends, protocol: number, content: Buffer): number {
-  const pseudo = Buffer.alloc(8);
-  pseudo.writeUInt32BE(content.length, 0);
-  pseudo.writeUInt32BE(protocol, 4);
-  return checksum([bytesOf(from), bytesOf(to), pseudo, content]);
-}
-
-function macBytes(mac: string): Buffer {
-  return Buffer.from(mac.replaceAll(":", ""), "hex");
+function frame(macs: Ends, addresses: Ends, content: FrameContent): Buffer {
+  const { from: source, to: destination } = addresses;
+  const ends = { sourceMac: macs.from, destinationMac: macs.to, source, destination };
+  return Buffer.from(ipFrame(ends, content));
 }

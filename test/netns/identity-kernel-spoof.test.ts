@@ -3,15 +3,25 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { advertisementFrame, arpFrame, routerFrame, udpFrame } from "./identity-frames.ts";
+import {
+  advertisementFrame,
+  arpFrame,
+  echoFrame,
+  routerFrame,
+  taggedFrame,
+  udpFrame,
+  vxlanFrame,
+} from "./identity-frames.ts";
 import { IdentityRig } from "./identity-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
 
 const MODES = { "pod-1-1": "permissive" } as const;
 const FORGER = "pod-1-2";
+const VICTIM_MAC = "02:71:00:00:01:01";
 const FORGER_MAC = "02:71:00:00:01:02";
 const ROUTED_MAC = "ee:ee:ee:ee:ee:ee";
 const FORGER_LINK_LOCAL = { routed: "fe80::2", bridge: "fe80::3" } as const;
+const VXLAN_MAC = "02:71:00:00:00:42";
 const TIMES = 5;
 
 for (const cni of ["routed", "bridge"] as const) {
@@ -79,6 +89,51 @@ for (const cni of ["routed", "bridge"] as const) {
         assert.equal(await received(FORGER), arrived);
       });
     }
+
+    test("no frame with a VLAN tag arrives: the IP hooks of a bridge would not see it", async () => {
+      const to = cni === "bridge" ? "pod-1-1" : "pod-2-2";
+      const [arrived, counted] = [await received(to), await spoofed()];
+      for (const family of FAMILIES) {
+        const addresses = {
+          from: rig.pod(FORGER).addresses[family],
+          to: rig.pod(to).addresses[family],
+        };
+        const mac = cni === "bridge" ? VICTIM_MAC : gateway;
+        const plain = udpFrame({ from: FORGER_MAC, to: mac }, addresses);
+        for (const tag of ["8021q", "8021ad"] as const) {
+          await rig.sendFrame(FORGER, taggedFrame(plain, tag));
+        }
+      }
+      assert.equal(await spoofed(), counted + 4);
+      assert.equal(await received(to), arrived);
+    });
+
+    test("what the node takes out of a pod's VXLAN packet is not that pod's word", async () => {
+      const run = (...argv: string[]): Promise<string> => rig.served.run(...argv);
+      const device = ["type", "vxlan", "id", "42", "dstport", "8472", "dev", "eth0"];
+      await run("ip", "link", "add", "vx0", "address", VXLAN_MAC, ...device);
+      await run("sysctl", "-qw", "net.ipv4.conf.vx0.rp_filter=2");
+      await run("ip", "link", "set", "vx0", "up");
+      const [arrived, counted] = [await received("pod-2-2"), await spoofed()];
+      const outer = { from: rig.pod(FORGER).addresses.ip, to: rig.served.node.addresses.ip };
+      for (const family of FAMILIES) {
+        const from = rig.pod("pod-1-1").addresses[family];
+        const to = rig.pod("pod-2-2").addresses[family];
+        const inner = udpFrame({ from: FORGER_MAC, to: VXLAN_MAC }, { from, to });
+        const frame = vxlanFrame({ from: FORGER_MAC, to: gateway }, outer, 42, inner);
+        await rig.sendFrame(FORGER, frame);
+      }
+      await until("the count", async () => (await spoofed()) === counted + 2);
+      assert.equal(await received("pod-2-2"), arrived);
+      await run("ip", "link", "delete", "vx0");
+    });
+
+    test("an echo from a link-local address, which no policy knows, goes nowhere", async () => {
+      const counted = await spoofed();
+      const addresses = { from: FORGER_LINK_LOCAL[cni], to: "fe80::1" };
+      await sendAll(echoFrame({ from: FORGER_MAC, to: gateway }, addresses));
+      assert.equal(await spoofed(), counted + TIMES);
+    });
 
     test("an ARP reply for another's address changes no neighbour", async () => {
       const counted = await spoofed();

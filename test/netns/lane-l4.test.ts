@@ -15,6 +15,7 @@ import {
   caseManifests,
   type Manifest,
 } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
 const PEER = fileURLToPath(new URL("./lane-l4-peer.ts", import.meta.url));
@@ -46,9 +47,24 @@ describe("the L4 lane", () => {
     );
     await rig.put("proxied", proxied());
     await rig.put("routes", [
-      route("TLSRoute", "blue", TLS, { hostnames: ["blue.example"], rules: [to([BLUE])] }),
-      route("TLSRoute", "green", TLS, { hostnames: ["*.example"], rules: [to([GREEN])] }),
-      route("TCPRoute", "shares", TCP, { rules: [to([BLUE, 70], [GREEN, 20], [99, 10])] }),
+      caseRoute(TLS, {
+        kind: "TLSRoute",
+        name: "blue",
+        hostnames: ["blue.example"],
+        rules: [{ backendRefs: [caseBackend(BLUE)] }],
+      }),
+      caseRoute(TLS, {
+        kind: "TLSRoute",
+        name: "green",
+        hostnames: ["*.example"],
+        rules: [{ backendRefs: [caseBackend(GREEN)] }],
+      }),
+      caseRoute(TCP, {
+        kind: "TCPRoute",
+        rules: [
+          { backendRefs: [caseBackend(BLUE, 70), caseBackend(GREEN, 20), caseBackend(99, 10)] },
+        ],
+      }),
     ]);
     const words = [...NODE, PEER, "serve", String(BACKEND_PORT), "hex"];
     const peer = rig.playground.spawn(pod("pod-2-3").netns, words, {
@@ -147,32 +163,6 @@ describe("the L4 lane", () => {
     return stdout.trim();
   }
 });
-
-function to(...backends: readonly (readonly [number: number, weight?: number])[]) {
-  return {
-    backendRefs: backends.map(([number, weight = 1]) => ({
-      name: `case-${number}`,
-      port: PORT,
-      weight,
-    })),
-  };
-}
-
-function route(
-  kind: "TLSRoute" | "TCPRoute",
-  name: string,
-  parent: number,
-  spec: Readonly<Record<string, unknown>>,
-): Manifest {
-  const parentRefs = [{ group: "", kind: "Service", name: `case-${parent}`, port: PORT }];
-  return {
-    apiVersion:
-      kind === "TLSRoute" ? "gateway.networking.k8s.io/v1" : "gateway.networking.k8s.io/v1alpha2",
-    kind,
-    metadata: { namespace: "default", name },
-    spec: { parentRefs, ...spec },
-  };
-}
 
 function hexOf(address: string): string {
   return Buffer.from(addressBytes(address)).toString("hex");

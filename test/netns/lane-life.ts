@@ -9,6 +9,7 @@ import { type NodeProcess, startNode } from "../../playground/node-process.ts";
 import type { OpenConnection, RunningLoad } from "../../playground/probe.ts";
 import type { LoadReport } from "../../playground/probe-protocol.ts";
 import type { Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { inLane } from "./lane-manifest.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
 export const PROXIED = 1;
@@ -45,7 +46,7 @@ export class LaneLife implements AsyncDisposable {
     const web = life.rig.manifests({ number: WEB, pods: PODS });
     await life.rig.put(
       "web",
-      web.map((item) => onWebPort(labelled(item, "l7"))),
+      web.map((item) => onWebPort(inLane(item))),
     );
     await life.start();
     return life;
@@ -56,7 +57,7 @@ export class LaneLife implements AsyncDisposable {
     const items = this.rig.manifests({ number: PROXIED, pods });
     await this.rig.put(
       "proxied",
-      items.map((item) => labelled(item, lane)),
+      items.map((item) => inLane(item, { lane })),
     );
   }
 
@@ -157,12 +158,6 @@ export async function allLive(connections: readonly OpenConnection[]): Promise<v
 
 export async function close(connections: readonly OpenConnection[]): Promise<void> {
   await Promise.all(connections.map((connection) => connection.close()));
-}
-
-function labelled(item: Manifest, lane: string): Manifest {
-  if (item["kind"] !== "Service") return item;
-  const metadata = { ...Object(item["metadata"]), labels: { "innermesh.io/lane": lane } };
-  return { ...item, metadata };
 }
 
 function onWebPort(item: Manifest): Manifest {

@@ -11,8 +11,10 @@ import {
   words,
 } from "../../lib/http/h2-case-peer.ts";
 import { FRAME } from "../../lib/http/h2-frame.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { HonestRequest, LongKind, RawAnswer, RawWrite } from "./fault-client-protocol.ts";
-import { FaultRig, inLane, type ServedHow } from "./fault-rig.ts";
+import { FaultRig } from "./fault-rig.ts";
+import { inLane, type ServedHow } from "./lane-manifest.ts";
 
 /** Services: of HTTP/1.1, of bytes, of HTTP/2, with a route, and one only a route sends to. */
 export const WEB = 1;
@@ -128,21 +130,8 @@ async function putEndpoints(rig: FaultRig, has: (index: number) => boolean): Pro
 }
 
 async function putWeights(rig: FaultRig, web: number, canary: number): Promise<void> {
-  const backendRefs = [
-    { name: `case-${WEB}`, port: 80, weight: web },
-    { name: `case-${CANARY}`, port: 80, weight: canary },
-  ];
-  await rig.served.put("route", [
-    {
-      apiVersion: "gateway.networking.k8s.io/v1",
-      kind: "HTTPRoute",
-      metadata: { namespace: "default", name: "canary" },
-      spec: {
-        parentRefs: [{ group: "", kind: "Service", name: `case-${ROUTED}` }],
-        rules: [{ backendRefs }],
-      },
-    },
-  ]);
+  const backendRefs = [caseBackend(WEB, web), caseBackend(CANARY, canary)];
+  await rig.served.put("route", [caseRoute(ROUTED, { rules: [{ backendRefs }] })]);
 }
 
 async function steady(

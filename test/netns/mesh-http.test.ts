@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { Family } from "../../lib/nft/objects.ts";
 import { LineCaller } from "../../playground/line-calls.ts";
 import type { Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import type { HttpClientCalls } from "./http-client-protocol.ts";
 import type { Asked } from "./http-lane-peer.ts";
 import { Mesh } from "./mesh-rig.ts";
@@ -15,7 +16,6 @@ import { FAMILIES, until } from "./served-node.ts";
 const WEB = 1;
 const CANARY = 2;
 const GRPC = 3;
-const PORT = 80;
 const BACKENDS = { "pod-2-1": "http1", "pod-2-2": "http1", "pod-2-3": "http2" } as const;
 /** Of one ServiceAccount. */
 const CLIENTS = ["pod-1-1", "pod-1-2"] as const;
@@ -36,14 +36,16 @@ describe("requests in tunnels", () => {
       ...served.manifests({ number: WEB, pods: ["pod-2-1"] }),
       ...served.manifests({ number: CANARY, pods: ["pod-2-2"] }),
       ...grpc.map(speaksHttp2),
-      route("HTTPRoute", WEB, [
-        {
-          matches: [{ headers: [{ name: "x-canary", value: "yes" }] }],
-          backendRefs: [{ name: `case-${CANARY}`, port: PORT }],
-        },
-        { backendRefs: [{ name: `case-${WEB}`, port: PORT }] },
-      ]),
-      route("GRPCRoute", GRPC, [{ backendRefs: [{ name: `case-${GRPC}`, port: PORT }] }]),
+      caseRoute(WEB, {
+        rules: [
+          {
+            matches: [{ headers: [{ name: "x-canary", value: "yes" }] }],
+            backendRefs: [caseBackend(CANARY)],
+          },
+          { backendRefs: [caseBackend(WEB)] },
+        ],
+      }),
+      caseRoute(GRPC, { kind: "GRPCRoute", rules: [{ backendRefs: [caseBackend(GRPC)] }] }),
     ]);
     await mesh.certified();
     for (const family of FAMILIES) {
@@ -156,20 +158,6 @@ describe("requests in tunnels", () => {
     return stdout.split("\n").some((line) => line.includes(client));
   }
 });
-
-function route(
-  kind: "HTTPRoute" | "GRPCRoute",
-  service: number,
-  rules: readonly unknown[],
-): Manifest {
-  const name = `case-${service}`;
-  return {
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind,
-    metadata: { namespace: "default", name },
-    spec: { parentRefs: [{ group: "", kind: "Service", name, port: PORT }], rules },
-  };
-}
 
 function speaksHttp2(item: Manifest): Manifest {
   const text = JSON.stringify(item);

@@ -113,6 +113,7 @@ describe("answers about policies", () => {
 
 describe("answers about what a proxy lane denies", () => {
   const socket = `/run/im-answers-lane-${process.pid}.sock`;
+  const change = `/run/im-answers-lane-${process.pid}.json`;
   let rig: PolicyRig;
   before(async () => {
     rig = await PolicyRig.build({
@@ -126,7 +127,7 @@ describe("answers about what a proxy lane denies", () => {
   });
   after(async () => {
     await rig[Symbol.asyncDispose]();
-    await rm(socket, { force: true });
+    for (const path of [socket, change]) await rm(path, { force: true });
   });
 
   const clusterIpOf = (server: string): string => {
@@ -188,6 +189,37 @@ describe("answers about what a proxy lane denies", () => {
     assert.equal(destinationPod, `default/${SERVER}`);
     assert.match(rule, /ServiceAccountPolicy default\/readers/);
   });
+
+  test("it is recorded, and a change that would allow it is told", async () => {
+    const { netns } = rig.playground.node(NODE);
+    const asked = [`--socket=${socket}`, "-o=json"];
+    await until("the request", async () => {
+      const argv = [LAUNCHER, "policy", "edges", ...asked];
+      const { stdout } = await rig.playground.exec(netns, argv);
+      const { edges } = JSON.parse(stdout) as EdgeReport;
+      return edges.some(({ requests }) => requests?.some(({ path }) => path === "/secret"));
+    });
+    await writeFile(change, JSON.stringify(readersPolicy("/secret")));
+    const flags = [rig.source, `--hostname-override=node-${NODE}`, "--identity=off"];
+    const argv = [LAUNCHER, "policy", "diff", "-f", change, ...asked, ...flags];
+    const { code, stdout, stderr } = await rig.playground.exec(netns, argv);
+    assert.equal(code, 0, stderr);
+    const { requests } = JSON.parse(stdout) as PolicyDiff;
+    const names = requests.allowed.map(({ client, server, request: { method, path } }) =>
+      [client.pod?.name, server.pod?.name, method, path].join(" "),
+    );
+    assert.deepEqual(names, [`${NEIGHBOUR} ${SERVER} GET /secret`]);
+  });
+
+  test("it is counted as a call of the pod's ServiceAccount", async () => {
+    const { netns } = rig.playground.node(NODE);
+    const names = `source_namespace="default",service="ServiceAccount default/${SERVER}"`;
+    const series = `innermesh_requests_total{${names},port="80",route="",result="denied"} `;
+    await until("the count", async () => {
+      const argv = ["curl", "-s", "http://127.0.0.1:10249/metrics"];
+      return (await rig.playground.exec(netns, argv)).stdout.includes(series);
+    });
+  });
 });
 
 function worldOf(pods: readonly PlaygroundPod[], callers: readonly string[]): PolicyObjects {
@@ -207,8 +239,8 @@ function worldOf(pods: readonly PlaygroundPod[], callers: readonly string[]): Po
   };
 }
 
-/** Of the server only what is public may be asked for. */
-function readersPolicy(): Manifest {
+/** Of the server only this may be asked for. */
+function readersPolicy(path = "/public"): Manifest {
   return {
     apiVersion: "innermesh.io/v1alpha1",
     kind: "ServiceAccountPolicy",
@@ -216,7 +248,7 @@ function readersPolicy(): Manifest {
     spec: {
       podSelector: { matchLabels: { pod: SERVER } },
       action: "Allow",
-      ingress: [{ http: [{ path: { type: "Prefix", value: "/public" } }] }],
+      ingress: [{ http: [{ path: { type: "Prefix", value: path } }] }],
     },
   };
 }

@@ -3,12 +3,12 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { inLane } from "./lane-manifest.ts";
 import {
   accountPolicy,
   BATCHES,
   callers,
   FRONTS,
-  inLane,
   IDENTITY_LANE,
   PLAIN,
   PODS,
@@ -114,7 +114,8 @@ describe("ServiceAccountPolicy, two callers with the same labels", () => {
     const lanes = { identity: 21, l4: 22 } as const;
     const { served } = rig.mesh;
     const of = (number: number) => served.manifests({ number, pods: [SERVER, OTHER_SERVER] });
-    await served.put("both", [...of(lanes.identity), ...inLane("l4", of(lanes.l4))]);
+    const l4 = of(lanes.l4).map((item) => inLane(item, { lane: "l4" }));
+    await served.put("both", [...of(lanes.identity), ...l4]);
     const others = { podSelector: undefined, serviceAccounts: ["batch"], ...callers("nobody") };
     await rig.hold(accountPolicy(callers("front")), accountPolicy(others, "others"));
     await rig.serves(...FRONTS);

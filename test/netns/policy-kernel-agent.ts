@@ -9,7 +9,7 @@ import { type DenialCounts, PolicyApply } from "../../netpol-identity/apply/poli
 import { startPolicyKeeper } from "../../netpol-identity/apply/policy-keeper.ts";
 import { NO_POLICIES, type NetworkWorld } from "../../netpol-identity/plan/network-world.ts";
 import { DEFAULT_POLICY_PORTS } from "../../netpol-identity/plan/policy-table-parts.ts";
-import { sampleGroups } from "../../netpol-identity/plan/sample-network-world.ts";
+import { sampleGroups } from "../../netpol-identity/evaluate/sample-set.ts";
 import { answerCalls } from "../../playground/line-calls.ts";
 
 /** What can be written down of a world. */

@@ -64,6 +64,21 @@ export class PolicyKernelRig implements AsyncDisposable {
     return found.addresses[family];
   }
 
+  /** Sends a frame from a pod's interface as it is. */
+  async sendFrame(pod: string, frame: Buffer): Promise<void> {
+    const program = fileURLToPath(new URL("./raw-frame.ts", import.meta.url));
+    const argv = [process.execPath, "--disable-warning=ExperimentalWarning", program, "eth0"];
+    await this.run(pod, [...argv, frame.toString("hex")]);
+  }
+
+  /** Runs a program in a pod's network. @returns what it wrote */
+  async run(pod: string, argv: readonly string[]): Promise<string> {
+    const found = this.served.pods.find(({ name }) => name === pod) ?? assert.fail(`no ${pod}`);
+    const { code, stdout, stderr } = await this.served.playground.exec(found.netns, argv);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  }
+
   /** Who answers a pod's port, or how it failed: `pod-1-1`, `timeout`. */
   async ask(
     from: string,

@@ -8,16 +8,12 @@ import { openNetlinkKernel } from "../../lib/nft/kernel.ts";
 import type { NftKernel, TableDigest } from "../../lib/nft/objects.ts";
 import { wholeTable } from "../../lib/nft/table-plan.ts";
 import { PolicyApply } from "../../netpol-identity/apply/policy-apply.ts";
+import { sampleList, sampleRule, sampleSet } from "../../netpol-identity/evaluate/sample-set.ts";
 import { NO_POLICIES, type NetworkWorld } from "../../netpol-identity/plan/network-world.ts";
 import { NetworkPlanner } from "../../netpol-identity/plan/network-tables.ts";
 import { planPolicyTables } from "../../netpol-identity/plan/policy-table.ts";
 import { POLICY_TABLE, type PolicyWorld } from "../../netpol-identity/plan/policy-table-parts.ts";
-import {
-  sampleList,
-  sampleNetwork,
-  sampleRule,
-  sampleSet,
-} from "../../netpol-identity/plan/sample-network-world.ts";
+import { sampleNetwork } from "../../netpol-identity/plan/sample-network-world.ts";
 import { sampleWorld } from "../../netpol-identity/plan/sample-policy-world.ts";
 import { enterOwnNamespace, sh } from "./own-namespace.ts";
 

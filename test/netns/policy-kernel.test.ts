@@ -8,7 +8,8 @@ import {
   samplePeers,
   sampleRule,
   sampleSet,
-} from "../../netpol-identity/plan/sample-network-world.ts";
+} from "../../netpol-identity/evaluate/sample-set.ts";
+import { solicitationFrame } from "./identity-frames.ts";
 import { APPLICATION_PORT } from "./identity-rig.ts";
 import { PolicyKernelRig } from "./policy-kernel-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
@@ -127,6 +128,23 @@ for (const cni of ["routed", "bridge"] as const) {
       });
       await rig.hold({});
       assert.deepEqual(await rig.heard(SENDERS, POD, "ip"), SENDERS);
+    });
+
+    test("what neighbours say to each other stays on their bridge", async () => {
+      const network = sampleList(sampleRule({ ports: [port("TCP", APPLICATION_PORT)] }));
+      await rig.hold({ [POD]: { egress: sampleSet({ direction: "egress", network }) } });
+      await rig.run(POD, ["ip", "-6", "neigh", "flush", "dev", "eth0"]);
+      assert.equal(await rig.ask(POD, NEIGHBOUR, "ip6"), NEIGHBOUR);
+      assert.equal(await rig.ask(POD, "pod-2-1", "ip6"), "pod-2-1");
+      const neighbours = await rig.run(POD, ["ip", "-6", "neigh", "show", "dev", "eth0"]);
+      const gateway = /lladdr (\S+) router/.exec(neighbours)?.[1] ?? assert.fail(neighbours);
+      const [from, to] = [rig.address(POD, "ip6"), rig.address("pod-2-1", "ip6")];
+      const before = await rig.agent.call("denials", {});
+      const asked = solicitationFrame({ from: "02:71:00:00:01:01", to: gateway }, { from, to });
+      await rig.sendFrame(POD, asked);
+      await until("its denial", async () => {
+        return (await rig.agent.call("denials", {})).out > before.out;
+      });
     });
 
     test("an isolated pod reaches itself by a translated address", async () => {

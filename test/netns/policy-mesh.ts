@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Family } from "../../lib/nft/objects.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
-import { LANE_LABEL } from "../../service-proxy/plan/lane.ts";
+import { inLane } from "./lane-manifest.ts";
 import type { MeshPod } from "./mesh-manifests.ts";
 import { Mesh, type MeshOptions, type MeshTarget } from "./mesh-rig.ts";
 import { FAMILIES, until } from "./served-node.ts";
@@ -194,7 +194,10 @@ export class PolicyMesh implements AsyncDisposable {
     await this.people();
     await mesh.served.serve({ number: IDENTITY_LANE, pods: [SERVER] });
     const l4 = mesh.served.manifests({ number: L4_LANE, pods: [SERVER] });
-    await mesh.served.put("l4", inLane("l4", l4));
+    await mesh.served.put(
+      "l4",
+      l4.map((item) => inLane(item, { lane: "l4" })),
+    );
     await mesh.certified();
     await this.serves(...PODS);
     await until("tunnels", async () => {
@@ -207,15 +210,6 @@ export class PolicyMesh implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.mesh[Symbol.asyncDispose]();
   }
-}
-
-/** Services among these are served by a lane. */
-export function inLane(lane: "l4" | "l7", items: readonly Manifest[]): readonly Manifest[] {
-  return items.map((item) => {
-    if (item["kind"] !== "Service") return item;
-    const metadata = item["metadata"] as Readonly<Record<string, unknown>>;
-    return { ...item, metadata: { ...metadata, labels: { [LANE_LABEL]: lane } } };
-  });
 }
 
 function turnPolicy(port: number): Manifest {

@@ -8,6 +8,7 @@ import type { Family } from "../../lib/nft/objects.ts";
 import { LineCaller } from "../../playground/line-calls.ts";
 import { netnsPath } from "../../playground/namespaces.ts";
 import { BACKEND_PORT, type Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import { HTTP1_PORT, HTTP2_PORT, type HttpBackendCalls } from "./http-backend-protocol.ts";
 import type { HttpCall, HttpClientCalls, RawStep } from "./http-client-protocol.ts";
 import type { MeshTarget } from "./mesh-rig.ts";
@@ -18,7 +19,6 @@ import { FAMILIES, until } from "./served-node.ts";
 const L4 = 11;
 const L7 = 12;
 const H2C = 13;
-const PORT = 80;
 const NODE = [process.execPath, "--disable-warning=ExperimentalWarning"];
 const BACKEND = fileURLToPath(new URL("./http-backend-process.ts", import.meta.url));
 const CLIENT = fileURLToPath(new URL("./http-client-process.ts", import.meta.url));
@@ -327,17 +327,8 @@ function callsOf(account: string): object {
 }
 
 function route(number: number): Manifest {
-  const name = `case-${number}`;
   const matches = ["/public", "/orders", "/secret", "/PUBLIC", "/publicity"].map((value) => {
     return { path: { type: "PathPrefix", value } };
   });
-  return {
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind: "HTTPRoute",
-    metadata: { namespace: "default", name },
-    spec: {
-      parentRefs: [{ group: "", kind: "Service", name, port: PORT }],
-      rules: [{ matches, backendRefs: [{ name, port: PORT }] }],
-    },
-  };
+  return caseRoute(number, { rules: [{ matches, backendRefs: [caseBackend(number)] }] });
 }

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { countAnswers } from "../../playground/probe.ts";
 import type { Manifest } from "../../service-proxy/plan/packet-case-manifests.ts";
+import { caseBackend, caseRoute } from "./case-route.ts";
 import { FAMILIES, ServedNode, until } from "./served-node.ts";
 
 const [PARENT, BLUE, GREEN] = [1, 2, 3] as const;
@@ -25,17 +26,8 @@ before(async () => {
 after(() => rig[Symbol.asyncDispose]());
 
 function shares(blue: number, green: number): Manifest {
-  const { port } = rig.address("cluster", PARENT, "ip");
-  const ref = (number: number, weight: number) => ({ name: `case-${number}`, port, weight });
-  return {
-    apiVersion: "gateway.networking.k8s.io/v1",
-    kind: "UDPRoute",
-    metadata: { namespace: "default", name: "shares" },
-    spec: {
-      parentRefs: [{ group: "", kind: "Service", name: `case-${PARENT}`, port }],
-      rules: [{ backendRefs: [ref(BLUE, blue), ref(GREEN, green)] }],
-    },
-  };
+  const backendRefs = [caseBackend(BLUE, blue), caseBackend(GREEN, green)];
+  return caseRoute(PARENT, { kind: "UDPRoute", rules: [{ backendRefs }] });
 }
 
 /** Sends datagrams, each from a source port of its own. @returns percent by who answered */

@@ -15,6 +15,7 @@ import {
   readItems,
   readKnown,
   readPolicyIdentity,
+  readRuleName,
   readSomeItems,
   readWord,
 } from "./policy-fields.ts";
@@ -66,7 +67,6 @@ export type ClusterNetworkPolicyPort =
 
 const MAX_ITEMS = 25;
 const MAX_PRIORITY = 1_000;
-const MAX_NAME_LENGTH = 100;
 const INGRESS_PEERS = ["namespaces", "pods"];
 const EGRESS_PEERS = [...INGRESS_PEERS, "nodes", "networks", "domainNames"];
 const LABEL = "[a-z0-9](?:[-a-z0-9_]{0,61}[a-z0-9])?";
@@ -157,7 +157,7 @@ function readRule(
   if (isNamed && found.some(({ kind }) => kind !== "pods")) {
     faults.reject(protocolsAt, "want port names beside pods and namespaces alone: got other peers");
   }
-  const name = asText(fields["name"]).slice(0, MAX_NAME_LENGTH);
+  const name = readRuleName(fields["name"]);
   return { name, action, peers: found, ports: ports ?? "any" };
 }
 

@@ -76,11 +76,20 @@ export function textRecord(value: unknown): Readonly<Record<string, string>> {
 
 /** A value for an error text: short, quoted, safe for cyclic and huge values. */
 export function formatValue(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 64));
+  if (typeof value === "string") return escaped(JSON.stringify(value.slice(0, 64)));
   if (typeof value === "object" && value !== null) {
     return Array.isArray(value) ? "a list" : "an object";
   }
   return String(value);
+}
+
+/** What moves a terminal's cursor, ends a line, or turns text around. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/** The text with whatever a terminal or a log would not print as `\u001b`. */
+export function escaped(text: string): string {
+  const unit = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(UNPRINTABLE, (found) => found.split("").map(unit).join(""));
 }
 
 /**

@@ -132,3 +132,29 @@ function withValue(value: unknown, [key, ...rest]: Path, put: unknown): unknown 
   const record = value as JsonRecord;
   return { ...record, [key]: withValue(record[key], rest, put) };
 }
+
+test("a rule's name has nothing that a terminal or a log would not print", () => {
+  const metadata = { namespace: "shop", name: "web" };
+  const nameOf = (name: string): readonly (string | undefined)[] => {
+    const rule = { name, from: [{ namespaces: {} }], action: "Accept" };
+    const subject = { namespaces: {} };
+    const spec = { tier: "Admin", priority: 1, subject, ingress: [rule] };
+    const ofCluster = readOk(parseClusterNetworkPolicy({ metadata: { name: "web" }, spec }));
+    const own = { podSelector: {}, ingress: [{ name }] };
+    const ofAccount = readOk(parseServiceAccountPolicy({ metadata, spec: own }));
+    assert.deepEqual([...ofCluster.told, ...ofAccount.told], []);
+    return [ofCluster, ofAccount].map(({ object }) => object.ingress?.[0]?.name);
+  };
+  const bad = "a\u001b[2J\nb\u009b\u202e\u2028\u{e0001}\ud800";
+  const good = String.raw`a\u001b[2J\u000ab\u009b\u202e\u2028\udb40\udc01\ud800`;
+  assert.deepEqual(nameOf(bad), [good, good]);
+  assert.deepEqual(nameOf("für → all"), ["für → all", "für → all"]);
+  assert.deepEqual(new Set(nameOf("\n".repeat(500)).map((name) => name?.length)), new Set([100]));
+});
+
+test("what is quoted of a policy in a problem is printable, too", () => {
+  const spec = { podSelector: {}, action: "\u009b2J\u001b\n\u202e" };
+  const metadata = { namespace: "shop", name: "web" };
+  const { told } = readOk(parseServiceAccountPolicy({ metadata, spec }));
+  assert.match(told.join(), /got "\\u009b2J\\u001b\\n\\u202e"/);
+});

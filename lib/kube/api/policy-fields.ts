@@ -2,7 +2,7 @@
 // lacks a condition matches more than was meant. A fault is told, and whoever reads the part that
 // has it decides what closes.
 
-import { asRecord, formatValue, isRecord, type JsonRecord, type ProblemList } from "./fields.ts";
+import { asRecord, asText, escaped, formatValue, isRecord, type JsonRecord, type ProblemList } from "./fields.ts";
 import { type Head, isName } from "./head.ts";
 
 /** The faults of one part of a policy, such as a rule. */
@@ -27,6 +27,8 @@ export interface PolicyIdentity {
 export const MAX_POLICY_RULES = 1_024;
 /** Of every other list inside a policy, where its API sets no smaller limit. */
 export const MAX_POLICY_ITEMS = 4_096;
+
+const MAX_RULE_NAME_LENGTH = 100;
 
 /** @param around what it is a part of: with a fault there, this has one too */
 export function makeFaults(problems: Pick<ProblemList, "add">, around?: Faults): Faults {
@@ -70,6 +72,11 @@ export function readKnown(
     break;
   }
   return fields;
+}
+
+/** Of a rule; "" when it has none. It reaches logs, Events and terminals as it is. */
+export function readRuleName(value: unknown): string {
+  return escaped(asText(value).slice(0, MAX_RULE_NAME_LENGTH)).slice(0, MAX_RULE_NAME_LENGTH);
 }
 
 /** A list that may be absent; whatever else is no list, or too long a one, is a fault and empty. */

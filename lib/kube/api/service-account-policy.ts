@@ -25,6 +25,7 @@ import {
   readKnown,
   readNames,
   readPolicyIdentity,
+  readRuleName,
   readSomeItems,
   readWord,
 } from "./policy-fields.ts";
@@ -71,7 +72,6 @@ export interface ServiceAccountPeer {
   readonly selector: LabelSelector;
 }
 
-const MAX_NAME_LENGTH = 100;
 const SUBJECT = ["podSelector", "serviceAccounts"];
 const SPEC = [...SUBJECT, "policyTypes", "action", "ingress", "egress"];
 const ACCOUNT = ["name", "namespace", "namespaceSelector", "trustDomain", "selector"];
@@ -148,7 +148,7 @@ function readRule(
     return readPeer(peer, at, namespace, own);
   });
   const ports = readPolicyPorts(fields["ports"], `${field}.ports`, faults);
-  const name = asText(fields["name"]).slice(0, MAX_NAME_LENGTH);
+  const name = readRuleName(fields["name"]);
   const http = readHttpMatches(fields["http"], `${field}.http`, faults);
   const grpc = readGrpcMatches(fields["grpc"], `${field}.grpc`, faults);
   if (http === undefined && grpc === undefined) return { name, peers, ports };

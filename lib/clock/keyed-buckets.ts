@@ -1,12 +1,11 @@
 // Token buckets by key: how much one node, or one address, may ask for in a while.
 
-import type { Clock } from "../../lib/clock/clock.ts";
-
-export interface BucketOptions {
+export interface KeyedBucketsOptions {
   /** What a full bucket holds. */
   readonly burst: number;
   readonly perSecond: number;
-  readonly clock: Clock;
+  /** Monotonic. */
+  readonly nowMs: () => number;
 }
 
 interface Bucket {
@@ -17,12 +16,12 @@ interface Bucket {
 /** The one used longest ago is forgotten, that is: full again. */
 export const MAX_BUCKETS = 16_384;
 
-export class SigningLimit {
-  readonly #options: BucketOptions;
+export class KeyedBuckets {
+  readonly #options: KeyedBucketsOptions;
   /** The one used last comes last. */
   readonly #buckets = new Map<string, Bucket>();
 
-  constructor(options: BucketOptions) {
+  constructor(options: KeyedBucketsOptions) {
     this.#options = options;
   }
 
@@ -35,18 +34,29 @@ export class SigningLimit {
   take(key: string): boolean {
     const level = this.#levelOf(key);
     if (level < 1) return false;
-    this.#buckets.delete(key);
-    this.#buckets.set(key, { level: level - 1, atMs: this.#options.clock.monotonicMs() });
-    if (this.#buckets.size > MAX_BUCKETS) this.#forgetOldest();
+    this.#fill(key, level - 1);
     return true;
   }
 
+  /** Gives back what was taken for nothing. */
+  give(key: string): void {
+    this.#fill(key, this.#levelOf(key) + 1);
+  }
+
   #levelOf(key: string): number {
-    const { burst, perSecond, clock } = this.#options;
+    const { burst, perSecond, nowMs } = this.#options;
     const bucket = this.#buckets.get(key);
     if (bucket === undefined) return burst;
-    const gained = ((clock.monotonicMs() - bucket.atMs) / 1_000) * perSecond;
+    const gained = ((nowMs() - bucket.atMs) / 1_000) * perSecond;
     return Math.min(burst, bucket.level + gained);
+  }
+
+  #fill(key: string, level: number): void {
+    this.#buckets.delete(key);
+    // A full one is as good as none, and takes nobody's place.
+    if (level >= this.#options.burst) return;
+    this.#buckets.set(key, { level, atMs: this.#options.nowMs() });
+    if (this.#buckets.size > MAX_BUCKETS) this.#forgetOldest();
   }
 
   #forgetOldest(): void {
