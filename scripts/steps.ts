@@ -55,11 +55,12 @@ export function unitTestSteps(): readonly Step[] {
   const { alone = [], shared = [] } = Object.groupBy(testFiles("unit"), (file) =>
     OWN_PROCESS.test(readFileSync(join(ROOT, file), "utf8")) ? "alone" : "shared",
   );
-  const batches = alone.map((file) => [file]);
-  for (let i = 0; i < shared.length; i += BATCH_FILES) {
-    batches.push(shared.slice(i, i + BATCH_FILES));
-  }
-  return batches.map((files) => ({
+  // Slow files are neighbours: dealt out one by one they do not end in the same batch.
+  const count = Math.ceil(shared.length / BATCH_FILES);
+  const batches = Array.from({ length: count }, (_, batch) =>
+    shared.filter((__, i) => i % count === batch),
+  );
+  return [...batches, ...alone.map((file) => [file])].map((files) => ({
     name: "tests",
     command: process.execPath,
     words: [...NODE_FLAGS, "scripts/test-batch.ts", ...files],
