@@ -28,8 +28,8 @@ fix: setup ## Formats and repairs what tools can repair
 bench: setup-bench ## Measures beside the peers, all suites or SUITE=name (root, Go; 20 min)
 	@$(node) scripts/bench.ts $(SUITE)
 
-conformance: setup-conformance ## The Gateway API's own mesh suites on two real nodes (root, Go)
-	@$(node) scripts/conformance.ts
+conformance: setup-conformance ## The APIs' own suites on two real nodes, or SUITE=name (root, Go)
+	@$(node) scripts/conformance.ts $(SUITE)
 
 image: setup-runtime ## The root file system of the container image, in build/image
 	@$(node) scripts/image.ts

@@ -13,7 +13,8 @@ test("tar reads an image back: manifest, configuration and the files in its one 
     const archive = join(directory, "image.tar");
     const content = Buffer.from("x".repeat(513));
     const files = new Map([["/usr/local/bin/server", content]]);
-    await writeImage({ name: "a.invalid/b:1", files, entrypoint: ["/server"] }, archive);
+    const names = ["a.invalid/b:1", "a.invalid/b:2"];
+    await writeImage({ names, files, entrypoint: ["/server"] }, archive);
     const untar = (...words: string[]): string =>
       execFileSync("tar", ["-C", directory, "-xvf", ...words], { encoding: "utf8" });
     assert.match(untar(archive), /^[0-9a-f]{64}\.json\nlayer\.tar\nmanifest\.json\n$/);
@@ -22,7 +23,7 @@ test("tar reads an image back: manifest, configuration and the files in its one 
     const manifest = JSON.parse(readFileSync(join(directory, "manifest.json"), "utf8")) as [
       { readonly RepoTags: readonly string[] },
     ];
-    assert.deepEqual(manifest[0].RepoTags, ["a.invalid/b:1"]);
+    assert.deepEqual(manifest[0].RepoTags, names);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

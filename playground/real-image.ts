@@ -6,8 +6,8 @@ import { open } from "node:fs/promises";
 
 /** What a container is started from. */
 export interface RealImage {
-  /** As manifests name it, with its tag. */
-  readonly name: string;
+  /** As manifests name it, each with its tag. */
+  readonly names: readonly string[];
   /** Absolute path in the container to content. All are executable and readable by everybody. */
   readonly files: ReadonlyMap<string, Buffer>;
   readonly entrypoint: readonly string[];
@@ -22,7 +22,7 @@ export async function writeImage(image: RealImage, path: string): Promise<void> 
   const layer = packFiles(image.files);
   const config = Buffer.from(JSON.stringify(configOf(image, digestOf(layer))));
   const [configName, layerName] = [`${digestOf(config)}.json`, "layer.tar"];
-  const manifest = [{ Config: configName, RepoTags: [image.name], Layers: [layerName] }];
+  const manifest = [{ Config: configName, RepoTags: image.names, Layers: [layerName] }];
   const archive = packFiles(
     new Map([
       [configName, config],

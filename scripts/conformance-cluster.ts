@@ -1,5 +1,5 @@
-// The cluster that upstream suites run on: real nodes, their control plane and DNS, the Gateway
-// API's definitions, and Innermesh on top.
+// The cluster that upstream suites run on: real nodes, their control plane and DNS, the
+// definitions of the suites' APIs, and Innermesh on top.
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { V1Deployment, V1Node } from "@kubernetes/client-node";
@@ -18,8 +18,9 @@ import type { ControlPlane } from "../test/cluster/control-plane.ts";
 import { applyGatewayDefinitions } from "../test/cluster/gateway-api.ts";
 import { startRealControlPlane } from "../test/cluster/real-control-plane.ts";
 import { clusterDns } from "../test/cluster/real-dns.ts";
+import { applyPolicyDefinitions } from "./conformance-definitions.ts";
 import { COREDNS_IMAGE, PAUSE_IMAGE } from "./conformance-images.ts";
-import { type Innermesh, startInnermesh } from "./conformance-innermesh.ts";
+import { type Innermesh, type InnermeshOptions, startInnermesh } from "./conformance-innermesh.ts";
 
 const NODES = 2;
 const SERVICE_IPS = { api: "10.96.0.1", dns: "10.96.0.10" };
@@ -31,18 +32,19 @@ export interface RealCluster extends AsyncDisposable {
   readonly innermesh: Innermesh;
 }
 
+export interface RealClusterOptions extends InnermeshOptions {
+  /** Paths of the archives that every node is to have. */
+  readonly images: readonly string[];
+  /** Called with a line for each step. */
+  readonly print: (line: string) => void;
+}
+
 /**
  * Starts everything and waits until nodes, DNS and agents are ready.
- * @param images paths of the archives that every node is to have
- * @param directory made already; gets the logs of our programs
- * @param print called with a line for each step
  * @throws Error with the ends of the logs when something does not get ready
  */
-export async function startRealCluster(
-  images: readonly string[],
-  directory: string,
-  print: (line: string) => void,
-): Promise<RealCluster> {
+export async function startRealCluster(options: RealClusterOptions): Promise<RealCluster> {
+  const { images, print } = options;
   const stack = new AsyncDisposableStack();
   try {
     const playground = await createRealNetwork(NODES);
@@ -66,7 +68,8 @@ export async function startRealCluster(
     await nodesReady(playground, controlPlane.admin, nodes);
     print("starting Innermesh");
     await applyGatewayDefinitions(controlPlane.admin);
-    const innermesh = stack.use(await startInnermesh(playground, controlPlane, directory));
+    await applyPolicyDefinitions(controlPlane.admin);
+    const innermesh = stack.use(await startInnermesh(playground, controlPlane, options));
     print("starting cluster DNS");
     await startDns(controlPlane.admin);
     const ending = stack.move();

@@ -4,14 +4,16 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import type { Playground } from "../playground/cluster.ts";
+import { makeRoot, writeAuthority } from "../playground/demo-authority.ts";
 import { type NodeProcess, startNode } from "../playground/node-process.ts";
 import { clusterCidrs } from "../playground/topology.ts";
 import type { ApiClient } from "../test/cluster/api-client.ts";
 import type { ControlPlane } from "../test/cluster/control-plane.ts";
+import { writeKubeconfig } from "../test/cluster/kubeconfig.ts";
 import { ROOT } from "./steps.ts";
 
 const MANIFESTS = join(ROOT, "manifests/kustomize/base");
@@ -29,15 +31,22 @@ export interface Innermesh extends AsyncDisposable {
 }
 
 const HEALTH_PORT = 10_256;
+const LONGEST_RUN_SECONDS = 6 * 3600;
+
+export interface InnermeshOptions {
+  /** Made already; gets the programs' logs. */
+  readonly logDirectory: string;
+  /** Whether pods have identities, which by default all may use and none must. */
+  readonly identity: boolean;
+}
 
 /**
  * Applies all manifests but workloads, starts the programs, and waits until the agents are healthy.
- * @param logDirectory made already; gets `controller.log`
  */
 export async function startInnermesh(
   playground: Playground,
   controlPlane: ControlPlane,
-  logDirectory: string,
+  { logDirectory, identity }: InnermeshOptions,
 ): Promise<Innermesh> {
   const stack = new AsyncDisposableStack();
   try {
@@ -47,6 +56,8 @@ export async function startInnermesh(
     const flags = [
       `--kubeconfig=${await kubeconfigOf(controlPlane, "node")}`,
       `--cluster-cidr=${clusterCidrs.ip},${clusterCidrs.ip6}`,
+      "--network-policy=enforce",
+      ...(identity ? await identityFlags(controlPlane) : []),
     ];
     const agents = playground.nodes.map((node) => startNode(playground, node, flags));
     for (const [index, agent] of agents.entries()) {
@@ -66,6 +77,15 @@ export async function startInnermesh(
     await stack.disposeAsync();
     throw error;
   }
+}
+
+/** Each node signs for itself, with one key. */
+async function identityFlags({ directory }: ControlPlane): Promise<readonly string[]> {
+  const folder = join(directory, "innermesh-ca");
+  await mkdir(folder, { mode: 0o700 });
+  const root = makeRoot("conformance");
+  await writeAuthority(folder, root, [root.certificate]);
+  return ["--identity=permissive", `--certificate-authority=dir:${folder}`];
 }
 
 async function findProblems(
@@ -106,13 +126,17 @@ async function startController(
   }
 }
 
-/** A kubeconfig with the account's token, which lasts an hour. */
+/** A kubeconfig with the account's token, which nobody renews here. */
 async function kubeconfigOf(
   controlPlane: ControlPlane,
   account: keyof typeof ACCOUNTS,
 ): Promise<string> {
   const { namespace, name } = ACCOUNTS[account];
-  return controlPlane.kubeconfig({ serviceAccount: { namespace, name } });
+  const { url, authorityFile, directory } = controlPlane;
+  const token = await controlPlane.serviceAccountToken(namespace, name, LONGEST_RUN_SECONDS);
+  const file = join(directory, `${name}.kubeconfig`);
+  await writeKubeconfig(file, { url, authorityFile, credentials: { token } });
+  return file;
 }
 
 async function stop(child: ChildProcess): Promise<void> {

@@ -42,9 +42,39 @@ test("tests below the program's own are results, which last as long as what is b
 test("a failure tells the last different things that were said, a skip its reason", () => {
   const [first, second] = parseGoTests("s", OUTPUT).map(({ outcome }) => outcome);
   assert.ok(first?.kind === "failed");
-  assert.equal(first.why, "Received unexpected error; timeout while waiting; reset");
+  assert.equal(
+    first.why,
+    "wanted 303, got 200; Received unexpected error; timeout while waiting; reset",
+  );
   assert.ok(second?.kind === "skipped");
   assert.equal(second.why, "suite does not support Gateway");
+});
+
+test("of two levels the lower ones are results, and upper ones with nothing below", () => {
+  const results = parseGoTests("s", OUTPUT, 2);
+  assert.deepEqual(
+    results.map(({ id, name, outcome }) => [id, name, outcome.kind]),
+    [
+      ["First/case_1", "First/case 1", "failed"],
+      ["Second", "Second", "skipped"],
+      ["Third/one", "Third/one", "passed"],
+      ["Third/other", "Third/other", "passed"],
+    ],
+  );
+});
+
+test("a test that failed by itself is a result beside what is below it", () => {
+  const output = [
+    "    --- FAIL: TestSuite/First (1.00s)",
+    "        --- PASS: TestSuite/First/a/b (1.00s)",
+  ];
+  assert.deepEqual(
+    parseGoTests("s", output.join("\n"), 2).map(({ id, outcome }) => [id, outcome.kind]),
+    [
+      ["First", "failed"],
+      ["First/a/b", "passed"],
+    ],
+  );
 });
 
 test("a program that ended before its tests has no results", () => {

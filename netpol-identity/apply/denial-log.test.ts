@@ -25,12 +25,14 @@ class Rig {
   constructor(fill: (objects: SamplePolicies) => void) {
     const objects = new SamplePolicies();
     objects.namespace("shop");
-    const front = objects.pod("shop/front", { addresses: ["10.0.0.1"], account: "front" });
-    const pay = objects.pod("shop/pay", { addresses: ["10.0.0.9"], labels: { app: "pay" } });
+    objects.pod("shop/front", { addresses: ["10.0.0.1"], account: "front" });
+    objects.pod("shop/pay", { addresses: ["10.0.0.9"], labels: { app: "pay" } });
     fill(objects);
     const index = new PolicyIndex({ trustDomain: "cluster.local" });
     index.update(objects.store, () => true);
-    const pods = new Map<string, Pod>([front, pay].map((pod) => [pod.addresses[0] ?? "", pod]));
+    const pods = new Map<string, Pod>(
+      Array.from(objects.store.pods.values(), (pod) => [pod.addresses[0] ?? "", pod]),
+    );
     const destination = { write: (line: string) => void this.lines.push(JSON.parse(line)) };
     this.log = new DenialLog({
       nodeName: "node-1",
@@ -129,6 +131,47 @@ test("the last thousand are kept", () => {
   for (let port = 1; port <= 1_500; port++) rig.deny({ sourcePort: port });
   const ports = rig.log.report().denials.map(({ sourcePort }) => sourcePort);
   assert.deepEqual([ports.length, ports[0], ports.at(-1)], [1_000, 501, 1_500]);
+});
+
+test("a scanner hides neither what is kept of others nor that they are told", () => {
+  const rig = new Rig((objects) => {
+    closedIn(objects);
+    objects.pod("shop/scan", { addresses: ["10.0.0.66"] });
+  });
+  rig.deny({ destinationPort: 443 });
+  for (let port = 1; port <= 2_000; port++) {
+    rig.deny({ source: "10.0.0.66", destinationPort: port });
+    rig.deny({ source: `9.9.${port >> 8}.${port & 255}`, destinationPort: port });
+  }
+  rig.deny();
+  const kept = rig.log.report().denials.filter(({ sourcePod }) => sourcePod === "shop/front");
+  assert.deepEqual(
+    kept.map(({ port }) => port),
+    [443, 80],
+  );
+  const told = (caller: string | undefined): number =>
+    rig.lines.filter(({ sourcePod }) => sourcePod === caller).length;
+  assert.equal(rig.lines.length, 60);
+  assert.deepEqual([told("shop/front"), told("shop/scan") + told(undefined)], [1, 59]);
+});
+
+test("whoever is denied for the first time in a minute is told, though others took it up", async () => {
+  const rig = new Rig((objects) => {
+    closedIn(objects);
+    for (let i = 0; i < 300; i++) {
+      objects.pod(`shop/late-${i}`, { addresses: [`10.1.${i >> 8}.${i & 255}`] });
+    }
+  });
+  for (let port = 1; port <= 500; port++) rig.deny({ destinationPort: port });
+  assert.equal(rig.lines.length, 60);
+  rig.deny({ source: "10.1.0.0" });
+  rig.deny({ source: "10.1.0.0", destinationPort: 81 });
+  assert.deepEqual([rig.lines.length, rig.lines.at(-1)?.["sourcePod"]], [61, "shop/late-0"]);
+  for (let i = 0; i < 300; i++) rig.deny({ source: `10.1.${i >> 8}.${i & 255}` });
+  assert.equal(rig.lines.length, 300);
+  await rig.clock.advance(60_000);
+  rig.deny({ source: "10.1.0.0", destinationPort: 81 });
+  assert.equal(rig.lines.at(-1)?.["port"], 81);
 });
 
 test("who calls an enrolled pod is judged by what both will prove", () => {

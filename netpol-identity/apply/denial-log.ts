@@ -1,10 +1,12 @@
 // Denials as the kernel and the workers tell of them, a few each second: with the rule's name,
-// logged and told on the pod at a bounded rate, the last thousand kept.
+// logged and told on the pod at a bounded rate, the last thousand kept. Both have some room for
+// each caller, however much another one is denied.
 
 import type { Clock } from "../../lib/clock/clock.ts";
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { Logger } from "../../lib/log/logger.ts";
 import type { LoggedPacket } from "../../lib/netlink/packet-log-codec.ts";
+import { FairRecords } from "../model/fair-records.ts";
 import type { Denial, DenialReport, WorkerDenial } from "../model/denial-report.ts";
 import { DenialReader, type DenialWorld, type ReadDenial } from "./denial-reader.ts";
 
@@ -22,12 +24,16 @@ const MAX_DENIALS = 1_000;
 const WINDOW_MS = 60_000;
 /** Lines of the log in that time. */
 const MAX_TOLD = 60;
+/** With the first of callers that had none among those. */
+const MAX_TOLD_WITH_FIRST = 300;
 
 export class DenialLog {
   readonly #parts: DenialParts;
   readonly #reader: DenialReader;
-  readonly #denials = new Map<string, Denial>();
+  readonly #denials = new FairRecords<Denial>(MAX_DENIALS);
   readonly #told = new Set<string>();
+  /** Whose denials these are. */
+  readonly #toldCallers = new Set<string>();
   #windowEndMs = 0;
   #untold = 0;
 
@@ -47,7 +53,7 @@ export class DenialLog {
   }
 
   report(): DenialReport {
-    return { node: this.#parts.nodeName, denials: [...this.#denials.values()] };
+    return { node: this.#parts.nodeName, denials: this.#denials.values() };
   }
 
   #keep({ denial, pod }: ReadDenial, times: number): void {
@@ -55,12 +61,7 @@ export class DenialLog {
     const key = [by, protocol, source, sourcePort, destination, port, method, path].join(" ");
     const packets = (this.#denials.get(key)?.packets ?? 0) + times;
     const kept = { atMs: this.#parts.clock.wallMs(), ...denial, packets };
-    this.#denials.delete(key);
-    this.#denials.set(key, kept);
-    for (const oldest of this.#denials.keys()) {
-      if (this.#denials.size <= MAX_DENIALS) break;
-      this.#denials.delete(oldest);
-    }
+    this.#denials.set(key, callerOf(kept), kept);
     this.#tell(kept, pod);
   }
 
@@ -72,11 +73,14 @@ export class DenialLog {
     const [from, to] = [sourcePod ?? source, destinationPod ?? service ?? destination];
     const key = [direction, from, to, protocol, port, rule].join(" ");
     if (this.#told.has(key)) return;
-    if (this.#told.size >= MAX_TOLD) {
+    const caller = callerOf(denial);
+    const most = this.#toldCallers.has(caller) ? MAX_TOLD : MAX_TOLD_WITH_FIRST;
+    if (this.#told.size >= most) {
       this.#untold++;
       return;
     }
     this.#told.add(key);
+    this.#toldCallers.add(caller);
     log.info("denied", {
       by,
       direction,
@@ -99,6 +103,12 @@ export class DenialLog {
     if (this.#untold > 0) this.#parts.log.warn("more was denied", { times: this.#untold });
     this.#windowEndMs = nowMs + WINDOW_MS;
     this.#told.clear();
+    this.#toldCallers.clear();
     this.#untold = 0;
   }
+}
+
+/** A pod, or what is no pod, for each pod that it calls: such a scanner has addresses enough. */
+function callerOf({ sourcePod, destinationPod, service, destination }: Denial): string {
+  return sourcePod ?? `to ${destinationPod ?? service ?? destination}`;
 }

@@ -168,7 +168,9 @@ export class NodeIdentity {
 
   /** Which policies hold here. */
   get enforcement(): EnforcementReport {
-    return { policies: this.#held, problems: this.#refused === undefined ? [] : [this.#refused] };
+    const closed = this.#parts.policies?.shut;
+    const problems = this.#refused === undefined ? [] : [this.#refused];
+    return { policies: this.#held, problems, ...(closed && { closed }) };
   }
 
   /** Something that policies name may be elsewhere than before. */

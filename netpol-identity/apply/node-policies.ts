@@ -17,6 +17,7 @@ import type { NetworkGate, NetworkWorld } from "../plan/network-world.ts";
 import { isEmptyPolicyDelta, PolicyLedger } from "../plan/policy-ledger.ts";
 import type { PolicyPlanDelta } from "../plan/policy-plan.ts";
 import { PolicyPods } from "../plan/policy-pods.ts";
+import { shutPolicies } from "../plan/shut-pods.ts";
 import type { TunnelPlan } from "../plan/tunnel-plan.ts";
 import { policyProblems } from "./policy-problems.ts";
 
@@ -44,6 +45,7 @@ export class NodePolicies {
   readonly #pods: PolicyPods;
   #network: NetworkWorld | undefined;
   #known: HeldPolicies = new Map();
+  #shut: ReadonlyMap<string, string> = new Map();
   #told: ReadonlySet<string> = new Set();
   #logGroup: number | undefined;
   #host = new HostCarriers(undefined, []);
@@ -70,6 +72,11 @@ export class NodePolicies {
   /** Policies that the last update saw. */
   get known(): HeldPolicies {
     return this.#known;
+  }
+
+  /** By uid, those whose rules about requests are too many for a pod of this node, and why. */
+  get shut(): ReadonlyMap<string, string> {
+    return this.#shut;
   }
 
   /**
@@ -126,6 +133,8 @@ export class NodePolicies {
     const { index } = this;
     const { sets, faces: pods } = this.#pods;
     this.#known = heldPolicies(store);
+    const policies = store.serviceAccountPolicies;
+    this.#shut = shutPolicies({ pods: this.#pods.local, index, policies });
     this.#ledger.replace({ sets, groups: index.groups, pods, touched });
     const node = store.nodes.get(nodeName);
     const nodeAddresses = node?.addresses.map(({ address }) => address) ?? [];

@@ -1,7 +1,7 @@
 // What the workers of a node counted of verdicts, summed.
 
 import {
-  OTHER_POLICIES,
+  PolicyLabels,
   type PolicyTelemetryMessage,
   type VerdictKind,
 } from "../proxy/policy-telemetry.ts";
@@ -19,7 +19,7 @@ export interface VerdictCount {
 
 export class PolicyStats {
   readonly #counts = new Map<string, VerdictCount>();
-  readonly #policies = new Set<string>();
+  readonly #policies = new PolicyLabels(MOST_POLICIES);
 
   /** Since the start. */
   get verdicts(): Iterable<VerdictCount> {
@@ -28,18 +28,11 @@ export class PolicyStats {
 
   add({ verdicts }: PolicyTelemetryMessage): void {
     for (const [direction, verdict, name, times] of verdicts) {
-      const policy = this.#label(name);
+      const policy = this.#policies.label(name);
       const key = `${direction} ${verdict} ${policy}`;
       const count = this.#counts.get(key) ?? { direction, verdict, policy, times: 0 };
       count.times += times;
       this.#counts.set(key, count);
     }
-  }
-
-  #label(policy: string): string {
-    if (this.#policies.has(policy)) return policy;
-    if (this.#policies.size >= MOST_POLICIES) return OTHER_POLICIES;
-    this.#policies.add(policy);
-    return policy;
   }
 }

@@ -215,7 +215,10 @@ export class CaUpkeep {
   #tell(
     step: string,
     why: string,
-    { level = "error", ...cause }: { readonly level?: "warn"; readonly error?: unknown } = {},
+    {
+      level = "error",
+      ...cause
+    }: { readonly level?: "warn" | "error"; readonly error?: unknown } = {},
   ): void {
     if (this.#told.get(step) === why) return;
     this.#told.set(step, why);

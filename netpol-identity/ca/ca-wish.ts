@@ -47,7 +47,11 @@ export function decideSigner(facts: CaFacts): CaWish {
     const why = "the supplied CA is gone; bring it back, or ask for a root generation above 0";
     return { kind: "unclear", why };
   }
-  return { kind: "wanted", signer: { kind: "own", generation: rootGeneration, make }, warnings: [] };
+  return {
+    kind: "wanted",
+    signer: { kind: "own", generation: rootGeneration, make },
+    warnings: [],
+  };
 }
 
 /** What signs where nothing is stored. */

@@ -73,6 +73,9 @@ test("all parts of all policies that select the pod count, each time", () => {
   const audit = { action: "Audit", ingress: rules(MOST_CONDITIONS) };
   assert.equal(new Rig(audit).set.conditions, undefined);
   assert.equal(new Rig(audit, { action: "Deny", ingress: rules(1) }).set.conditions, 4_097);
+  const template = [{ path: { type: "Template", value: "/{*}/b/{**}" } }];
+  const templates = { ingress: [{ ...on(8_080), http: template }] };
+  assert.equal(new Rig(templates, { ingress: rules(4_094) }).set.conditions, 4_097);
 });
 
 test("beyond it other ports, the pod itself and the admin's word are as they were", () => {

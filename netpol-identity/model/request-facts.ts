@@ -8,4 +8,9 @@ export interface RequestFacts {
   readonly host: string;
   /** @param name lower-case */
   header(name: string): string | undefined;
+  /**
+   * Asked after its verdict: if that allows, the same request is judged in another reading.
+   * @default never
+   */
+  isReadAgain?(): boolean;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asList, asRecord, type JsonRecord } from "../../lib/kube/api/fields.ts";
+import { formatEnforcement, parseEnforcement } from "../model/enforcement-report.ts";
 import {
   judgePolicy,
   type NodeAnswer,
@@ -40,6 +41,15 @@ test("nodes where it lacks are named with the reason, and only some of them", ()
   assert.equal(none.reason, "OnNoNode");
   assert.match(none.message, /n4: [^;]+; and 4 more$/);
   assert.equal(judge({}).enforced.message, "There is no node");
+});
+
+test("a node that closes ports in its place does not enforce it, and says why", () => {
+  const held = new Map([["u", 2]]);
+  const report = { policies: held, problems: [], closed: new Map([["u", "its ports are closed"]]) };
+  const told = parseEnforcement(formatEnforcement(report));
+  const { enforced } = judge({ a: holds(2), b: { kind: "report", report: told } });
+  assert.deepEqual([enforced.status, enforced.reason], ["False", "NotOnAllNodes"]);
+  assert.equal(enforced.message, "It lacks on b: its ports are closed");
 });
 
 test("what is wrong with it is told with the field, and what a node cannot do as well", () => {

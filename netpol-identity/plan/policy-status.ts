@@ -126,7 +126,7 @@ function lackOf(answer: NodeAnswer, uid: string, generation: number): string | u
   if (answer.kind === "silent") return answer.why;
   const held = answer.report.policies.get(uid);
   if (held === undefined) return "not there yet";
-  return held < generation ? `still generation ${held}` : undefined;
+  return held < generation ? `still generation ${held}` : answer.report.closed?.get(uid);
 }
 
 function cut(text: string): string {

@@ -1,5 +1,8 @@
-// Which pods of a node are closed, wholly or in part, since their policies ask more than a node does.
+// Which pods of a node are closed, wholly or in part, since their policies ask more than is done.
 
+import type { Pod } from "../../lib/kube/api/pod.ts";
+import type { PolicyIndex } from "../evaluate/policy-index.ts";
+import type { PolicyObjects } from "../evaluate/policy-book.ts";
 import type { PolicySet } from "../evaluate/policy-set.ts";
 import { MOST_CONDITIONS } from "../evaluate/request-limit.ts";
 import type { NetworkPod } from "./network-world.ts";
@@ -28,4 +31,29 @@ export function shutPods(
           ]),
     ];
   });
+}
+
+export interface ShutWorld {
+  /** Of this node. */
+  readonly pods: Iterable<Pod>;
+  readonly index: Pick<PolicyIndex, "setOf" | "policiesOf">;
+  readonly policies: PolicyObjects["serviceAccountPolicies"];
+}
+
+/** By uid: policies with rules about requests to pods for which those are too many, and why. */
+export function shutPolicies({ pods, index, policies }: ShutWorld): ReadonlyMap<string, string> {
+  const shut = new Map<string, string>();
+  for (const pod of pods) {
+    const { conditions } = index.setOf(pod, "ingress") ?? {};
+    if (conditions === undefined) continue;
+    const why =
+      `a pod has ${conditions} conditions on requests, of at most ${MOST_CONDITIONS}:` +
+      " the ports that they are about are closed";
+    for (const name of index.policiesOf(pod, "ingress")) {
+      const policy = policies.get(name.replace(/^ServiceAccountPolicy /, ""));
+      const isAsking = policy?.ingress?.some(({ requests }) => requests !== undefined);
+      if (policy !== undefined && isAsking) shut.set(policy.uid, why);
+    }
+  }
+  return shut;
 }

@@ -28,3 +28,11 @@ test("of a flood the newest are told, and of a path its beginning", () => {
   assert.match(told.at(-1)?.path ?? "", /^\/999\//);
   assert.ok(JSON.stringify(told).length < 50_000);
 });
+
+test("a client that is denied all the time hides no other one", () => {
+  const ring = new DenialRing();
+  ring.add({ ...DENIAL, client: "10.0.0.2" });
+  for (let i = 0; i < 1_000; i++) ring.add({ ...DENIAL, path: `/${i}` });
+  const told = ring.take();
+  assert.deepEqual([told.length, told[0]?.client], [50, "10.0.0.2"]);
+});

@@ -183,3 +183,33 @@ test("rules that audit tell of a connection once and decide nothing", () => {
     ["ingress", "audit", "ServiceAccountPolicy shop/watch", 1],
   ]);
 });
+
+test("a request is counted once, in however many ways it is read, and its audits once", () => {
+  const asks = (value: string) => ({ requests: [{ headers: [{ name: "x-role", value }] }] });
+  const audits = [
+    sampleRule({ name: "ServiceAccountPolicy shop/evil", action: "audit", ...asks("evil") }),
+    sampleRule({ name: "ServiceAccountPolicy shop/all", action: "audit" }),
+  ];
+  const rules = [sampleRule({ name: "get", requests: [{ methods: ["GET"] }] })];
+  const denies = [sampleRule({ name: "not", action: "deny", ...asks("bad") })];
+  const pods = { [LOCAL_DB]: { ingress: "db" } };
+  const sets = [sampleIsolation("db", "ingress", rules, { audits, denies })];
+  const { judge, telemetry } = makeJudge({ pods, sets });
+  const target = { address: LOCAL_DB, port: 80 };
+  const flow = { source: WEB, client: FAR_WEB, destination: DB, target, here: "target" } as const;
+  const verdict = judge.authorize(flow, "begins");
+  assert.ok(verdict.kind === "inspect");
+  const ask = (...readings: readonly string[]): unknown => {
+    for (const [i, value] of readings.entries()) {
+      const request = { method: "GET", path: "/", host: "db", header: () => value };
+      const isReadAgain = (): boolean => i + 1 < readings.length;
+      if (verdict.judge({ ...request, isReadAgain }).kind !== "allow") break;
+    }
+    return telemetry.take().verdicts.map(([, kind, policy, times]) => `${kind} ${policy} ${times}`);
+  };
+  const told = ["audit ServiceAccountPolicy shop/all 1", "audit ServiceAccountPolicy shop/evil 1"];
+  const once = (kind: string) => new Set([`${kind} (none) 1`, ...told]);
+  assert.deepEqual(new Set([ask("good,evil", "good", "evil")].flat()), once("allow"));
+  assert.deepEqual(new Set([ask("evil,bad", "evil", "bad", "good")].flat()), once("deny"));
+  assert.deepEqual(new Set([ask("evil")].flat()), once("allow"));
+});

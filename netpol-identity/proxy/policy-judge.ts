@@ -72,7 +72,9 @@ export class PolicyJudge {
     const { rule } = verdict;
     // Who is here is known: a certificate that nobody showed will not come any more.
     if (verdict.kind === "deny" || verdict.needs === "identity") return { kind: "deny", rule };
-    return { kind: "inspect", rule, judge: (request) => this.#judgeRequest(flow, request) };
+    const audited = new Set<string>();
+    const judge = (request: RequestFacts): Verdict => this.#judgeRequest(flow, request, audited);
+    return { kind: "inspect", rule, judge };
   }
 
   /** What the node of the target, a pod elsewhere, will say in the end; open where it may allow. */
@@ -83,10 +85,14 @@ export class PolicyJudge {
     return { kind: "deny", rule: verdict.rule };
   }
 
-  #judgeRequest(flow: PolicyFlow, request: RequestFacts): Verdict {
+  /** Counts a request once, in however many readings. @param audited rules that matched some */
+  #judgeRequest(flow: PolicyFlow, request: RequestFacts, audited: Set<string>): Verdict {
     const verdict = this.#inwardVerdict(flow, request);
     const told = verdict.kind === "open" ? ({ ...verdict, kind: "deny" } as const) : verdict;
-    this.#record("ingress", flow, told, "all", request);
+    const isSettled = told.kind === "deny" || request.isReadAgain?.() !== true;
+    if (isSettled) this.#parts.telemetry.count("ingress", told.kind, told.rule);
+    this.#audit("ingress", flow, this.#inward(flow, request), audited);
+    if (isSettled) audited.clear();
     return told;
   }
 
@@ -143,22 +149,22 @@ export class PolicyJudge {
   }
 
   /** What is open is told of when a request has settled it. */
-  #record(
-    direction: Direction,
-    flow: PolicyFlow,
-    { kind, rule }: Verdict,
-    how: Recording,
-    request?: RequestFacts,
-  ): void {
+  #record(direction: Direction, flow: PolicyFlow, { kind, rule }: Verdict, how: Recording): void {
     if (how === "none" || kind === "open" || (how === "denials" && kind === "allow")) return;
+    this.#parts.telemetry.count(direction, kind, rule);
+    const seen = direction === "egress" ? this.#outward(flow) : this.#inward(flow, undefined);
+    this.#audit(direction, flow, seen, new Set());
+  }
+
+  /** @param audited is told already, and gets what is told now */
+  #audit(direction: Direction, flow: PolicyFlow, seen: Flow, audited: Set<string>): void {
     const { tables, telemetry, onAudit } = this.#parts;
-    telemetry.count(direction, kind, rule);
-    const isOut = direction === "egress";
-    const address = isOut ? flow.client : flow.target.address;
-    const seen = isOut ? this.#outward(flow) : this.#inward(flow, request);
-    for (const audit of tables.auditsOf(direction, address, seen)) {
-      telemetry.count(direction, "audit", audit);
-      onAudit({ rule: audit, direction, flow });
+    const address = direction === "egress" ? flow.client : flow.target.address;
+    for (const rule of tables.auditsOf(direction, address, seen)) {
+      if (audited.has(rule)) continue;
+      audited.add(rule);
+      telemetry.count(direction, "audit", rule);
+      onAudit({ rule, direction, flow });
     }
   }
 }

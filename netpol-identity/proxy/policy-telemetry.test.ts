@@ -36,3 +36,18 @@ test("beyond 200 policies there is one name for all others, however many rules t
   const others = verdicts.find(([, , policy]) => policy === "(other)");
   assert.equal(others?.[3], 6_000);
 });
+
+test("a namespace with hundreds of policies takes no names from others", () => {
+  const telemetry = new PolicyTelemetry();
+  const count = (policy: string) => telemetry.count("ingress", "allow", `${policy} ingress[0]`);
+  for (let i = 0; i < 1_000; i++) count(`NetworkPolicy a/p${i}`);
+  for (let i = 0; i < 10; i++) count(`NetworkPolicy b/p${i}`);
+  count("ClusterNetworkPolicy base");
+  const names = telemetry.take().verdicts.map(([, , policy]) => policy);
+  assert.equal(names.filter((name) => name.startsWith("NetworkPolicy a/")).length, 200);
+  assert.equal(names.filter((name) => name.startsWith("NetworkPolicy b/")).length, 4);
+  assert.ok(names.includes("ClusterNetworkPolicy base"));
+  for (let i = 0; i < 1_000; i++) count(`NetworkPolicy n${i}/p`);
+  for (let i = 0; i < 1_000; i++) count(`NetworkPolicy n${i}/p`);
+  assert.ok(telemetry.take().verdicts.length <= 401);
+});

@@ -10,6 +10,8 @@ export type VerdictKind = "allow" | "deny" | "audit";
 
 /** Of all counters of one worker since it started. */
 const MOST_POLICIES = 200;
+/** Of one namespace, beyond the limit. */
+const OWN_POLICIES = 4;
 /** Stands for all beyond the limit. */
 export const OTHER_POLICIES = "(other)";
 /** Stands for what no policy decided: the mesh's default, or that nothing is known. */
@@ -43,7 +45,7 @@ interface Count {
 }
 
 export class PolicyTelemetry {
-  readonly #policies = new Set<string>();
+  readonly #policies = new PolicyLabels(MOST_POLICIES);
   readonly #byRule = new Map<string, Count>();
   readonly #counts = new Map<string, Count>();
 
@@ -52,7 +54,7 @@ export class PolicyTelemetry {
     const key = `${direction} ${kind} ${rule}`;
     let count = this.#byRule.get(key);
     if (count === undefined) {
-      count = this.#countOf(direction, kind, this.#label(policyOf(rule)));
+      count = this.#countOf(direction, kind, this.#policies.label(policyOf(rule)));
       // Rules come and go with their policies.
       if (this.#byRule.size >= MOST_RULES) this.#byRule.clear();
       this.#byRule.set(key, count);
@@ -76,11 +78,27 @@ export class PolicyTelemetry {
     this.#counts.set(key, count);
     return count;
   }
+}
 
-  #label(policy: string): string {
+/** Which names of policies become labels: so many and, of namespaces that have few, some more. */
+export class PolicyLabels {
+  readonly #most: number;
+  readonly #policies = new Set<string>();
+  readonly #byNamespace = new Map<string, number>();
+
+  /** @param most twice as many with those of other namespaces */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  label(policy: string): string {
     if (policy === NO_POLICY || this.#policies.has(policy)) return policy;
-    if (this.#policies.size >= MOST_POLICIES) return OTHER_POLICIES;
+    const [, namespace = ""] = / (.*)\//.exec(policy) ?? [];
+    const own = this.#byNamespace.get(namespace) ?? 0;
+    const most = own < OWN_POLICIES ? 2 * this.#most : this.#most;
+    if (this.#policies.size >= most) return OTHER_POLICIES;
     this.#policies.add(policy);
+    this.#byNamespace.set(namespace, own + 1);
     return policy;
   }
 }

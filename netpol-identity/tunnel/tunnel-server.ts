@@ -136,12 +136,7 @@ class Arrival implements StreamOwner {
   #credential: TunnelCredential | undefined;
   #over = false;
 
-  constructor(
-    parts: TunnelParts,
-    stream: TcpStream,
-    workload: TunnelWorkload,
-    onOver: OnOver,
-  ) {
+  constructor(parts: TunnelParts, stream: TcpStream, workload: TunnelWorkload, onOver: OnOver) {
     this.#parts = parts;
     this.#stream = stream;
     this.#workload = workload;

@@ -15,6 +15,8 @@ export class FieldReadings {
   #lines: ReadonlyMap<string, readonly string[]> | undefined;
   /** Of any name that was asked for. */
   #mostLines = 0;
+  /** Readings of single lines so far. */
+  #singles = 0;
 
   constructor({ fields }: Pick<RequestHead, "fields">) {
     this.#fields = fields;
@@ -25,6 +27,11 @@ export class FieldReadings {
     return this.#mostLines > MOST_LINES;
   }
 
+  /** The reading that was given last is followed by another one, unless that is not wanted. */
+  get hasMore(): boolean {
+    return this.#mostLines > 1 && this.#singles < this.#mostLines;
+  }
+
   /** All that there are, going by the names that were asked for while the first was used. */
   *all(): Generator<ReadField> {
     yield (name) => {
@@ -33,6 +40,7 @@ export class FieldReadings {
     };
     if (this.#mostLines < 2 || this.isCut) return;
     for (let i = 0; i < this.#mostLines; i++) {
+      this.#singles++;
       yield (name) => {
         const lines = this.#linesOf(name);
         return lines[i] ?? lines.at(-1);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JudgedRequest } from "./guarded-http-requests.ts";
 import {
+  ALLOW,
   anything,
   CLOSE,
   echo,
@@ -119,4 +120,26 @@ test("a header that comes twice is judged in all ways in which a pod may read it
     assert.deepEqual(await ask(lines), [403, 403], lines.join());
   }
   assert.deepEqual(await ask(["X-Role: good", "X-Other: a", "X-Other: b"]), [200, 200]);
+});
+
+test("of all readings of a request that is allowed the last one is known for it", async (t) => {
+  const pod = await httpPod(t, echo);
+  const more: boolean[] = [];
+  const guarded = guard(t, pod.port, (request) => {
+    request.header("x-role");
+    more.push(request.isReadAgain());
+    return ALLOW;
+  });
+  const ask = async (path: string, ...lines: readonly string[]): Promise<readonly boolean[]> => {
+    const fields = lines.map((line) => `X-Role: ${line}\r\n`).join("");
+    await talk(guarded.port, `GET ${path} HTTP/1.1\r\n${fields}${CLOSE}`);
+    return more.splice(0);
+  };
+  assert.deepEqual(await ask("/"), [false]);
+  assert.deepEqual(await ask("/", "a"), [false]);
+  assert.deepEqual(await ask("/", "a", "b"), [true, true, false]);
+  assert.deepEqual(await ask("/a;x", "a"), [true, false]);
+  assert.deepEqual(await ask("/a;x", "a", "b"), [true, true, true, true, true, false]);
+  // Too many to be read, so that it is denied whatever the rules say.
+  assert.deepEqual(await ask("/", ...Array.from({ length: 40 }, () => "a")), [true]);
 });

@@ -19,6 +19,8 @@ export interface JudgedRequest {
   readonly host: string;
   /** Lines of one name, joined by commas or one of them. @param name lower-case */
   header(name: string): string | undefined;
+  /** Asked after its verdict: if that allows, the same request is judged in another reading. */
+  isReadAgain(): boolean;
 }
 
 /** Whatever is not allowed is refused. `rule` is for logs; the client does not get to know it. */
@@ -110,10 +112,12 @@ export class RequestGuard {
 
   /** What servers are known to read in two ways must be allowed in both. */
   #ruleAgainst(head: RequestHead): string | undefined {
-    for (const path of readingsOf(withoutQuery(head.path))) {
+    const paths = readingsOf(withoutQuery(head.path));
+    for (const [i, path] of paths.entries()) {
       const readings = new FieldReadings(head);
+      const isReadAgain = (): boolean => i + 1 < paths.length || readings.hasMore;
       for (const read of readings.all()) {
-        const verdict = this.#judge(judgedRequest(head, path, read));
+        const verdict = this.#judge({ ...judgedRequest(head, path, read), isReadAgain });
         if (verdict.kind !== "allow") return verdict.rule;
         if (readings.isCut) return TOO_MANY_LINES;
       }
@@ -122,7 +126,11 @@ export class RequestGuard {
   }
 }
 
-function judgedRequest(head: RequestHead, path: string, read: ReadField): JudgedRequest {
+function judgedRequest(
+  head: RequestHead,
+  path: string,
+  read: ReadField,
+): Omit<JudgedRequest, "isReadAgain"> {
   const { method, authority, upgrade } = head;
   const header = (name: string): string | undefined => {
     if (name === "upgrade") return upgrade;

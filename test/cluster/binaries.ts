@@ -21,7 +21,11 @@ type NodeBinaryName =
   | "echo-client"
   | "echo-server"
   | "pause"
-  | "gateway-api-conformance";
+  | "agnhost"
+  | "agnhost-shell"
+  | "gateway-api-conformance"
+  | "kubernetes-e2e"
+  | "network-policy-conformance";
 /** Foreign code that judges our certificates, tunnels and policies. */
 type InteropBinaryName = "hbone-peer" | "certificate-lint" | "cyclonus-oracle";
 export type BinaryName = ClusterBinaryName | NodeBinaryName | InteropBinaryName;
@@ -41,6 +45,10 @@ interface Recipe {
 const UPSTREAM = "../../conformance/upstream";
 const ECHO = { folder: `${UPSTREAM}/echo`, module: "istio.io/istio" } as const;
 const KUBERNETES = { folder: "kubernetes", module: "k8s.io/kubernetes" } as const;
+const POLICY_API = {
+  folder: `${UPSTREAM}/network-policy-api`,
+  module: "sigs.k8s.io/network-policy-api",
+} as const;
 const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
   etcd: {
     folder: "etcd",
@@ -96,6 +104,19 @@ const RECIPES: Readonly<Record<BinaryName, Recipe>> = {
     command: ".",
     verb: "test",
     lasts: "two minutes",
+  },
+  agnhost: {
+    ...KUBERNETES,
+    command: "k8s.io/kubernetes/test/images/agnhost",
+    lasts: "a minute",
+  },
+  "kubernetes-e2e": { ...KUBERNETES, command: ".", verb: "test", lasts: "five minutes" },
+  "agnhost-shell": { ...POLICY_API, command: ".", lasts: "seconds" },
+  "network-policy-conformance": {
+    ...POLICY_API,
+    command: ".",
+    verb: "test",
+    lasts: "a minute",
   },
   "hbone-peer": {
     folder: "../interop/hbone-peer",

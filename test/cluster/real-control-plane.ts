@@ -18,6 +18,7 @@ const CONTROLLERS = [
   "replicaset-controller",
   "root-ca-certificate-publisher-controller",
   "serviceaccount-controller",
+  "statefulset-controller",
 ];
 
 export interface RealControlPlane extends AsyncDisposable {

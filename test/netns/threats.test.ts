@@ -136,6 +136,17 @@ describe("a hostile Service", () => {
     await rig.remove("api");
   });
 
+  test("the address of a pod stays the pod's, on ports of a Service, too", async () => {
+    const victim = rig.pods.find(({ name }) => name === "pod-2-1") ?? assert.fail();
+    for (const family of FAMILIES) {
+      const address = victim.addresses[family];
+      await rig.put("evil", claim([address], [ECHO_PORT]));
+      await until("a problem", async () => (await problems()) > 0);
+      assert.deepEqual(await ask(address, ECHO_PORT), { "pod-2-1": EVERY_TRY });
+    }
+    assert.ok(rig.agent.log.some((line) => line.includes("where pods have their addresses")));
+  });
+
   test("loopback, link-local, unspecified and multicast addresses are not for claiming", async () => {
     const addresses = [
       "127.0.0.1",

@@ -2,7 +2,15 @@
 // lacks a condition matches more than was meant. A fault is told, and whoever reads the part that
 // has it decides what closes.
 
-import { asRecord, asText, escaped, formatValue, isRecord, type JsonRecord, type ProblemList } from "./fields.ts";
+import {
+  asRecord,
+  asText,
+  escaped,
+  formatValue,
+  isRecord,
+  type JsonRecord,
+  type ProblemList,
+} from "./fields.ts";
 import { type Head, isName } from "./head.ts";
 
 /** The faults of one part of a policy, such as a rule. */
