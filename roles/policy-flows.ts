@@ -43,7 +43,8 @@ export function endDeniedFlows(context: PolicyFlowsContext, signal: AbortSignal)
       pods: policies.network === undefined ? new Map() : podsOf(policies.network),
       groups: policies.index.groups,
       identityOf: (address) => identity().identityOf(address),
-      isExempt: (address) => own.has(address) || services.has(address),
+      isHost: (address) => own.has(address),
+      isService: (address) => services.has(address),
     };
   };
   return startFlowCleaner(

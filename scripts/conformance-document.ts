@@ -75,8 +75,6 @@ function formatClusterPolicy(record: ConformanceRecord): readonly string[] {
     `${ranOn(record)}.`,
     "Without SCTP in the kernel, tests that need it are left out of the suite's report. Those with",
     "other probes, too, run once more outside of it, each part until its first probe of SCTP.",
-    "A pod reaches its own node whatever policies say ([why](policies.md#edges-of-the-field)): a",
-    "denial of `EgressNodePeers` fails where the scheduler puts its two pods on one node.",
     "",
     "| test | parts passed | not tested | result |",
     "| --- | --- | --- | --- |",

@@ -44,7 +44,7 @@ export function inSet(name: string, ...key: Operand[]): Extract<Statement, { kin
 export function base(
   name: string,
   type: "nat" | "filter" | "route",
-  hook: "prerouting" | "output" | "forward" | "postrouting",
+  hook: "prerouting" | "input" | "output" | "forward" | "postrouting",
   hookPriority: number,
   rules: readonly Rule[],
 ): Chain {

@@ -21,7 +21,8 @@ function setUp() {
     pods: new Map([...closed].map((address) => [address, { ingress: DENY_ALL }] as const)),
     groups: sampleGroups({}),
     identityOf: () => null,
-    isExempt: () => false,
+    isHost: () => false,
+    isService: () => false,
   });
   const onDone = (cleanup: FlowCleanup) => done.push(cleanup);
   const onError = (error: unknown) => errors.push(error);

@@ -105,6 +105,23 @@ describe("answerCan", () => {
     assert.deepEqual(pick(world.can({ server, client: host })), ["allow", "host"]);
     assert.equal(world.can({ server, client: { ...host, node: "node-2" } }).verdict, "deny");
   });
+  test("a pod reaches its own node unless the cluster's admin denies it", () => {
+    const world = new World();
+    const server = { address: "192.168.0.1", node: "node-1" };
+    world.objects.networkPolicy("shop/out", { podSelector: {}, policyTypes: ["Egress"] });
+    const free = world.can({ server });
+    assert.deepEqual([free.verdict, free.rule], ["allow", "a pod reaches its own node"]);
+    assert.equal(world.can({ server: { ...server, node: "node-2" } }).verdict, "deny");
+    world.objects.clusterPolicy("nodes", {
+      tier: "Admin",
+      priority: 1,
+      subject: { namespaces: {} },
+      egress: [{ name: "none", action: "Deny", to: [{ networks: ["192.168.0.0/24"] }] }],
+    });
+    const cut = world.can({ server });
+    assert.deepEqual([cut.verdict, cut.by, cut.lane], ["deny", "egress", "host"]);
+    assert.match(cut.rule, /nodes/);
+  });
   test("rules about requests leave it open until there is one", () => {
     const world = new World();
     world.objects.accountPolicy("shop/pay", {

@@ -12,6 +12,8 @@ import type { PolicySet } from "./policy-set.ts";
 import { coversPort } from "./rule-match.ts";
 import type { Flow, Verdict } from "./verdict.ts";
 
+const OWN_NODE: Verdict = { kind: "allow", rule: "a pod reaches its own node" };
+
 export interface CanEnd {
   /** Canonical. */
   readonly address: string;
@@ -75,11 +77,9 @@ export function answerCan(index: CanIndex, question: CanQuestion): CanAnswer {
   const isSelf = client.pod !== undefined && client.pod === server.pod;
   const about = { protocol, port, ...(isSelf && { isSelf }) };
   const identity = way === "tunnel" ? (client.identity ?? null) : null;
-  const egress = sideOf(index, client.pod, "egress", {
-    ...about,
-    address: server.address,
-    identity: server.identity ?? null,
-  });
+  const isOwnNode = server.node !== undefined && server.node === client.pod?.nodeName;
+  const outgoing = { ...about, address: server.address, identity: server.identity ?? null };
+  const egress = sideOf(index, client.pod, isOwnNode ? "own-node" : "egress", outgoing);
   const ingress = sideOf(index, server.pod, "ingress", {
     ...about,
     address: client.address,
@@ -90,6 +90,7 @@ export function answerCan(index: CanIndex, question: CanQuestion): CanAnswer {
   const free = freeRule(question);
   if (free !== undefined) return { verdict: "allow", rule: free, lane: "host", ...sides };
   const judged = decide(egress, ingress);
+  if (isOwnNode) return { ...judged, lane: "host", ...sides };
   const closed = isSelf ? undefined : closedBy(index, question, way);
   if (closed === undefined) return { ...judged, lane: way, ...sides };
   if (judged.verdict === "deny") return { ...judged, lane: "closed", ...sides };
@@ -118,9 +119,6 @@ function decide(
 function freeRule({ client, server }: CanQuestion): string | undefined {
   if (client.node !== undefined && client.node === server.pod?.nodeName) {
     return "a node's own processes reach the pods of their node";
-  }
-  if (server.node !== undefined && server.node === client.pod?.nodeName) {
-    return "a pod reaches its own node";
   }
   return undefined;
 }
@@ -160,13 +158,16 @@ function closedBy(index: CanIndex, question: CanQuestion, way: CanLane): string 
 function sideOf(
   index: CanIndex,
   pod: Pod | undefined,
-  direction: Direction,
+  about: Direction | "own-node",
   flow: Flow,
 ): CanSide | undefined {
   if (pod === undefined || pod.hostNetwork) return undefined;
-  const set: PolicySet | undefined = index.setOf(pod, direction);
+  const direction = about === "own-node" ? "egress" : about;
+  const whole: PolicySet | undefined = index.setOf(pod, direction);
+  const set = about === "own-node" ? whole?.ownNode : whole;
+  const isFree = about === "own-node" && set === undefined;
   return {
-    verdict: judge(set, flow, index.groups),
+    verdict: isFree ? OWN_NODE : judge(set, flow, index.groups),
     policies: index.policiesOf(pod, direction),
     audits: auditsOf(set, flow, index.groups),
   };

@@ -4,6 +4,7 @@
 import type { Pod } from "../../lib/kube/api/pod.ts";
 import type { Direction, MeshDefault, Tier } from "../model/policy.ts";
 import { contentName } from "./content-name.ts";
+import { ownNodeSet } from "./own-node-set.ts";
 import type { PolicyRules } from "./policy-rules.ts";
 import type { AllowList, PolicySet } from "./policy-set.ts";
 import { provenPorts } from "./proven-ports.ts";
@@ -50,5 +51,6 @@ export function makeSet(subject: SetSubject): PolicySet | undefined {
     otherwise,
   });
   const content = { ...parts, provenPorts: provenPorts(parts) };
-  return { id: contentName(JSON.stringify(content)), ...content };
+  const ownNode = direction === "egress" ? ownNodeSet(content) : undefined;
+  return { id: contentName(JSON.stringify(content)), ...content, ...(ownNode && { ownNode }) };
 }

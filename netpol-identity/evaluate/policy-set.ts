@@ -27,6 +27,8 @@ export interface PolicySet {
    * them over TCP comes through this node's workers; to other protocols they are closed.
    */
   readonly provenPorts: readonly PortRange[];
+  /** Of egress: what holds for calls to the pod's own node; missing where nothing does. */
+  readonly ownNode?: PolicySet;
   /** On requests: so many that rules about them closed their ports instead; missing where not. */
   readonly conditions?: number;
 }

@@ -25,7 +25,8 @@ function world(sets: { ingress?: typeof INGRESS; egress?: typeof EGRESS }): Flow
     pods: new Map([[POD, sets]]),
     groups: sampleGroups({ friends: [FRIEND] }),
     identityOf: () => null,
-    isExempt: (address) => address === NODE || address === VIP,
+    isHost: (address) => address === NODE,
+    isService: (address) => address === VIP,
   };
 }
 
@@ -48,9 +49,17 @@ test("flows with the node itself and those of workers are left alone", () => {
   assert.equal(isDenied(sampleFlow(POD, VIP), both), false);
 });
 
+test("a flow to the pod's own node ends where the cluster's admin denies it", () => {
+  const nowhere = sampleSet({ direction: "egress", admin: [sampleRule({ action: "deny" })] });
+  const cut = world({ egress: { ...EGRESS, ownNode: nowhere } });
+  assert.equal(isDenied(sampleFlow(POD, NODE), cut), true);
+  assert.equal(isDenied(sampleFlow(POD, NODE), world({ egress: EGRESS })), false);
+  assert.equal(isDenied(sampleFlow(NODE, POD), cut), false);
+});
+
 test("a Service with a pod's address for its own does not keep the pod's flows alive", () => {
-  const isExempt = (address: string): boolean => address === POD;
-  const claimed = { ...world({ ingress: INGRESS, egress: EGRESS }), isExempt };
+  const isService = (address: string): boolean => address === POD;
+  const claimed = { ...world({ ingress: INGRESS, egress: EGRESS }), isService };
   assert.equal(isDenied(sampleFlow(STRANGER, POD), claimed), true);
   assert.equal(isDenied(sampleFlow(POD, STRANGER), claimed), true);
 });

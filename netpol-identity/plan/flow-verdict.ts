@@ -17,11 +17,10 @@ export interface FlowWorld {
   readonly groups: Groups;
   /** Of the enrolled pod with an address; null for all others. */
   readonly identityOf: (address: Address) => string | null;
-  /**
-   * Addresses whose flows are not forwarded, or are a worker's: this node's own, and those of
-   * Services.
-   */
-  readonly isExempt: (address: Address) => boolean;
+  /** This node's own addresses, which its pods may call unless the cluster's admin denies it. */
+  readonly isHost: (address: Address) => boolean;
+  /** Those of Services: their flows are a worker's. */
+  readonly isService: (address: Address) => boolean;
 }
 
 /** Judged by the ends that the forward hook sees: the client itself, the server behind DNAT. */
@@ -30,14 +29,16 @@ export function isDenied({ protocol, original, reply }: ConntrackEntry, world: F
   const egress = world.pods.get(client)?.egress;
   const ingress = world.pods.get(server)?.ingress;
   if (egress === undefined && ingress === undefined) return false;
-  if ([client, server].some((end) => isLeftAlone(end, world))) return false;
+  const isToHost = !world.pods.has(server) && world.isHost(server);
+  if (isLeftAlone(client, world) || (!isToHost && isLeftAlone(server, world))) return false;
   const flow = {
     protocol: nameOf(protocol),
     port: reply.sourcePort,
     ...(client === server && { isSelf: true as const }),
   };
   const outgoing = { ...flow, address: server, identity: world.identityOf(server) };
-  if (judge(egress, outgoing, world.groups).kind !== "allow") return true;
+  const callable = isToHost ? egress?.ownNode : egress;
+  if (judge(callable, outgoing, world.groups).kind !== "allow") return true;
   // Only workers let in what has to be proved.
   if (!flow.isSelf && isClosed(ingress, flow)) return true;
   const incoming = { ...flow, address: client, identity: null };
@@ -45,8 +46,8 @@ export function isDenied({ protocol, original, reply }: ConntrackEntry, world: F
 }
 
 /** Whoever writes a Service may call it by a pod's address: the pod's flows stay the pod's. */
-function isLeftAlone(end: Address, { pods, isExempt }: FlowWorld): boolean {
-  return !pods.has(end) && isExempt(end);
+function isLeftAlone(end: Address, { pods, isHost, isService }: FlowWorld): boolean {
+  return !pods.has(end) && (isHost(end) || isService(end));
 }
 
 function isClosed(

@@ -174,6 +174,17 @@ test("the node's own processes are kept from whom none of the endpoints elsewher
   assert.equal(ask(gate, to()).deniesNode, false);
 });
 
+test("a pod may connect for an endpoint at its own node unless the cluster's admin denies it", () => {
+  const answer = (ownNode?: PolicySet): readonly string[] => {
+    const network = sampleList();
+    const set = sampleSet({ direction: "egress", network, ...(ownNode && { ownNode }) });
+    const world = { pods: { [POD]: { set, identity: null } }, servers: {}, groups: NO_GROUPS };
+    return ask(gateOf(world), to(NODE)).pods;
+  };
+  const nowhere = sampleSet({ direction: "egress", admin: [sampleRule({ action: "deny" })] });
+  assert.deepEqual([answer(), answer(nowhere)], [[POD], []]);
+});
+
 test("a rule about requests is left to a worker", () => {
   const rule = sampleRule({ requests: [{ methods: ["GET"] }] });
   const set = sampleSet({ account: sampleList(rule) });

@@ -187,14 +187,19 @@ export class LaneGate {
   /** Both sides: what the client may call, and who may call the server. */
   #agree(client: Client, server: Server): boolean {
     const { port, identity } = server;
+    const callable = this.#isOwnNode(server) ? client.set?.ownNode : client.set;
     if (server.isMasqueraded === true && (client.identity === null || identity === null)) {
       const call = { port, address: server.address, identity };
-      return !this.#verdicts.denies(client.set, call) && !this.#deniesNode(server.set, server);
+      return !this.#verdicts.denies(callable, call) && !this.#deniesNode(server.set, server);
     }
     const self = client.address === server.address ? { isSelf: true as const } : {};
     const call = { port, address: server.address, identity, ...self };
     const visit = { port, address: client.address, identity: client.identity, ...self };
-    return !this.#verdicts.denies(client.set, call) && !this.#verdicts.denies(server.set, visit);
+    return !this.#verdicts.denies(callable, call) && !this.#verdicts.denies(server.set, visit);
+  }
+
+  #isOwnNode({ address }: Server): boolean {
+    return address === this.#world.nodeAddress(familyOf(address));
   }
 
   #admitted(family: Family, servers: readonly Server[], hasMembers: boolean): readonly Cidr[] {

@@ -13,15 +13,17 @@ import type { AllowList, GroupId, PolicySet, SetPeers, SetRule } from "../evalua
 import { addressIntervals, portIntervals } from "./network-intervals.ts";
 
 /**
- * "in" and "out": what comes to a pod of this node and leaves it, as the kernel judges it. "gate":
- * what comes to an enrolled pod by way of a worker here, which has the last word.
+ * "in" and "out": what comes to a pod of this node and leaves it, as the kernel judges it. "node":
+ * what a pod sends to its own node. "gate": what comes to an enrolled pod by way of a worker here,
+ * which has the last word.
  */
-export type NetworkSide = "in" | "out" | "gate";
+export type NetworkSide = "in" | "out" | "node" | "gate";
 
 /** Chains that tell of a denial and drop. */
 export const DENIED = {
   in: "denied-in",
   out: "denied-out",
+  node: "denied-out",
   gate: "denied-in",
   proven: "denied-proven",
   held: "denied-held",
@@ -166,7 +168,7 @@ class SetCompiler {
   #peers({ peers, action }: SetRule): readonly Rule[] {
     if (peers === "any") return [[]];
     const { groups, blocks, identities } = peers;
-    const side = this.#side === "out" ? "daddr" : "saddr";
+    const side = this.#side === "out" || this.#side === "node" ? "daddr" : "saddr";
     const among = (set: string): Rule => [inSet(set, field(side))];
     const within = addressIntervals(blocks, this.#family);
     // Where identities are denied, doubt is a match: whoever has none may be the one.

@@ -29,18 +29,21 @@ import {
   setsAsked,
 } from "./network-rules.ts";
 import { chainsBeyond, type ListLimits, type ListUse, ownLists, shutSet } from "./list-limit.ts";
-import type { NetworkWorld } from "./network-world.ts";
-import { chainOf, elementsOf, SOCKET_MARK } from "./policy-table-parts.ts";
+import type { NetworkPod, NetworkWorld } from "./network-world.ts";
+import { chainOf, DELIVERED_MARK, elementsOf, SOCKET_MARK } from "./policy-table-parts.ts";
 
 const NEIGHBOUR_SOLICITATION = 135;
 const NEIGHBOUR_ADVERTISEMENT = 136;
 /** Denials that are told, of each sort. */
 const LOGS_PER_SECOND = 10;
 
-const SIDES = ["out", "in", "gate"] as const;
+const SIDES = ["out", "in", "node", "gate"] as const;
+/** What an admin says of nodes alone is little: its lists are not limited. */
+const LIMITED_SIDES = ["out", "in", "gate"] as const;
 const MAPS = {
   out: { name: "policy-out", key: ["saddr"], data: "verdict" },
   in: { name: "policy-in", key: ["daddr"], data: "verdict" },
+  node: { name: "policy-node", key: ["saddr"], data: "verdict" },
   gate: { name: "policy-gate", key: ["daddr"], data: "verdict" },
 } as const satisfies Record<NetworkSide, SetSpec>;
 /** Addresses that some set is about. */
@@ -95,8 +98,8 @@ const LIMITS: ListLimits = { lists: 12_000, rules: 10_000 };
 /** Remembers what the last plan was made of: most of a cluster is as it was. */
 export class NetworkPlanner {
   readonly #compiled: ByFamily<Record<NetworkSide, WeakMap<PolicySet, Compiled>>> = {
-    ip: { in: new WeakMap(), out: new WeakMap(), gate: new WeakMap() },
-    ip6: { in: new WeakMap(), out: new WeakMap(), gate: new WeakMap() },
+    ip: { in: new WeakMap(), out: new WeakMap(), node: new WeakMap(), gate: new WeakMap() },
+    ip6: { in: new WeakMap(), out: new WeakMap(), node: new WeakMap(), gate: new WeakMap() },
   };
   readonly #shut = new WeakMap<PolicySet, PolicySet>();
   readonly #closed: Record<Family, ReadonlySet<PolicySet>> = { ip: new Set(), ip6: new Set() };
@@ -130,7 +133,7 @@ export class NetworkPlanner {
 
   /** Sets that would take more lists than there may be stand for nothing but a denial. */
   #fitting(family: Family, used: UsedSets): UsedSets {
-    const uses = SIDES.flatMap((side) =>
+    const uses = LIMITED_SIDES.flatMap((side) =>
       [...used[side].values()].map((set) => this.#compiledOf(family, side, set).use),
     );
     const beyond = chainsBeyond(uses, LIMITS);
@@ -146,7 +149,7 @@ export class NetworkPlanner {
       }
       return fitting;
     };
-    return { in: fit("in"), out: fit("out"), gate: fit("gate") };
+    return { in: fit("in"), out: fit("out"), node: used.node, gate: fit("gate") };
   }
 
   /** Always the same one. */
@@ -243,6 +246,7 @@ function usedSets({ pods, gates }: NetworkWorld): UsedSets {
   return {
     in: byId(pods.map(({ ingress }) => ingress)),
     out: byId(pods.map(({ egress }) => egress)),
+    node: byId(pods.map(({ egress }) => egress?.ownNode)),
     gate: byId(gates.map(({ ingress }) => ingress)),
   };
 }
@@ -256,14 +260,39 @@ function addressSets(family: Family, world: NetworkWorld): readonly PlannedSet[]
   const own = isolated.filter((address) => familyFits(family, address));
   const held = hold ? mergeCidrs(podCidrs) : [];
   const known = hold ? pods.flatMap(({ addresses }) => addresses) : [];
-  const sets = (direction: "ingress" | "egress") =>
+  const sets = (setOf: (pod: NetworkPod) => PolicySet | undefined) =>
     pods.flatMap((pod) => {
-      const set = pod[direction];
+      const set = setOf(pod);
       return set === undefined ? [] : pod.addresses.map((address) => [address, set] as const);
     });
   return [
-    { spec: MAPS.out, family, elements: jumps(family, "out", sets("egress")) },
-    { spec: MAPS.in, family, elements: jumps(family, "in", sets("ingress")) },
+    {
+      spec: MAPS.out,
+      family,
+      elements: jumps(
+        family,
+        "out",
+        sets((pod) => pod.egress),
+      ),
+    },
+    {
+      spec: MAPS.in,
+      family,
+      elements: jumps(
+        family,
+        "in",
+        sets((pod) => pod.ingress),
+      ),
+    },
+    {
+      spec: MAPS.node,
+      family,
+      elements: jumps(
+        family,
+        "node",
+        sets((pod) => pod.egress?.ownNode),
+      ),
+    },
     { spec: ISOLATED, family, elements: elementsOf(own) },
     { spec: SELF, family, elements: elementsOf(own.map((one) => `${one} . ${one}`)) },
     { spec: HELD, family, elements: addressElements(family, held) },
@@ -292,11 +321,12 @@ function addressElements(family: Family, addresses: Iterable<string>): Elements 
 /** Where flows are judged, and where they end; base chains first. */
 function flowChains(family: Family, { logGroup, hold }: NetworkWorld): readonly Chain[] {
   const known: Rule = [{ kind: "ct-known" }, accept];
-  // Between ports of a bridge; nobody tracks them. Of what is routed no neighbour would hear.
+  // Nobody tracks what neighbours say. Of what is routed no neighbour would hear.
+  const neighbours = (...where: Rule): readonly Rule[] =>
+    [NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT].flatMap((type) =>
+      family === "ip6" ? [[{ kind: "icmpv6-type", type }, ...where, accept]] : [],
+    );
   const isBridged = inSet(BRIDGED.name, field("meta iif"), field("meta oif"));
-  const neighbours: readonly Rule[] = [NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT].map(
-    (type) => [{ kind: "icmpv6-type", type }, isBridged, accept],
-  );
   const isBroken: Statement = { kind: "tcp-not-syn" };
   const ended: Rule = [{ kind: "count", counter: DENIED_COUNTERS.ended }, drop];
   const saddr = field("saddr");
@@ -309,8 +339,18 @@ function flowChains(family: Family, { logGroup, hold }: NetworkWorld): readonly 
   return [
     base("policy-forward", "filter", "forward", 0, [
       known,
-      ...(family === "ip6" ? neighbours : []),
+      ...neighbours(isBridged),
       [goto("policy-flow")],
+    ]),
+    base("policy-input", "filter", "input", 0, [
+      known,
+      ...neighbours(),
+      // What a worker takes is not for the node.
+      [
+        { kind: "mark-has", mask: DELIVERED_MARK, negate: true },
+        { kind: "fib-local", field: "daddr" },
+        { kind: "vmap", key: [saddr], map: MAPS.node.name },
+      ],
     ]),
     base("policy-output", "filter", "output", 0, [
       known,

@@ -6,7 +6,7 @@ import type { ByteStream, StreamOwner } from "../../lib/reactor/byte-stream.ts";
 import { Reactor } from "../../lib/reactor/reactor.ts";
 import { StreamPair } from "../../lib/reactor/stream-pair.ts";
 import type { Dialer } from "../../lib/reactor/transparent-socket.ts";
-import { samplePeers, sampleRule } from "../evaluate/sample-set.ts";
+import { samplePeers, sampleRule, sampleSet } from "../evaluate/sample-set.ts";
 import { PolicyDialer } from "./policy-dialer.ts";
 import { PolicyJudge } from "./policy-judge.ts";
 import { PolicyTables } from "./policy-tables.ts";
@@ -111,6 +111,15 @@ test("a pod goes where its own rules let it, and to its own node always", () => 
   assert.equal(ask(NODE, LOCAL_WEB), "ok");
   assert.equal(ask(LOCAL_DB, LOCAL_DB), "ok");
   assert.equal(ask(OUTSIDE, LOCAL_DB), "ok");
+});
+
+test("a pod goes to its own node unless the cluster's admin denies it", () => {
+  const pods = { [LOCAL_WEB]: { egress: "out" } };
+  const isolation = sampleIsolation("out", "egress", []);
+  const nowhere = sampleRule({ name: "nowhere", action: "deny" });
+  const ownNode = sampleSet({ direction: "egress", admin: [nowhere] });
+  const { ask } = makeDialer({ pods, sets: [{ ...isolation, ownNode }] });
+  assert.match(ask(NODE, LOCAL_WEB), /nowhere/);
 });
 
 test("who comes to a pod of this node is judged by address, wherever they come from", () => {

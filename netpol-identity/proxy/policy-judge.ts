@@ -56,10 +56,13 @@ export class PolicyJudge {
     return this.#isTargetHere(flow) ? this.ingress(judged, recording) : ALLOWED;
   };
 
-  /** May the client, a pod of this node, call the target? Its own node always, as in the kernel. */
+  /** May the client, a pod of this node, call the target? */
   egress(flow: PolicyFlow, recording: Recording): FlowVerdict {
-    if (this.#parts.isHost(flow.target.address)) return ALLOWED;
-    const verdict = this.#parts.tables.judgeEgress(flow.client, this.#outward(flow));
+    const { tables, isHost } = this.#parts;
+    const outward = this.#outward(flow);
+    const verdict = isHost(flow.target.address)
+      ? tables.judgeOwnNode(flow.client, outward)
+      : tables.judgeEgress(flow.client, outward);
     this.#record("egress", flow, verdict, recording);
     return verdict.kind === "allow" ? ALLOWED : { kind: "deny", rule: verdict.rule };
   }

@@ -83,6 +83,11 @@ export class PolicyTables implements Groups {
     return this.#judge("egress", client, flow, this);
   }
 
+  /** What it may call on its own node. */
+  judgeOwnNode(client: Address, flow: Flow): Verdict {
+    return this.#judge("egress", client, flow, this, ({ ownNode }) => ownNode);
+  }
+
   /** Names of the rules that want to be told of this flow. */
   auditsOf(direction: Direction, address: Address, flow: Flow): readonly string[] {
     const id = this.#pods.get(address)?.[direction];
@@ -90,7 +95,13 @@ export class PolicyTables implements Groups {
     return auditsOf(held?.set, flow, this);
   }
 
-  #judge(direction: Direction, address: Address, flow: Flow, groups: Groups): Verdict {
+  #judge(
+    direction: Direction,
+    address: Address,
+    flow: Flow,
+    groups: Groups,
+    partOf: (set: PolicySet) => PolicySet | undefined = (set) => set,
+  ): Verdict {
     if (this.#revision === 0) return NOT_KNOWN;
     const pod = this.#pods.get(address);
     if (pod === undefined) return NO_POD;
@@ -98,7 +109,7 @@ export class PolicyTables implements Groups {
     if (id === undefined) return judge(undefined, flow, groups);
     const held = this.#sets.get(id);
     if (held === undefined || !this.#knows(held.asks)) return NOT_KNOWN;
-    return judge(held.set, flow, groups);
+    return judge(partOf(held.set), flow, groups);
   }
 
   #isRead({ isLocal, ingress }: PolicyPod): boolean {

@@ -10,10 +10,15 @@ import {
   FRONTS,
   meshPolicy,
   networkPolicy,
+  PLAIN,
   PODS,
   PolicyMesh,
+  SILENCE,
 } from "./policy-mesh.ts";
+import { FAMILIES, until } from "./served-node.ts";
 
+/** Of the agent, on all addresses of its node. */
+const HEALTH_PORT = 10_256;
 const CLIENTS = { app: "client" };
 const OF_CLIENTS = { pods: { namespaceSelector: {}, podSelector: { matchLabels: CLIENTS } } };
 
@@ -51,6 +56,41 @@ describe("all kinds of policies, two callers with the same labels", () => {
     await rig.serves(...FRONTS);
     await rig.hold(baseline, networkPolicy(CLIENTS));
     await rig.serves(...PODS);
+  });
+
+  test("a pod calls its own node unless the cluster's admin denies it", async () => {
+    const { addresses } = rig.mesh.served.playground.node(1);
+    const isCut = (wanted: boolean) => async (): Promise<boolean> => {
+      const calls = FAMILIES.map((family) =>
+        rig.ask(PLAIN, { address: addresses[family], port: HEALTH_PORT }),
+      );
+      return (await Promise.all(calls)).every((answer) => (answer === SILENCE) === wanted);
+    };
+    const team = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { namespace: "default", name: "clients" },
+      spec: { podSelector: { matchLabels: CLIENTS }, policyTypes: ["Egress"] },
+    };
+    const admin = {
+      ...clusterPolicy("Admin"),
+      spec: {
+        tier: "Admin",
+        priority: 10,
+        subject: OF_CLIENTS,
+        egress: [
+          { action: "Deny", to: [{ networks: [`${addresses.ip}/32`, `${addresses.ip6}/128`] }] },
+        ],
+      },
+    };
+    await rig.hold(team);
+    await until("the node", isCut(false));
+    await rig.hold(admin);
+    await until("silence", isCut(true));
+    await rig.hold(admin, team);
+    await until("silence still", isCut(true));
+    await rig.hold();
+    await until("the node again", isCut(false));
   });
 
   test("MeshPolicy holds where nobody says anything, but for its exceptions", async () => {
