@@ -4,6 +4,9 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { ROOT } from "./steps.ts";
 
+/** When no test begins for so long after the last one must have ended, the run is ended. */
+const SILENCE_MS = 60_000;
+
 /** What failed in one file: names of tests, or the file's own when it ended before its tests. */
 export interface FailedFile {
   readonly path: string;
@@ -28,15 +31,19 @@ export async function runTests(
   { concurrency, timeoutMs, env }: RunOptions,
 ): Promise<readonly FailedFile[]> {
   const failed = new Map<string, string[]>();
+  const ending = new AbortController();
   const stream = run({
     files: [...files],
     cwd: ROOT,
     concurrency,
     timeout: timeoutMs,
-    // A test that timed out must not keep its process, and so the run, alive.
-    execArgv: ["--disable-warning=ExperimentalWarning", "--test-force-exit"],
+    execArgv: ["--disable-warning=ExperimentalWarning"],
     env,
+    signal: ending.signal,
   });
+  // A test that timed out may keep its process, and so the run, alive for ever.
+  const silence = setTimeout(() => ending.abort(), timeoutMs + SILENCE_MS);
+  stream.on("test:dequeue", () => silence.refresh());
   stream.on("test:fail", ({ file, name, details }) => {
     const path = (file ?? name).replace(`${ROOT}/`, "");
     const tests = failed.get(path) ?? [];
@@ -44,6 +51,7 @@ export async function runTests(
     if (details.type !== "suite") tests.push(name.replace(`${ROOT}/`, ""));
   });
   for await (const text of stream.compose(spec)) process.stdout.write(text);
+  clearTimeout(silence);
   return [...failed].map(([path, tests]) => ({ path, tests }));
 }
 
