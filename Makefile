@@ -18,7 +18,7 @@ test: setup-test ## Every test but the long ones (root, Go; 30 min, 50 the first
 soak: setup-test ## The tests of faults with their full durations (root, Go; hours)
 	@$(node) scripts/test.ts --soak
 
-check: setup ## Types, lint, format, tidiness and unit tests (no root, under 30 s)
+check: setup ## Types, lint, format, tidiness and unit tests (no root, half a minute)
 	@$(node) scripts/check.ts
 
 fix: setup ## Formats and repairs what tools can repair
