@@ -1,14 +1,13 @@
 // Runs the ClusterNetworkPolicy suite of the network policy API as a program against a live
 // cluster, and keeps what it says.
 
-import { mkdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { CaseResult } from "../case-result.ts";
 import { parseGoTests } from "./go-test-output.ts";
 import {
   formatFlags,
   IMPLEMENTATION,
   notBegun,
+  recordRun,
   runSuiteProgram,
   type SuiteRun,
 } from "./suite-program.ts";
@@ -44,35 +43,25 @@ const COMMAND = /FAILED Command was \[[^\]]*\]/g;
 const RELAPSE = "Should be true";
 
 /** @throws ConformanceError when the suite could not begin its tests */
-export async function runClusterPolicySuite(options: SctpSuiteOptions): Promise<SuiteRun> {
-  const { directory, nodes, onlyTest, sctp } = options;
-  await mkdir(directory, { recursive: true });
-  const reportFile = join(directory, `${SUITE}-report.yaml`);
-  await rm(reportFile, { force: true });
-  const startedAt = new Date();
-  const startMs = performance.now();
-  const cases: CaseResult[] = [];
-  if (onlyTest !== undefined) {
-    cases.push(...(await runTests(options, SUITE, { only: onlyTest })));
-  } else if (sctp) {
-    cases.push(...(await runTests(options, SUITE, { reportFile })));
-  } else {
-    const skip = [...SCTP_TESTS, ...MIXED_TESTS];
-    const first = await runTests(options, SUITE, { reportFile, skip, stays: true });
-    const mixed = await runTests(options, `${SUITE}-mixed`, { only: MIXED_TESTS.join("|") });
-    cases.push(...first.filter(({ id }) => !skip.includes(id)), ...mixed);
-    cases.push(...SCTP_TESTS.map((id) => untested(SUITE, id)));
-  }
-  return {
-    result: {
-      suite: SUITE,
-      startedAt: startedAt.toISOString(),
-      tookMs: performance.now() - startMs,
-      nodes,
-      cases: sctp ? cases : cases.map(judgeWithoutSctp),
-    },
-    report: await readFile(reportFile, "utf8").catch(() => undefined),
-  };
+export function runClusterPolicySuite(options: SctpSuiteOptions): Promise<SuiteRun> {
+  return recordRun(SUITE, options, `${SUITE}-report.yaml`, async (reportFile) => {
+    const cases = await runParts(options, reportFile);
+    return options.sctp ? cases : cases.map(judgeWithoutSctp);
+  });
+}
+
+async function runParts(
+  options: SctpSuiteOptions,
+  reportFile: string,
+): Promise<readonly CaseResult[]> {
+  const { onlyTest, sctp } = options;
+  if (onlyTest !== undefined) return runTests(options, SUITE, { only: onlyTest });
+  if (sctp) return runTests(options, SUITE, { reportFile });
+  const skip = [...SCTP_TESTS, ...MIXED_TESTS];
+  const first = await runTests(options, SUITE, { reportFile, skip, stays: true });
+  const mixed = await runTests(options, `${SUITE}-mixed`, { only: MIXED_TESTS.join("|") });
+  const none = SCTP_TESTS.map((id) => untested(SUITE, id));
+  return [...first.filter(({ id }) => !skip.includes(id)), ...mixed, ...none];
 }
 
 interface Selection {

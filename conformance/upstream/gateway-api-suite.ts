@@ -1,12 +1,11 @@
 // Runs the Gateway API's own suite as a program against a live cluster, and keeps what it says.
 
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { parseGoTests } from "./go-test-output.ts";
 import {
   formatFlags,
   IMPLEMENTATION,
   notBegun,
+  recordRun,
   runSuiteProgram,
   type SuiteOptions,
   type SuiteRun,
@@ -39,24 +38,13 @@ export interface GatewayApiSuite extends SuiteOptions {
  * Runs the tests of all features that are claimed, those outside of the profiles too.
  * @throws ConformanceError when the suite could not begin its tests
  */
-export async function runGatewayApiSuite(options: GatewayApiSuite): Promise<SuiteRun> {
-  const reportFile = join(options.directory, `${SUITE}-report.yaml`);
-  await rm(reportFile, { force: true });
-  const startedAt = new Date();
-  const startMs = performance.now();
-  const output = await runSuiteProgram(SUITE, flagsOf(options, reportFile), options);
-  const cases = parseGoTests(SUITE, output);
-  if (cases.length === 0) throw notBegun(SUITE, output);
-  return {
-    result: {
-      suite: SUITE,
-      startedAt: startedAt.toISOString(),
-      tookMs: performance.now() - startMs,
-      nodes: options.nodes,
-      cases,
-    },
-    report: await readFile(reportFile, "utf8").catch(() => undefined),
-  };
+export function runGatewayApiSuite(options: GatewayApiSuite): Promise<SuiteRun> {
+  return recordRun(SUITE, options, `${SUITE}-report.yaml`, async (reportFile) => {
+    const output = await runSuiteProgram(SUITE, flagsOf(options, reportFile), options);
+    const cases = parseGoTests(SUITE, output);
+    if (cases.length === 0) throw notBegun(SUITE, output);
+    return cases;
+  });
 }
 
 function flagsOf(

@@ -1,10 +1,15 @@
 // Runs Kubernetes' own specs of NetworkPolicy, which are a part of its e2e suite, as a program
 // against a live cluster, and keeps what it says.
 
-import { mkdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { parseGinkgoReport } from "./ginkgo-report.ts";
-import { formatFlags, notBegun, runSuiteProgram, type SuiteRun } from "./suite-program.ts";
+import {
+  formatFlags,
+  notBegun,
+  recordRun,
+  runSuiteProgram,
+  type SuiteRun,
+} from "./suite-program.ts";
 import { type SctpSuiteOptions, untested } from "./untested.ts";
 
 const SUITE = "netpol";
@@ -21,28 +26,19 @@ const SCTP_SPECS: readonly string[] = [
 
 /** @throws ConformanceError when the suite could not begin its specs */
 export async function runNetworkPolicySuite(options: SctpSuiteOptions): Promise<SuiteRun> {
-  const { directory, nodes, onlyTest, sctp } = options;
-  await mkdir(directory, { recursive: true });
-  const reportFile = join(directory, `${SUITE}-report.json`);
-  await rm(reportFile, { force: true });
-  const startedAt = new Date();
-  const startMs = performance.now();
-  const output = await runSuiteProgram(SUITE, flagsOf(options, reportFile), options);
-  const text = await readFile(reportFile, "utf8").catch(() => "[]");
-  const cases = parseGinkgoReport(SUITE, text);
-  if (cases.length === 0) throw notBegun(SUITE, output);
-  const isWhole = onlyTest === undefined;
-  const missed = isWhole && !sctp ? SCTP_SPECS.map((id) => untested(SUITE, id)) : [];
-  return {
-    result: {
-      suite: SUITE,
-      startedAt: startedAt.toISOString(),
-      tookMs: performance.now() - startMs,
-      nodes,
-      cases: [...cases, ...missed],
-    },
-    report: undefined,
-  };
+  const { onlyTest, sctp } = options;
+  const name = `${SUITE}-report.json`;
+  const { result } = await recordRun(SUITE, options, name, async (reportFile) => {
+    const output = await runSuiteProgram(SUITE, flagsOf(options, reportFile), options);
+    const text = await readFile(reportFile, "utf8").catch(() => "[]");
+    const cases = parseGinkgoReport(SUITE, text);
+    if (cases.length === 0) throw notBegun(SUITE, output);
+    const isWhole = onlyTest === undefined;
+    const missed = isWhole && !sctp ? SCTP_SPECS.map((id) => untested(SUITE, id)) : [];
+    return [...cases, ...missed];
+  });
+  // Its report is read here, and nobody's to keep.
+  return { result, report: undefined };
 }
 
 function flagsOf(

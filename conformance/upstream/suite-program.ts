@@ -2,10 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
-import type { RunResult } from "../case-result.ts";
+import type { CaseResult, RunResult } from "../case-result.ts";
 import { ConformanceError } from "../conformance-error.ts";
 
 /** Who issues the reports of suites, in their flags' words. */
@@ -36,6 +36,28 @@ export interface SuiteRun {
   readonly result: RunResult;
   /** The suite's own report, byte by byte; undefined when it wrote none. */
   readonly report: string | undefined;
+}
+
+/**
+ * What came of a suite, and when.
+ * @param reportName in the directory; of an earlier run nothing is left there
+ * @param run runs the programs, which may write the report, and tells the cases
+ */
+export async function recordRun(
+  suite: string,
+  { directory, nodes }: SuiteOptions,
+  reportName: string,
+  run: (reportFile: string) => Promise<readonly CaseResult[]>,
+): Promise<SuiteRun> {
+  const reportFile = join(directory, reportName);
+  await rm(reportFile, { force: true });
+  const startedAt = new Date().toISOString();
+  const startMs = performance.now();
+  const cases = await run(reportFile);
+  return {
+    result: { suite, startedAt, tookMs: performance.now() - startMs, nodes, cases },
+    report: await readFile(reportFile, "utf8").catch(() => undefined),
+  };
 }
 
 /**

@@ -260,39 +260,20 @@ function addressSets(family: Family, world: NetworkWorld): readonly PlannedSet[]
   const own = isolated.filter((address) => familyFits(family, address));
   const held = hold ? mergeCidrs(podCidrs) : [];
   const known = hold ? pods.flatMap(({ addresses }) => addresses) : [];
-  const sets = (setOf: (pod: NetworkPod) => PolicySet | undefined) =>
-    pods.flatMap((pod) => {
+  const map = (
+    side: "out" | "in" | "node",
+    setOf: (pod: NetworkPod) => PolicySet | undefined,
+  ): PlannedSet => {
+    const pairs = pods.flatMap((pod) => {
       const set = setOf(pod);
       return set === undefined ? [] : pod.addresses.map((address) => [address, set] as const);
     });
+    return { spec: MAPS[side], family, elements: jumps(family, side, pairs) };
+  };
   return [
-    {
-      spec: MAPS.out,
-      family,
-      elements: jumps(
-        family,
-        "out",
-        sets((pod) => pod.egress),
-      ),
-    },
-    {
-      spec: MAPS.in,
-      family,
-      elements: jumps(
-        family,
-        "in",
-        sets((pod) => pod.ingress),
-      ),
-    },
-    {
-      spec: MAPS.node,
-      family,
-      elements: jumps(
-        family,
-        "node",
-        sets((pod) => pod.egress?.ownNode),
-      ),
-    },
+    map("out", ({ egress }) => egress),
+    map("in", ({ ingress }) => ingress),
+    map("node", ({ egress }) => egress?.ownNode),
     { spec: ISOLATED, family, elements: elementsOf(own) },
     { spec: SELF, family, elements: elementsOf(own.map((one) => `${one} . ${one}`)) },
     { spec: HELD, family, elements: addressElements(family, held) },

@@ -184,6 +184,16 @@ test("rules that audit tell of a connection once and decide nothing", () => {
   ]);
 });
 
+test("rules of a namespace tell nothing of a pod's calls to its own node", () => {
+  const audits = [sampleRule({ name: "ServiceAccountPolicy shop/watch", action: "audit" })];
+  const pods = { [LOCAL_WEB]: { egress: "web" } };
+  const sets = [sampleIsolation("web", "egress", [], { audits })];
+  const { authorize, audits: told, telemetry } = makeJudge({ pods, sets });
+  const target = { address: "192.0.2.1", port: 80 };
+  assert.equal(authorize({ client: LOCAL_WEB, target, here: "client" }), "allow");
+  assert.deepEqual([told, telemetry.take().verdicts], [[], []]);
+});
+
 test("a request is counted once, in however many ways it is read, and its audits once", () => {
   const asks = (value: string) => ({ requests: [{ headers: [{ name: "x-role", value }] }] });
   const audits = [

@@ -60,9 +60,12 @@ export class PolicyJudge {
   egress(flow: PolicyFlow, recording: Recording): FlowVerdict {
     const { tables, isHost } = this.#parts;
     const outward = this.#outward(flow);
-    const verdict = isHost(flow.target.address)
-      ? tables.judgeOwnNode(flow.client, outward)
-      : tables.judgeEgress(flow.client, outward);
+    if (isHost(flow.target.address)) {
+      // Of what passes nobody is told: rules of namespaces are not about it.
+      const { kind, rule } = tables.judgeOwnNode(flow.client, outward);
+      return kind === "allow" ? ALLOWED : this.#denied("egress", rule, recording);
+    }
+    const verdict = tables.judgeEgress(flow.client, outward);
     this.#record("egress", flow, verdict, recording);
     return verdict.kind === "allow" ? ALLOWED : { kind: "deny", rule: verdict.rule };
   }
@@ -82,10 +85,14 @@ export class PolicyJudge {
 
   /** What the node of the target, a pod elsewhere, will say in the end; open where it may allow. */
   foresee(flow: PolicyFlow, recording: Recording): FlowVerdict {
-    const verdict = this.#inwardVerdict(flow, undefined);
-    if (verdict.kind !== "deny") return ALLOWED;
-    if (recording !== "none") this.#parts.telemetry.count("ingress", "deny", verdict.rule);
-    return { kind: "deny", rule: verdict.rule };
+    const { kind, rule } = this.#inwardVerdict(flow, undefined);
+    return kind === "deny" ? this.#denied("ingress", rule, recording) : ALLOWED;
+  }
+
+  /** Where nothing but a denial is told. */
+  #denied(direction: Direction, rule: string, recording: Recording): FlowVerdict {
+    if (recording !== "none") this.#parts.telemetry.count(direction, "deny", rule);
+    return { kind: "deny", rule };
   }
 
   /** Counts a request once, in however many readings. @param audited rules that matched some */
